@@ -1,0 +1,83 @@
+// swift-tools-version: 6.3;(experimentalCGen)
+// experimentalCGen: the ProbeCompiler plug-in generates the C files that embed the BPF objects.
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+/// For the modules that touch foreign memory: every unsafe use is marked where it stands.
+let strict = settings + [.strictMemorySafety()]
+
+/// The archives, so that the binary runs on machines without these libraries. The order is the linker's:
+/// each archive before those it needs.
+let archives: [LinkerSetting] = ["bpf", "dw", "elf", "z", "lzma", "bz2"].map { .linkedLibrary(":lib\($0).a") }
+  + [.linkedLibrary("stdc++")]
+
+let package = Package(
+  name: "swtrace",
+  products: [.executable(name: "swtrace", targets: ["swtrace"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+  ],
+  targets: [
+    .plugin(name: "ProbeCompiler", capability: .buildTool()),
+    .target(
+      name: "CProbes", path: "probes", sources: ["embed"], publicHeadersPath: "include",
+      plugins: ["ProbeCompiler"]),
+
+    .systemLibrary(name: "Clibbpf", providers: [.apt(["libbpf-dev"])]),
+    .systemLibrary(name: "Clibelf", providers: [.apt(["libelf-dev"])]),
+    .systemLibrary(name: "Clibdw", providers: [.apt(["libdw-dev"])]),
+    .systemLibrary(name: "CLinux"),
+
+    .target(name: "Profiles", swiftSettings: settings),
+    .target(name: "Formats", dependencies: ["Profiles"], swiftSettings: settings),
+    .target(
+      name: "Linux",
+      dependencies: ["CLinux", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: strict),
+    .target(
+      name: "BPF",
+      dependencies: ["Clibbpf", "Linux", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: strict),
+    .target(
+      name: "DebugInfo",
+      dependencies: ["Clibelf", "Clibdw", "Linux", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: strict),
+    .target(
+      name: "Symbolication",
+      dependencies: ["DebugInfo", "Linux", "Profiles", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: settings),
+    .target(
+      name: "Tools",
+      dependencies: [
+        "BPF", "CProbes", "Formats", "Linux", "Profiles", "Symbolication",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "swtrace",
+      dependencies: ["Tools", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: settings, linkerSettings: archives),
+
+    .target(name: "TestSupport", dependencies: ["Linux"], path: "Tests/TestSupport", swiftSettings: settings),
+  ] + tests([
+    "Linux": [], "BPF": ["CProbes", "Clibbpf"], "Profiles": [], "Formats": ["Profiles"], "Symbolication": ["DebugInfo", "Linux", "Profiles"],
+    "Tools": ["BPF", "CProbes", "Formats", "Linux", "Profiles", "Symbolication"],
+    "swtrace": [],
+  ])
+)
+
+/// A test target for each module; all of them become one bundle, which also runs in the virtual machines.
+func tests(_ modules: [String: [Target.Dependency]]) -> [Target] {
+  modules.sorted { $0.key < $1.key }.map { name, more in
+    .testTarget(
+      name: name == "swtrace" ? "CommandTests" : "\(name)Tests",
+      dependencies: [.init(stringLiteral: name), "TestSupport"] + more,
+      swiftSettings: settings, linkerSettings: archives)
+  }
+}

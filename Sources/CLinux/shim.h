@@ -1,0 +1,64 @@
+/* System calls and macros that Swift's Glibc module does not bring. */
+#pragma once
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* glibc has no wrapper. */
+static inline int swtrace_perf_event_open(struct perf_event_attr *attributes, int pid, int cpu, int group, unsigned long flags)
+{
+	return (int)syscall(SYS_perf_event_open, attributes, pid, cpu, group, flags);
+}
+
+/* glibc 2.36 has the wrapper, but not its header in every distribution. */
+static inline int swtrace_pidfd_open(int pid)
+{
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+static inline int swtrace_gettid(void)
+{
+	return (int)syscall(SYS_gettid);
+}
+
+/* Starts a command that waits for a byte on `gate` before it becomes the program, so that tracing can begin first.
+ *
+ * Swift cannot fork. When the program cannot be started, its errno is written to `report` and the child ends with 127.
+ * Both descriptors must be close-on-exec. Returns the child's pid, or -1 with errno. */
+static inline int swtrace_fork_gated(const char *path, char *const arguments[], int gate, int report)
+{
+	int child = fork();
+
+	if (child == 0) {
+		char go;
+		sigset_t none;
+
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, 0);
+		signal(SIGPIPE, SIG_DFL);
+		if (read(gate, &go, 1) != 1)
+			_exit(127);
+		execvp(path, arguments);
+		int error = errno;
+		(void)!write(report, &error, sizeof(error));
+		_exit(127);
+	}
+	return child;
+}
+
+/* Function-like macros are not imported. */
+static inline int swtrace_wait_exited(int status) { return WIFEXITED(status); }
+static inline int swtrace_wait_status(int status) { return WEXITSTATUS(status); }
+static inline int swtrace_wait_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }

@@ -1,0 +1,30 @@
+/// One line of a stack as a person reads it.
+package struct Frame: Hashable, Sendable {
+  package enum Kind: UInt8, Hashable, Sendable { case user, kernel, marker }
+
+  /// The readable name, or `[unknown]` where nothing covers the address.
+  package var function: String
+  /// The file's name without its folder (`libc.so.6`), the kernel module, `[kernel]`, or empty when not known.
+  package var module: String
+  package var kind: Kind
+  /// Whether the compiler merged this call into its caller.
+  package var isInlined: Bool
+  /// The source position, where debug information has one; line 0 means none.
+  package var file: String?
+  package var line: UInt32
+  /// The mangled name, when it differs from the readable one.
+  package var mangled: String?
+
+  package init(
+    function: String, module: String = "", kind: Kind = .user, isInlined: Bool = false, file: String? = nil,
+    line: UInt32 = 0, mangled: String? = nil
+  ) {
+    self.function = function
+    self.module = module
+    self.kind = kind
+    self.isInlined = isInlined
+    self.file = file
+    self.line = line
+    self.mangled = mangled
+  }
+}
