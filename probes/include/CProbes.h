@@ -1,3 +1,9 @@
 /* What the kernel side and Swift share: one layout header per tool. */
 #pragma once
+#include "filter.h"
+#include "events.h"
+#include "histogram.h"
+#include "loss.h"
+#include "opensnoop.h"
 #include "probe_images.h"
+#include "stack.h"

@@ -1,0 +1,47 @@
+internal import Linux
+internal import SystemPackage
+
+/// Why the kernel refuses a program, in words that a user can act on.
+enum FailureReason {
+  static func ofLoad(section: String?, errno: Errno, log: [String]) -> String? {
+    if log.contains(where: { $0.contains("failed to find valid kernel BTF") || $0.contains("kernel BTF is missing") }) {
+      return
+        "this kernel has no type information (looked for /sys/kernel/btf/vmlinux and /boot/vmlinux-RELEASE); name a file with --btf FILE"
+    }
+    guard let section else {
+      return errno == .notPermitted || errno == .permissionDenied ? Privileges.current.missing : nil
+    }
+    let target = section.split(separator: "/").dropFirst().joined(separator: "/")
+    if log.contains(where: { $0.contains("failed to find kernel BTF type ID") }) {
+      return section.hasPrefix("tp_btf")
+        ? "this kernel has no tracepoint \(target)" : "this kernel has no function \(target) that can be traced"
+    }
+    if errno == .notPermitted, section.hasPrefix("fentry") || section.hasPrefix("fexit") {
+      return "this kernel refuses fentry programs"
+    }
+    if errno == .notPermitted || errno == .permissionDenied, let missing = Privileges.current.missing { return missing }
+    return nil
+  }
+
+  static func ofAttach(section: String, errno: Errno) -> String? {
+    let target = section.split(separator: "/").dropFirst().joined(separator: "/")
+    switch section.split(separator: "/").first {
+    case "kprobe", "kretprobe":
+      if !KernelFeatures.hasKprobes { return "this kernel has no kprobes (CONFIG_KPROBES=n)" }
+      if errno == .noSuchFileOrDirectory { return "this kernel has no function \(target)" }
+      if errno == .notPermitted, KernelFeatures.lockdown == "confidentiality" {
+        return "kprobes are locked down (lockdown=confidentiality)"
+      }
+    case "raw_tp", "raw_tracepoint", "tp", "tracepoint":
+      if errno == .noSuchFileOrDirectory {
+        if section.hasPrefix("tp/") || section.hasPrefix("tracepoint/"), KernelFeatures.tracefs == nil {
+          return "tracefs is not mounted; mount -t tracefs tracefs /sys/kernel/tracing"
+        }
+        return "this kernel has no tracepoint \(target)"
+      }
+    default: break
+    }
+    if errno == .notPermitted || errno == .permissionDenied { return Privileges.current.missing }
+    return nil
+  }
+}

@@ -1,0 +1,190 @@
+internal import Clibbpf
+internal import Glibc
+package import SystemPackage
+
+/// An object whose programs and maps are in the kernel; attaching it makes it run.
+@safe
+package struct LoadedProbe: ~Copyable {
+  private let handle: ObjectHandle
+  package let name: String
+
+  private var object: OpaquePointer { unsafe handle.object }
+
+  init(handle: consuming ObjectHandle, name: String) {
+    self.handle = handle
+    self.name = name
+  }
+
+  private func program(_ name: String) throws(BPFError) -> OpaquePointer {
+    guard let found = unsafe bpf_object__find_program_by_name(object, name) else {
+      throw BPFError("find", "program \(name) of probe \(self.name)", errno: .noSuchFileOrDirectory)
+    }
+    return unsafe found
+  }
+
+  /// Attaches a program where its section says.
+  package func attach(_ name: String) throws(BPFError) -> Link {
+    let program = unsafe try program(name)
+    let section = unsafe String(cString: bpf_program__section_name(program))
+    return try unsafe Link.make(name, section) { unsafe bpf_program__attach(program) }
+  }
+
+  /// Attaches a program to a kernel function by kprobe or kretprobe.
+  ///
+  /// - Parameter cookie: what `bpf_get_attach_cookie` returns; kernels before 5.15 refuse any but 0.
+  package func attach(_ name: String, kprobe function: String, atReturn: Bool, cookie: UInt64 = 0) throws(BPFError) -> Link {
+    let program = unsafe try program(name)
+    return try unsafe Link.make(name, "kprobe/\(function)") {
+      var options = bpf_kprobe_opts()
+      options.sz = MemoryLayout<bpf_kprobe_opts>.size
+      options.retprobe = atReturn
+      options.bpf_cookie = cookie
+      return unsafe bpf_program__attach_kprobe_opts(program, function, &options)
+    }
+  }
+
+  /// Attaches a program to many kernel functions with one link. Kernel 5.18 and CONFIG_FPROBE.
+  package func attach(_ name: String, kprobes functions: [String], atReturn: Bool, cookies: [UInt64]) throws(BPFError) -> Link {
+    let program = unsafe try program(name)
+    var names = unsafe functions.map { unsafe UnsafePointer(strdup($0)) }
+    defer { unsafe names.forEach { unsafe free(UnsafeMutablePointer(mutating: $0)) } }
+    return try unsafe Link.make(name, "kprobe.multi/\(functions.count) functions") {
+      unsafe names.withUnsafeMutableBufferPointer { names in
+        unsafe cookies.withUnsafeBufferPointer { cookies in
+          var options = unsafe bpf_kprobe_multi_opts()
+          unsafe options.sz = MemoryLayout<bpf_kprobe_multi_opts>.size
+          unsafe options.syms = names.baseAddress
+          unsafe options.cookies = cookies.baseAddress
+          unsafe options.cnt = functions.count
+          unsafe options.retprobe = atReturn
+          return unsafe bpf_program__attach_kprobe_multi_opts(program, nil, &options)
+        }
+      }
+    }
+  }
+
+  /// Attaches a program to an instruction of a file, for one process or (with nil) for all.
+  ///
+  /// - Parameter offset: in the file, not an address.
+  package func attach(
+    _ name: String, uprobe path: FilePath, offset: UInt64, atReturn: Bool, process: UInt32?, cookie: UInt64 = 0
+  ) throws(BPFError) -> Link {
+    let program = unsafe try program(name)
+    return try unsafe Link.make(name, "uprobe/\(path)+\(offset)") {
+      var options = unsafe bpf_uprobe_opts()
+      unsafe options.sz = MemoryLayout<bpf_uprobe_opts>.size
+      unsafe options.retprobe = atReturn
+      unsafe options.bpf_cookie = cookie
+      return unsafe bpf_program__attach_uprobe_opts(
+        program, process.map(Int32.init) ?? -1, path.string, Int(offset), &options)
+    }
+  }
+
+  /// Attaches a program to a USDT probe of a file, at all its places. Kernels before 5.15 need a process.
+  package func attach(
+    _ name: String, usdt path: FilePath, provider: String, probe: String, process: UInt32?, cookie: UInt64 = 0
+  ) throws(BPFError) -> Link {
+    let program = unsafe try program(name)
+    return try unsafe Link.make(name, "usdt/\(path):\(provider):\(probe)") {
+      var options = bpf_usdt_opts()
+      options.sz = MemoryLayout<bpf_usdt_opts>.size
+      options.usdt_cookie = cookie
+      return unsafe bpf_program__attach_usdt(program, process.map(Int32.init) ?? -1, path.string, provider, probe, &options)
+    }
+  }
+
+  /// Attaches a program to a tracepoint by its perf event. Closing such a link takes tens of milliseconds.
+  package func attach(_ name: String, tracepoint category: String, _ event: String, cookie: UInt64 = 0) throws(BPFError) -> Link {
+    let program = unsafe try program(name)
+    return try unsafe Link.make(name, "tp/\(category)/\(event)") {
+      var options = bpf_tracepoint_opts()
+      options.sz = MemoryLayout<bpf_tracepoint_opts>.size
+      options.bpf_cookie = cookie
+      return unsafe bpf_program__attach_tracepoint_opts(program, category, event, &options)
+    }
+  }
+
+  /// Attaches a program to a raw tracepoint by name.
+  package func attach(_ name: String, rawTracepoint event: String) throws(BPFError) -> Link {
+    let program = unsafe try program(name)
+    return try unsafe Link.make(name, "raw_tp/\(event)") { unsafe bpf_program__attach_raw_tracepoint(program, event) }
+  }
+
+  /// Attaches a program to a perf event, whose descriptor the link takes over.
+  package func attach(_ name: String, perfEvent descriptor: CInt) throws(BPFError) -> Link {
+    let program = unsafe try program(name)
+    return try unsafe Link.make(name, "perf_event") { unsafe bpf_program__attach_perf_event(program, descriptor) }
+  }
+
+  /// The descriptor of a map; it lives as long as the probe.
+  package func descriptor(_ map: String) throws(BPFError) -> CInt {
+    guard let found = unsafe bpf_object__find_map_by_name(object, map) else {
+      throw BPFError("find", "map \(map) of probe \(name)", errno: .noSuchFileOrDirectory)
+    }
+    return unsafe bpf_map__fd(found)
+  }
+
+  /// Whether the object has a map of that name.
+  package func has(_ map: String) -> Bool { unsafe bpf_object__find_map_by_name(object, map) != nil }
+
+  /// A typed view of a map.
+  package func map<Key: BitwiseCopyable, Value: BitwiseCopyable>(
+    _ name: String, _: Key.Type = Key.self, _: Value.Type = Value.self
+  ) throws(BPFError) -> ProbeMap<Key, Value> {
+    guard let found = unsafe bpf_object__find_map_by_name(object, name) else {
+      throw BPFError("find", "map \(name) of probe \(self.name)", errno: .noSuchFileOrDirectory)
+    }
+    return try unsafe ProbeMap(map: found, name: name)
+  }
+
+  /// A reader of a ring buffer.
+  package func ringBuffer(_ map: String) throws(BPFError) -> RingBufferReader {
+    guard let found = unsafe bpf_object__find_map_by_name(object, map) else {
+      throw BPFError("find", "map \(map) of probe \(name)", errno: .noSuchFileOrDirectory)
+    }
+    return try unsafe RingBufferReader(descriptor: bpf_map__fd(found), size: Int(bpf_map__max_entries(found)))
+  }
+
+  /// What the kernel reports of each loaded program.
+  package func statistics() -> [ProgramStatistics] {
+    var result: [ProgramStatistics] = []
+    var program = unsafe bpf_object__next_program(object, nil)
+    while let each = unsafe program {
+      let descriptor = unsafe bpf_program__fd(each)
+      if descriptor >= 0 {
+        var info = bpf_prog_info()
+        var size = UInt32(MemoryLayout<bpf_prog_info>.size)
+        if unsafe bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0 {
+          unsafe result.append(
+            ProgramStatistics(
+              name: String(cString: bpf_program__name(each)), runs: info.run_cnt, runTime: info.run_time_ns,
+              missed: info.recursion_misses))
+        }
+      }
+      unsafe program = unsafe bpf_object__next_program(object, each)
+    }
+    return result
+  }
+
+  /// The kernel memory of all maps, in bytes, as the kernel accounts it in fdinfo.
+  package func mapMemory() -> Int {
+    var total = 0
+    var map = unsafe bpf_object__next_map(object, nil)
+    while let each = unsafe map {
+      total += unsafe MapMemory.ofDescriptor(bpf_map__fd(each))
+      unsafe map = unsafe bpf_object__next_map(object, each)
+    }
+    return total
+  }
+}
+
+/// What the kernel counts of one program.
+package struct ProgramStatistics: Sendable {
+  package var name: String
+  /// Counted only while BPF statistics are enabled.
+  package var runs: UInt64
+  /// In nanoseconds, counted only while BPF statistics are enabled.
+  package var runTime: UInt64
+  /// Events for which the kernel did not run the program, because it was already running on that processor. Since 5.12.
+  package var missed: UInt64
+}

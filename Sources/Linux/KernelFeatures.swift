@@ -1,0 +1,32 @@
+internal import Glibc
+
+/// What the running kernel was built with and allows, as far as files tell. Whether a hook works only an attempt tells.
+package enum KernelFeatures {
+  /// `uname -r`.
+  package static var release: String {
+    ProcFile.read("/proc/sys/kernel/osrelease").map { String($0.filter { $0 != "\n" }) } ?? "unknown"
+  }
+
+  package static var hasKprobes: Bool {
+    unsafe access("/sys/bus/event_source/devices/kprobe", F_OK) == 0 || tracefs.map { unsafe access("\($0)/kprobe_events", F_OK) == 0 } ?? false
+  }
+
+  package static var hasUprobes: Bool { unsafe access("/sys/bus/event_source/devices/uprobe", F_OK) == 0 }
+
+  package static var hasTypeInformation: Bool { unsafe access("/sys/kernel/btf/vmlinux", R_OK) == 0 }
+
+  /// Where tracefs is mounted; nil when it is not.
+  package static var tracefs: String? {
+    for path in ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"] where unsafe access("\(path)/events", F_OK) == 0 {
+      return path
+    }
+    return nil
+  }
+
+  /// The lockdown level: `none`, `integrity`, `confidentiality`, or nil without that security module.
+  package static var lockdown: String? {
+    guard let text = ProcFile.read("/sys/kernel/security/lockdown"), let start = text.firstIndex(of: "["), let end = text.firstIndex(of: "]")
+    else { return nil }
+    return String(text[text.index(after: start)..<end])
+  }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* Events to user space through one ring buffer.
+ *
+ * The reader drains on a clock tick; it is woken earlier only when the ring fills up. A wake-up for each event
+ * would cost more than the event.
+ */
+#pragma once
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include "events.h"
+#include "loss.bpf.h"
+
+SEC(".rodata.events") const volatile struct swtrace_events_config events_config = { .wake_bytes = 1 << 18 };
+
+/* 1 MiB: at 640,000 events of 80 bytes a second it fills in 20 ms; the reader is woken at a quarter. Resized before the load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} events SEC(".maps");
+
+static __always_inline __u64 wake_flag(void)
+{
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= events_config.wake_bytes ? BPF_RB_FORCE_WAKEUP :
+												    BPF_RB_NO_WAKEUP;
+}
+
+/* Room for an event of a fixed size; null after counting LOST_RING. */
+static __always_inline void *reserve_event(struct moment now, __u64 size)
+{
+	void *event = bpf_ringbuf_reserve(&events, size, 0);
+
+	if (!event)
+		count(now, SWTRACE_LOST_RING);
+	return event;
+}
+
+/* Hands over what reserve_event() gave. Counts DELIVERED. */
+static __always_inline int submit_event(struct moment now, void *event)
+{
+	bpf_ringbuf_submit(event, wake_flag());
+	return count(now, SWTRACE_DELIVERED);
+}
+
+/* Copies an event of a varying size. Counts DELIVERED or LOST_RING. */
+static __always_inline int send_event(struct moment now, void *event, __u64 size)
+{
+	if (bpf_ringbuf_output(&events, event, size, wake_flag()))
+		return count(now, SWTRACE_LOST_RING);
+	return count(now, SWTRACE_DELIVERED);
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* Adding a value to the histogram of all, or to the one of a key.
+ *
+ * The histogram of all is one per processor. Keyed ones are shared cells that exist only for slots with values: a per-processor
+ * copy for each key would grow with the machine, and keys already keep processors apart.
+ */
+#pragma once
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include "histogram.h"
+#include "loss.bpf.h"
+
+SEC(".rodata.histogram") const volatile struct swtrace_histogram_config histogram_config = { .unit = 1 };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct swtrace_histogram);
+} histograms SEC(".maps");
+
+/* About 2 MB when keyed; one entry otherwise. Sized by user space before the load. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct swtrace_histogram_key);
+	__type(value, struct swtrace_histogram_cell);
+} histogram_cells SEC(".maps");
+
+static __always_inline int histogram_add_keyed(struct moment now, __u64 key, __u64 value)
+{
+	struct swtrace_histogram_key at = { .key = key, .slot = swtrace_slot(value / histogram_config.unit), .copy = now.copy };
+	struct swtrace_histogram_cell *cell = bpf_map_lookup_elem(&histogram_cells, &at);
+
+	if (!cell) {
+		static const struct swtrace_histogram_cell empty;
+
+		/* Another processor may have made it meanwhile: that is as good. */
+		bpf_map_update_elem(&histogram_cells, &at, &empty, BPF_NOEXIST);
+		cell = bpf_map_lookup_elem(&histogram_cells, &at);
+		if (!cell)
+			return count(now, SWTRACE_LOST_MAP_FULL);
+	}
+	__sync_fetch_and_add(&cell->count, 1);
+	__sync_fetch_and_add(&cell->sum, value);
+	if (value > cell->maximum)
+		cell->maximum = value;
+	return count(now, SWTRACE_DELIVERED);
+}
+
+/* Adds a value in nanoseconds. Counts DELIVERED or LOST_MAP_FULL. */
+static __always_inline int histogram_add(struct moment now, __u64 key, __u64 value)
+{
+	struct swtrace_histogram *histogram;
+	__u32 slot;
+
+	if (histogram_config.keyed)
+		return histogram_add_keyed(now, key, value);
+	histogram = bpf_map_lookup_elem(&histograms, &now.copy);
+	slot = swtrace_slot(value / histogram_config.unit);
+	if (!histogram || slot >= SWTRACE_SLOTS)
+		return count(now, SWTRACE_LOST_SCRATCH);
+	__sync_fetch_and_add(&histogram->slots[slot], 1);
+	__sync_fetch_and_add(&histogram->sum, value);
+	if (value > histogram->maximum)
+		histogram->maximum = value;
+	return count(now, SWTRACE_DELIVERED);
+}

@@ -1,0 +1,31 @@
+/* What every probe counts; the one list that the kernel side and the loss report share. */
+#pragma once
+#include "types.h"
+
+/* Each event takes exactly one way: seen = filtered + delivered + the sum of the lost ones.
+ * An event is counted when its fate is decided: a wait that has not ended has not been seen yet. */
+enum swtrace_counter {
+	SWTRACE_SEEN,
+	SWTRACE_FILTERED,               /* did not match what was asked for */
+	SWTRACE_DELIVERED,              /* put into the ring buffer or added to a map */
+	SWTRACE_LOST_RING,              /* the ring buffer was full */
+	SWTRACE_LOST_MAP_FULL,          /* a map had no room for its key */
+	SWTRACE_LOST_SCRATCH,           /* working memory was not to be had */
+	/* Below: remarks about events that were counted above. */
+	SWTRACE_TRUNCATED_TEXT,         /* a path, name or argument list was cut or could not be read */
+	SWTRACE_MISSING_KERNEL_STACK,
+	SWTRACE_MISSING_USER_STACK,
+	SWTRACE_UNFOLLOWED,             /* children of the traced command that are not traced: too many at once */
+	SWTRACE_COUNTERS,
+};
+
+/* One copy per processor and interval. Counters only grow: user space subtracts what it has seen. */
+struct swtrace_tally {
+	__u64 counters[SWTRACE_COUNTERS];
+};
+
+/* Written by user space while probes run. */
+struct swtrace_control {
+	__u32 interval;                 /* its lowest bit says which of the two copies the probes fill */
+	__u32 reserved;
+};

@@ -1,0 +1,26 @@
+/* One open, openat, openat2 or creat that has returned. */
+#pragma once
+#include "types.h"
+
+#define OPENSNOOP_PATH 4096             /* PATH_MAX */
+
+struct opensnoop_config {
+	__u8 failed_only;               /* -x */
+	__u8 full_path;                 /* -F: complete relative paths */
+	__u8 reserved[6];
+};
+
+/* Followed by path_length bytes of the path as the program gave it, and prefix_length bytes of the folder it is relative to,
+ * as names from the inside out, each ended by a zero. */
+struct opensnoop_event {
+	__u64 time_ns;                  /* CLOCK_MONOTONIC */
+	__u32 pid, tid, uid;
+	__s32 result;                   /* file descriptor, or negative errno */
+	__u32 flags;                    /* O_ flags */
+	__u32 mode;                     /* permission bits of a new file */
+	__u16 path_length;              /* 0: the path could not be read */
+	__u16 prefix_length;
+	__u32 reserved;
+	char comm[SWTRACE_COMM_LENGTH];
+};
+_Static_assert(sizeof(struct opensnoop_event) == 56, "read by Sources/Tools/Files/Opensnoop.swift");

@@ -1,0 +1,11 @@
+/* Fixed-width types for layouts that both the kernel side and Swift read. */
+#pragma once
+
+#ifdef __bpf__
+#include "kernel.h"
+#else
+#include <linux/types.h>
+#endif
+
+/* The kernel's TASK_COMM_LEN, its final zero included. */
+#define SWTRACE_COMM_LENGTH 16

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* The kernel types the probes read, picked by hand.
+ *
+ * CO-RE relocates by name, so a partial struct is enough: only the members that some probe reads stand here,
+ * in any order. The offsets are those of the kernel that loads the probe. Where a member was renamed or moved,
+ * both forms stand here with the versions, and the probe asks bpf_core_field_exists().
+ */
+#pragma once
+
+/* Makes bpf_tracing.h use the kernel's register names instead of user space's. */
+#define __VMLINUX_H__
+
+typedef unsigned char __u8;
+typedef signed char __s8;
+typedef unsigned short __u16;
+typedef short __s16;
+typedef unsigned int __u32;
+typedef int __s32;
+typedef unsigned long long __u64;
+typedef long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u64 __be64;
+typedef __u32 __wsum;
+typedef _Bool bool;
+typedef unsigned long size_t;
+
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+
+/* enum bpf_map_type and the flags of include/uapi/linux/bpf.h that the probes use. */
+enum {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_HASH = 5,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_RINGBUF = 27,
+};
+enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
+enum { BPF_F_NO_PREALLOC = 1 };
+enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
+enum { BPF_RB_AVAIL_DATA = 0 };
+enum { BPF_F_USER_STACK = 1 << 8 };
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* The registers of an interrupted or entered task; arch/ARCH/include/asm/ptrace.h. */
+#if defined(__TARGET_ARCH_x86)
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+#elif defined(__TARGET_ARCH_arm64)
+struct user_pt_regs {
+	__u64 regs[31];
+	__u64 sp, pc, pstate;
+};
+struct pt_regs {
+	struct user_pt_regs user_regs;
+	__u64 orig_x0;
+	__s32 syscallno;
+};
+struct pt_regs___arm64 {
+	unsigned long orig_x0;
+};
+#endif
+
+struct kernfs_node {
+	__u64 id;               /* the inode number of the cgroup's folder */
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+	int level;              /* 0 for the root */
+	struct cgroup *ancestors[];     /* since 6.1; [level] is the cgroup itself */
+};
+
+struct cgroup___before_6_1 {
+	__u64 ancestor_ids[];
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;        /* of the v2 hierarchy, on hybrid systems too */
+};
+
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
+struct mm_struct {
+	unsigned long arg_start, arg_end;
+};
+
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live;          /* threads that have not begun to exit */
+	int group_exit_code;
+};
+
+struct task_struct {
+	unsigned int __state;   /* since 5.14 */
+	int pid, tgid;
+	int exit_code;
+	unsigned int flags;
+	__u64 start_time;       /* CLOCK_MONOTONIC */
+	__u64 start_boottime;   /* CLOCK_BOOTTIME; since 5.5 */
+	char comm[16];
+	struct task_struct *group_leader, *real_parent;
+	const struct cred *cred, *real_cred;
+	struct mm_struct *mm;
+	struct css_set *cgroups;
+	struct signal_struct *signal;
+	struct files_struct *files;
+	struct fs_struct *fs;
+};
+
+struct task_struct___before_5_14 {
+	long state;
+};
+
+struct qstr {
+	__u32 len;
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct file {
+	struct path f_path;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct fs_struct {
+	struct path root, pwd;
+};
+
+struct linux_binprm {
+	const char *filename;
+};
+
+/* Block layer. */
+struct gendisk {
+	int major, first_minor;
+};
+
+struct request_queue {
+	struct gendisk *disk;           /* since 5.15; null for queues without a disk */
+};
+
+struct block_device {
+	__u32 bd_dev;
+};
+
+struct request {
+	struct request_queue *q;
+	unsigned int cmd_flags;         /* operation in the low 8 bits, then the REQ_ flags */
+	__u64 __sector;
+	unsigned int __data_len;
+	struct block_device *part;      /* since 5.12 */
+};
+
+struct request___before_5_17 {
+	struct gendisk *rq_disk;
+};
+
+#pragma clang attribute pop

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* Counting every event, and every loss by its reason.
+ *
+ * A probe calls see() once for an event that it will decide on, and count() once with the decision. Both go to the copy
+ * of the current interval, so that user space, having switched to the other copy, reads numbers that agree to the last event.
+ */
+#pragma once
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include "loss.h"
+
+SEC(".data.control") volatile struct swtrace_control control = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct swtrace_tally);
+} tallies SEC(".maps");
+
+/* The interval an event belongs to. */
+struct moment {
+	struct swtrace_tally *tally;
+	__u32 copy;
+};
+
+/* Adds to a remark or a decision. Atomic although the memory is this processor's own: from kernel 6.19 on a
+ * tracepoint program can be preempted by another task that runs it. */
+static __always_inline int count(struct moment now, enum swtrace_counter counter)
+{
+	if (now.tally)
+		__sync_fetch_and_add(&now.tally->counters[counter], 1);
+	return 0;
+}
+
+static __always_inline struct moment see(void)
+{
+	struct moment now = { .copy = control.interval & 1 };
+
+	now.tally = bpf_map_lookup_elem(&tallies, &now.copy);
+	count(now, SWTRACE_SEEN);
+	return now;
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* opensnoop: one event for each open, openat, openat2 and creat that returns.
+ *
+ * Hook: raw_syscalls sys_exit, as tp_btf or as raw tracepoint. At the exit the path is in memory (the kernel has just
+ * read it) and the result is known, so the entry needs no hook and no open is lost between two of them.
+ */
+#include "kernel.h"
+#include "opensnoop.h"
+#include "events.bpf.h"
+#include "filter.bpf.h"
+#include "loss.bpf.h"
+#include "path.bpf.h"
+#include "syscall.bpf.h"
+
+SEC(".rodata.config") const volatile struct opensnoop_config config = {};
+
+#define AT_FDCWD (-100)
+
+struct scratch {
+	struct opensnoop_event event;
+	char text[OPENSNOOP_PATH + PATH_NAMES + PATH_NAME];
+};
+
+/* Too large for the stack. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratch SEC(".maps");
+
+/* struct open_how of openat2(2). */
+struct opensnoop_how {
+	__u64 flags, mode;
+};
+
+
+/* The file of a descriptor of the current task. */
+static __always_inline struct file *file_of(int descriptor)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file *file = NULL, **files = BPF_CORE_READ(table, fd);
+
+	if (descriptor >= 0 && (__u32)descriptor < BPF_CORE_READ(table, max_fds))
+		bpf_probe_read_kernel(&file, sizeof(file), files + descriptor);
+	return file;
+}
+
+/* The folder that a relative path starts at, as names from the inside out. */
+static __always_inline int walk_folder(int folder, char *into)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct file *file;
+
+	if (folder == AT_FDCWD)
+		return walk_path(&BPF_CORE_READ(task, fs)->pwd, into);
+	file = file_of(folder);
+	return file ? walk_path(&file->f_path, into) : -1;
+}
+
+static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long result)
+{
+	long number = syscall_number(typed, regs);
+	struct scratch *room;
+	const char *path;
+	struct moment now;
+	__u64 flags, mode;
+	int folder = AT_FDCWD;
+	__u32 zero = 0;
+	long length;
+
+	if (number != SYSCALL_OPENAT && number != SYSCALL_OPEN && number != SYSCALL_OPENAT2 && number != SYSCALL_CREAT)
+		return 0;
+
+	now = see();
+	if (config.failed_only && result >= 0)
+		return count(now, SWTRACE_FILTERED);
+	if (!filter_current())
+		return count(now, SWTRACE_FILTERED);
+	room = bpf_map_lookup_elem(&scratch, &zero);
+	if (!room)
+		return count(now, SWTRACE_LOST_SCRATCH);
+
+	if (number == SYSCALL_OPENAT || number == SYSCALL_OPENAT2) {
+		folder = (int)syscall_argument1(regs);
+		path = (const char *)syscall_argument2(regs);
+		flags = syscall_argument3(regs);
+		mode = syscall_argument4(regs);
+		if (number == SYSCALL_OPENAT2) {
+			struct opensnoop_how how = {};
+
+			bpf_probe_read_user(&how, sizeof(how), (void *)flags);
+			flags = how.flags;
+			mode = how.mode;
+		}
+	} else {
+		path = (const char *)syscall_argument1(regs);
+		flags = number == SYSCALL_CREAT ? 01101 : syscall_argument2(regs);      /* O_CREAT | O_WRONLY | O_TRUNC */
+		mode = number == SYSCALL_CREAT ? syscall_argument2(regs) : syscall_argument3(regs);
+	}
+
+	room->event.time_ns = bpf_ktime_get_ns();
+	room->event.pid = bpf_get_current_pid_tgid() >> 32;
+	room->event.tid = (__u32)bpf_get_current_pid_tgid();
+	room->event.uid = (__u32)bpf_get_current_uid_gid();
+	room->event.result = result;
+	room->event.flags = flags;
+	room->event.mode = mode;
+	room->event.prefix_length = 0;
+	room->event.reserved = 0;
+	bpf_get_current_comm(room->event.comm, sizeof(room->event.comm));
+	length = bpf_probe_read_user_str(room->text, OPENSNOOP_PATH, path);
+	if (length < 0 || length > OPENSNOOP_PATH) {
+		count(now, SWTRACE_TRUNCATED_TEXT);
+		length = 0;
+	}
+	room->event.path_length = length;
+
+	if (config.full_path && length > 0 && room->text[0] != '/') {
+		int prefix = walk_folder(folder, room->text + length);
+
+		if (prefix < 0) {
+			count(now, SWTRACE_TRUNCATED_TEXT);
+			prefix = 0;
+		}
+		room->event.prefix_length = prefix;
+		length += prefix & (2 * PATH_NAMES - 1);
+	}
+	if (length > OPENSNOOP_PATH + PATH_NAMES)
+		length = OPENSNOOP_PATH + PATH_NAMES;
+	return send_event(now, room, sizeof(room->event) + length);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(exit_btf, struct pt_regs *regs, long result) { return handle_exit(true, regs, result); }
+
+SEC("raw_tp/sys_exit")
+int BPF_PROG(exit_raw, struct pt_regs *regs, long result) { return handle_exit(false, regs, result); }
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

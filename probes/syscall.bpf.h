@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* A system call at its exit: the registers still hold its number and its arguments, so no second hook at the entry
+ * and no map between the two is needed. (On arm64 the first argument's register is overwritten; orig_x0 keeps it.)
+ */
+#pragma once
+#include "filter.bpf.h"
+
+#if defined(__TARGET_ARCH_x86)
+#define SYSCALL_OPEN 2
+#define SYSCALL_EXECVE 59
+#define SYSCALL_CREAT 85
+#define SYSCALL_OPENAT 257
+#define SYSCALL_EXECVEAT 322
+#define syscall_number(typed, regs) read_member(typed, regs, orig_ax)
+#elif defined(__TARGET_ARCH_arm64)
+#define SYSCALL_OPEN (-2)               /* arm64 has only openat */
+#define SYSCALL_CREAT (-2)
+#define SYSCALL_OPENAT 56
+#define SYSCALL_EXECVE 221
+#define SYSCALL_EXECVEAT 281
+#define syscall_number(typed, regs) read_member(typed, regs, syscallno)
+#endif
+#define SYSCALL_OPENAT2 437
+
+#define syscall_argument1(regs) PT_REGS_PARM1_CORE_SYSCALL(regs)
+#define syscall_argument2(regs) PT_REGS_PARM2_CORE_SYSCALL(regs)
+#define syscall_argument3(regs) PT_REGS_PARM3_CORE_SYSCALL(regs)
+#define syscall_argument4(regs) PT_REGS_PARM4_CORE_SYSCALL(regs)
+#define syscall_argument5(regs) PT_REGS_PARM5_CORE_SYSCALL(regs)
