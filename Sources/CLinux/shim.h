@@ -1,8 +1,5 @@
 /* System calls and macros that Swift's Glibc module does not bring. */
 #pragma once
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/perf_event.h>
@@ -12,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
-#include <sys/timerfd.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +28,20 @@ static inline int swtrace_pidfd_open(int pid)
 static inline int swtrace_gettid(void)
 {
 	return (int)syscall(SYS_gettid);
+}
+
+/* Both ends close on exec. Declared by unistd.h for GNU programs only. */
+static inline int swtrace_pipe(int ends[2])
+{
+	return (int)syscall(SYS_pipe2, ends, O_CLOEXEC);
+}
+
+/* The magic number of the file system that a path is on (linux/magic.h), or -1; struct and function share a name. */
+static inline long swtrace_filesystem_type(const char *path)
+{
+	struct statfs status;
+
+	return statfs(path, &status) ? -1 : (long)status.f_type;
 }
 
 /* Starts a command that waits for a byte on `gate` before it becomes the program, so that tracing can begin first.

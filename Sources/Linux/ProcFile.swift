@@ -17,7 +17,7 @@ package enum ProcFile {
       let before = content.count
       let chunk = min(max(4096, before), limit - before)
       content.append(contentsOf: repeatElement(0, count: chunk))
-      let got = content.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress! + before, chunk) }
+      let got = unsafe content.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress! + before, chunk) }
       guard got >= 0 else { return nil }
       content.removeLast(chunk - got)
       if got == 0 { break }

@@ -1,0 +1,52 @@
+/// One value of a row, before any format has touched it.
+package enum Cell: Hashable, Sendable {
+  /// Not known, or not applicable: empty in tables and CSV, null in JSON.
+  case none
+  case integer(Int64)
+  case unsigned(UInt64)
+  case text(Text)
+  case texts([Text])
+  case flag(Bool)
+
+  package static func string(_ string: String) -> Cell { .text(Text(string)) }
+}
+
+/// One column, declared once for the table, CSV and JSON.
+package struct Column<Row>: Sendable {
+  /// How a table shows the number; JSON and CSV always have the number itself.
+  package enum Style: Sendable {
+    case plain
+    /// Divided, with so many decimals: nanoseconds as `AGE(s)`.
+    case scaled(by: UInt64, decimals: Int)
+    /// Nanoseconds since 1970 as local time `HH:MM:SS`.
+    case clock
+    case octal
+    case hexadecimal
+  }
+  package enum Alignment: Sendable { case left, right }
+
+  /// The table's heading, BCC's where BCC has the column.
+  package var title: String
+  /// The name in JSON and CSV: snake_case with the unit.
+  package var key: String
+  /// Characters in a table; longer values push the line to the right. 0 for the last column.
+  package var width: Int
+  package var alignment: Alignment
+  package var style: Style
+  /// Whether tables have the column. JSON and CSV have all columns.
+  package var isInTable: Bool
+  package var value: @Sendable (Row) -> Cell
+
+  package init(
+    _ title: String, key: String? = nil, width: Int, alignment: Alignment = .left, style: Style = .plain, inTable: Bool = true,
+    value: @escaping @Sendable (Row) -> Cell
+  ) {
+    self.title = title
+    self.key = key ?? title.lowercased()
+    self.width = width
+    self.alignment = alignment
+    self.style = style
+    isInTable = inTable
+    self.value = value
+  }
+}
