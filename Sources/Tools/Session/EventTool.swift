@@ -1,0 +1,63 @@
+internal import ArgumentParser
+internal import BPF
+package import Formats
+package import Linux
+
+/// A tool that prints one line for each event.
+///
+/// It declares what to attach, how a record becomes a row, and the columns; everything else is the same for all.
+package protocol EventTool: Tool {
+  associatedtype Row
+
+  /// Whether swtrace's own work is left out.
+  static var excludesItself: Bool { get }
+  /// The columns for the table, CSV and JSON.
+  var columns: [Column<Row>] { get }
+  /// The row of a record; nil when the record is part of a later one.
+  mutating func row(_ record: RawSpan, _ clock: WallClock) -> Row?
+}
+
+extension EventTool {
+  package static var excludesItself: Bool { true }
+
+  package mutating func run() throws {
+    let settings = try session.settings(tool: Self.name)
+    let destinations = try settings.destinations(allowed: [.table, .json, .csv])
+    guard destinations.count == 1 else { throw ToolError("\(Self.name) writes to one file; it prints while it runs") }
+    let (path, format) = destinations[0]
+    let writer = RowWriter(
+      format == .json ? .json : format == .csv ? .csv : .table, columns: columns, localTime: { Clock.localTime($0) })
+    var output = try Output(path: path)
+    let tool = self
+    var running = try Session(
+      Plan(
+        image: .named(Self.probe), hooks: hooks, excludesItself: Self.excludesItself,
+        configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) }, activity: Self.activity),
+      settings, watching: output)
+    do {
+      writer.writeHeader(into: &output.buffer)
+      try output.flush()
+      while let turn = running.next(written: output.written) {
+        let clock = running.clock
+        try running.reader?.drain { record in
+          if let row = row(record, clock) { writer.write(row, into: &output.buffer) }
+          if output.buffer.count > 1 << 16 { try output.flush() }
+        }
+        if !output.buffer.isEmpty { running.clearProgress() }
+        try output.flush()
+        if turn == .end { break }
+      }
+    } catch is OutputClosed { _ = running.stop() }
+    try finish(&running, &output, format)
+  }
+
+  private func finish(_ running: inout Session, _ output: inout Output, _ format: OutputFormat) throws {
+    let report = try running.finish()
+    do {
+      if format == .json { report.writeJSON(into: &output.buffer, durationNanoseconds: running.elapsed) }
+      try output.commit()
+    } catch is OutputClosed {}
+    let code = running.conclude(report)
+    if code != 0 { throw ExitCode(code) }
+  }
+}

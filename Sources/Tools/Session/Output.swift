@@ -1,0 +1,83 @@
+internal import Glibc
+internal import Linux
+internal import SystemPackage
+
+/// The reader of the output is gone; not a failure.
+struct OutputClosed: Error {}
+
+/// Where a tool's output goes: standard output, or a file that appears complete or not at all.
+package struct Output: ~Copyable {
+  /// What has not been written yet; tools append here.
+  package var buffer: [UInt8] = []
+  /// Bytes written so far.
+  package private(set) var written: UInt64 = 0
+  private let path: String?
+  private let temporary: String?
+  private let descriptor: CInt
+  private var isCommitted = false
+
+  /// - Parameter path: nil for standard output.
+  package init(path: String?) throws {
+    self.path = path
+    guard let path else {
+      temporary = nil
+      descriptor = 1
+      return
+    }
+    let temporary = "\(path).\(getpid()).tmp"
+    self.temporary = temporary
+    do { descriptor = try check(open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644), "create", path) } catch {
+      throw ToolError("\(error); give --output a folder that exists and can be written")
+    }
+  }
+
+  deinit {
+    if let temporary {
+      close(descriptor)
+      if !isCommitted { unlink(temporary) }
+    }
+  }
+
+  /// For a closed reader to be noticed while nothing is written; nil for files.
+  var watched: CInt? { path == nil ? descriptor : nil }
+
+  /// Writes what has been appended.
+  package mutating func flush() throws {
+    var start = 0
+    defer { buffer.removeAll(keepingCapacity: true) }
+    while start < buffer.count {
+      let count = buffer.withUnsafeBytes { write(descriptor, $0.baseAddress! + start, $0.count - start) }
+      if count >= 0 {
+        start += count
+        written += UInt64(count)
+        continue
+      }
+      switch errno {
+      case EINTR, EAGAIN: continue
+      case EPIPE: throw OutputClosed()
+      default:
+        throw ToolError(
+          "\(SystemError("write", path ?? "standard output", errno: Errno(rawValue: errno))); \(path == nil ? "the output is cut" : "nothing was written")")
+      }
+    }
+  }
+
+  /// Writes the rest and gives the file its name.
+  package mutating func commit() throws {
+    try flush()
+    guard let path, let temporary else { return }
+    guard fsync(descriptor) == 0 || errno == EINVAL || errno == EROFS else {
+      throw ToolError("\(SystemError("write", path, errno: Errno(rawValue: errno))); nothing was written")
+    }
+    guard rename(temporary, path) == 0 else {
+      throw ToolError("\(SystemError("create", path, errno: Errno(rawValue: errno))); nothing was written")
+    }
+    isCommitted = true
+  }
+}
+
+/// Writes a line to standard error.
+package func complain(_ text: String) {
+  let line = Array("\(text)\n".utf8)
+  _ = line.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+}

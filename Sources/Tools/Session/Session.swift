@@ -1,0 +1,237 @@
+package import BPF
+internal import CProbes
+internal import Glibc
+package import Linux
+internal import SystemPackage
+
+/// What a tool wants to run.
+package struct Plan {
+  package var image: ProbeImage
+  package var hooks: [Hook]
+  /// Whether swtrace's own work would be events of the tool, and is left out.
+  package var excludesItself = false
+  /// Sets the tool's own constants; the programs are those chosen for the hooks.
+  package var configure: (inout Probe, _ programs: [String?]) throws(BPFError) -> Void = { _, _ throws(BPFError) in }
+  /// What the tool does, for the progress line: "tracing opens".
+  package var activity: String
+}
+
+/// One run of a tool, from attaching to the loss report: waits, signals, the traced command, deadlines and intervals.
+///
+/// The tool asks for one turn after another and drains its ring or reads its maps in between, so that its state stays in its
+/// own local values.
+package struct Session: ~Copyable {
+  package enum Turn: Sendable { case tick, interval, end }
+
+  package var attachment: Attachment
+  /// Nil for probes that keep their numbers in maps.
+  package var reader: RingBufferReader?
+  package let clock = WallClock()
+
+  private let settings: SessionSettings
+  private let activity: String
+  private let poll: EventPoll
+  private let signals: EndSignals
+  private var command: GatedCommand?
+  private var meter: LossMeter
+  private var total = LossReport()
+  private var missedBefore: UInt64 = 0
+  private var interval: UInt64?
+  private var intervalsLeft: Int?
+  private var nextInterval: UInt64
+  private let deadline: UInt64
+  private var hasEnded = false
+  private var progress: Progress
+
+  /// How often a ring is drained; at 640,000 events of 80 bytes a second this is half a megabyte.
+  private static let tick: UInt64 = 10_000_000
+
+  /// Loads, attaches, and starts the command if there is one.
+  package init(
+    _ plan: Plan, _ settings: SessionSettings, interval: UInt64? = nil, count: Int? = nil, watching output: borrowing Output
+  ) throws {
+    if let missing = Privileges.current.missing { throw ToolError("swtrace \(settings.tool) \(missing)") }
+    if let path = settings.typeInformation, access(path, R_OK) != 0 {
+      throw ToolError("\(SystemError("read", "the type information file \(path)", errno: Errno(rawValue: errno)))")
+    }
+    // Everything that can fail comes first: a noncopyable value cannot be left half made.
+    let signals = try EndSignals()
+    var command: GatedCommand?
+    var settings = settings
+    if !settings.command.isEmpty {
+      let gated = try GatedCommand(settings.command)
+      settings.targets = [gated.process.rawValue]
+      command = consume gated
+    }
+    let attachment = try Self.attach(plan, settings, follows: command != nil)
+    for remark in attachment.remarks { complain("swtrace \(settings.tool): \(remark)") }
+    let meter = try LossMeter(attachment.probe)
+    let reader = try Self.reader(of: attachment.probe)
+    let poll = try EventPoll()
+    poll.add(signals.descriptor, as: .signal)
+    if attachment.probe.has("events") { poll.add(try attachment.probe.descriptor("events"), as: .ring, edge: true) }
+    if let descriptor = output.watched { poll.add(descriptor, as: .outputClosed, hangUpOnly: true) }
+    if let descriptor = command?.descriptor { poll.add(descriptor, as: .child) }
+    try command?.open()
+
+    self.signals = signals
+    self.meter = meter
+    self.attachment = attachment
+    self.reader = reader
+    self.poll = poll
+    self.command = command
+    self.settings = settings
+    self.interval = interval
+    activity = plan.activity
+    intervalsLeft = count
+    let now = Clock.monotonic
+    nextInterval = interval.map { now + $0 } ?? .max
+    deadline = settings.duration.map { now &+ $0 } ?? .max
+    progress = Progress(now: now)
+  }
+
+  private static func reader(of probe: borrowing LoadedProbe) throws(BPFError) -> RingBufferReader? {
+    guard probe.has("events") else { return nil }
+    return try probe.ringBuffer("events")
+  }
+
+  private static func attach(_ plan: Plan, _ settings: SessionSettings, follows: Bool) throws(BPFError) -> Attachment {
+    var hooks = plan.hooks
+    if follows {
+      hooks.append(Hook("the start of processes", ["follow_fork_btf", "follow_fork_raw"]))
+      hooks.append(Hook("the end of processes", ["follow_free_btf", "follow_free_raw"]))
+    }
+    var filter = settings.filter
+    filter.excluded_pid = plan.excludesItself ? UInt32(getpid()) : 0
+    filter.has_targets = settings.targets.isEmpty ? 0 : 1
+    filter.follow_children = follows ? 1 : 0
+    let targets = settings.targets
+    return try Attachment.attempt(
+      plan.image, hooks: hooks, typeInformation: settings.typeInformation.map { FilePath($0) },
+      configure: { (probe, programs) throws(BPFError) in
+        if probe.has(".rodata.filter") {
+          try probe.configure(".rodata.filter", filter)
+          // Room for a build's worth of processes that live at once.
+          if !targets.isEmpty { try probe.resize("targets", to: max(targets.count, follows ? 8192 : 1)) }
+        }
+        try plan.configure(&probe, programs)
+      },
+      prepare: { (probe) throws(BPFError) in
+        guard !targets.isEmpty else { return }
+        let map: ProbeMap<UInt32, UInt8> = try probe.map("targets")
+        for target in targets { try map.set(target, 1) }
+      })
+  }
+
+  /// Waits until there is something to do.
+  ///
+  /// - Parameter output: bytes written so far; while they grow, no progress is shown.
+  /// - Returns: `.end` once, with everything detached: drain what is left. Then nil.
+  package mutating func next(written output: UInt64) -> Turn? {
+    guard !hasEnded else { return nil }
+    while true {
+      let now = Clock.monotonic
+      if now >= deadline { return end() }
+      if now >= nextInterval {
+        nextInterval += interval ?? 0
+        if nextInterval < now { nextInterval = now }
+        if let left = intervalsLeft {
+          intervalsLeft = left - 1
+          if left <= 1 { return end() }
+        }
+        return .interval
+      }
+      progress.update(now: now, written: output, activity: activity, tool: settings.tool, start: clock.start)
+      var until = min(deadline, nextInterval)
+      if reader != nil { until = min(until, now + Self.tick) }
+      if progress.isShown { until = min(until, now + 1_000_000_000) }
+      let reasons = poll.wait(nanoseconds: min(until - now, 3_600_000_000_000))
+      if !reasons.isDisjoint(with: [.signal, .child, .outputClosed]) { return end() }
+      if reader != nil { return .tick }
+    }
+  }
+
+  /// Ends the run at the next turn, as a signal would.
+  package mutating func stop() -> Turn? { hasEnded ? nil : end() }
+
+  private mutating func end() -> Turn {
+    hasEnded = true
+    progress.clear()
+    attachment.links.detach()
+    return .end
+  }
+
+  /// Closes the interval that has ended: its counts, and the copy that holds its data in maps that are kept twice.
+  package mutating func closeInterval() throws(BPFError) -> (LossReport, copy: UInt32) {
+    let (report, copy) = try meter.close()
+    total += report
+    return (report, copy)
+  }
+
+  /// Removes the progress line before something else is printed to the terminal.
+  package mutating func clearProgress() { progress.clear() }
+
+  /// The counts of the whole run. Call it after the last drain.
+  package mutating func finish() throws(BPFError) -> LossReport {
+    total += meter.settle()
+    let missed = attachment.probe.statistics().reduce(0) { $0 + $1.missed }
+    total.lost[.missed] = missed
+    total.seen += missed
+    if let read = reader?.delivered, read < total.delivered {
+      total.lost[.unread] = total.delivered - read
+      total.delivered = read
+    }
+    return total
+  }
+
+  /// How long the run has taken, in nanoseconds.
+  package var elapsed: UInt64 { Clock.monotonic - clock.start }
+
+  /// Prints the losses if there are any or if asked, and returns the exit code.
+  package mutating func conclude(_ report: LossReport) -> CInt {
+    progress.clear()
+    let unfollowed = report.remarks[.unfollowed] ?? 0
+    if settings.stats || report.totalLost > 0 || !report.isExact || unfollowed > 0 {
+      complain("swtrace \(settings.tool): \(report.line)")
+    }
+    if settings.stats {
+      complain("swtrace \(settings.tool): kernel memory of maps: \(attachment.probe.mapMemory() / 1024) KiB")
+    }
+    guard let command = command.take() else { return 0 }
+    command.terminate()
+    let status = command.exitStatus()
+    return settings.propagatesExit ? status : 0
+  }
+}
+
+/// One line on a terminal's standard error for runs that say nothing else.
+struct Progress {
+  private let isTerminal = isatty(2) != 0
+  private(set) var isShown = false
+  private var lastWritten: UInt64 = 0
+  private var quietSince: UInt64
+  private var lastShown: UInt64 = 0
+
+  init(now: UInt64) { quietSince = now }
+
+  mutating func update(now: UInt64, written: UInt64, activity: String, tool: String, start: UInt64) {
+    guard isTerminal else { return }
+    if written != lastWritten {
+      lastWritten = written
+      quietSince = now
+      clear()
+    }
+    guard now - quietSince >= 1_000_000_000, now - lastShown >= 1_000_000_000 else { return }
+    lastShown = now
+    isShown = true
+    let text = Array("\r\u{1b}[K\(activity), \((now - start) / 1_000_000_000) s; Ctrl-C ends".utf8)
+    _ = text.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+  }
+
+  mutating func clear() {
+    guard isShown else { return }
+    isShown = false
+    let text = Array("\r\u{1b}[K".utf8)
+    _ = text.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+  }
+}

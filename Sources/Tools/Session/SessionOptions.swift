@@ -1,0 +1,122 @@
+package import ArgumentParser
+package import CProbes
+internal import Linux
+
+/// The options that every tool has: which tasks, for how long, and what comes out.
+package struct SessionOptions<Letters: OptionLetters>: ParsableArguments {
+  @Option(name: .long(Letters.pidLetter), help: ArgumentHelp("Only this process, or these.", valueName: "pid,..."))
+  package var pid: ProcessList?
+  @Option(name: .long(Letters.tidLetter), help: "Only this thread.")
+  package var tid: UInt32?
+  @Option(name: .long(Letters.uidLetter), help: ArgumentHelp("Only tasks of this user.", valueName: "user"))
+  package var uid: String?
+  @Option(name: .long(Letters.commLetter), help: ArgumentHelp("Only tasks with exactly this command name.", valueName: "name"))
+  package var comm: String?
+  @Option(name: .long(Letters.cgroupLetter), help: ArgumentHelp("Only tasks in this cgroup or below it.", valueName: "path"))
+  package var cgroup: String?
+
+  @Option(name: .long(Letters.durationLetter), help: ArgumentHelp("End after this time: 500ms, 10s, 2m.", valueName: "time"))
+  package var duration: TimeSpan?
+  @Option(help: ArgumentHelp("Output format; the default is the ending of --output, or table.", valueName: "format"))
+  package var format: OutputFormat?
+  @Option(
+    name: [.customShort("o"), .long],
+    help: ArgumentHelp("Write to a file, complete or not at all. May be repeated by tools that print at the end.", valueName: "file"))
+  package var output: [String] = []
+  @Flag(help: "Print what was seen, filtered, delivered and lost, even if nothing was lost.")
+  package var stats = false
+  @Option(help: ArgumentHelp("Read the kernel's type information from this file.", valueName: "file"))
+  package var btf: String?
+  @Flag(help: "With a command: exit with its exit code.")
+  package var propagateExit = false
+  @Argument(parsing: .postTerminator, help: ArgumentHelp("Trace this command and its children, from its first instruction on.", valueName: "command"))
+  package var command: [String] = []
+
+  package init() {}
+
+  /// Looks up what the options name.
+  ///
+  /// - Throws: `ToolError` when something does not exist.
+  package func settings(tool: String) throws -> SessionSettings {
+    var filter = swtrace_filter()
+    var targets: [UInt32] = []
+    if let pid {
+      for id in pid.ids where ProcFile.bytes("/proc/\(id)/stat") == nil {
+        throw ToolError("no process has the id \(id); see ps -e")
+      }
+      if pid.ids.count == 1 { filter.pid = pid.ids[0] } else { targets = pid.ids }
+    }
+    if let tid {
+      guard ProcFile.bytes("/proc/\(tid)/stat") != nil else { throw ToolError("no thread has the id \(tid); see ps -eL") }
+      filter.tid = tid
+    }
+    if let uid {
+      filter.uid = try Users.id(of: uid)
+      filter.has_uid = 1
+    }
+    if let comm {
+      let bytes = Array(comm.utf8)
+      guard (1..<Int(SWTRACE_COMM_LENGTH)).contains(bytes.count) else {
+        throw ToolError("the kernel's command names have 1 to \(SWTRACE_COMM_LENGTH - 1) bytes; '\(comm)' has \(bytes.count)")
+      }
+      withUnsafeMutableBytes(of: &filter.comm) { $0.copyBytes(from: bytes) }
+      filter.has_comm = 1
+    }
+    if let cgroup {
+      do { filter.cgroup_id = try ControlGroup(cgroup).id } catch { throw ToolError("\(error); see find $(findmnt -nt cgroup2 -o TARGET) -type d") }
+    }
+    if !command.isEmpty {
+      guard pid == nil else { throw ToolError("--pid and a command to start exclude each other") }
+    } else if propagateExit {
+      throw ToolError("--propagate-exit needs a command: swtrace \(tool) --propagate-exit -- COMMAND")
+    }
+    return SessionSettings(
+      tool: tool, filter: filter, targets: targets, duration: duration?.nanoseconds, format: format, outputs: output, stats: stats,
+      typeInformation: btf, command: command, propagatesExit: propagateExit)
+  }
+}
+
+/// The options of a session, looked up and checked.
+package struct SessionSettings {
+  package var tool: String
+  package var filter: swtrace_filter
+  package var targets: [UInt32]
+  /// Nanoseconds.
+  package var duration: UInt64?
+  package var format: OutputFormat?
+  package var outputs: [String]
+  package var stats: Bool
+  package var typeInformation: String?
+  package var command: [String]
+  package var propagatesExit: Bool
+
+  /// Where the output goes and in which format, in the order given; standard output when no file was named.
+  ///
+  /// - Parameter allowed: what the tool can write, its default first.
+  package func destinations(allowed: [OutputFormat]) throws -> [(path: String?, format: OutputFormat)] {
+    func checked(_ format: OutputFormat) throws -> OutputFormat {
+      guard allowed.contains(format) else {
+        throw ToolError("\(tool) has no format '\(format.rawValue)'; it has \(allowed.map(\.rawValue).joined(separator: ", "))")
+      }
+      return format
+    }
+    guard !outputs.isEmpty else { return [(nil, try checked(format ?? allowed[0]))] }
+    return try outputs.map { path in
+      let ending = path.split(separator: "/").last?.split(separator: ".").dropFirst().last.map(String.init)
+      let byName = ending.flatMap { $0 == "txt" ? .table : $0 == "ndjson" ? .json : OutputFormat(rawValue: $0) }
+      return (path, try checked(format ?? byName ?? allowed[0]))
+    }
+  }
+}
+
+/// User names, without the name service: a static program cannot load it.
+enum Users {
+  static func id(of name: String) throws -> UInt32 {
+    if let id = UInt32(name) { return id }
+    for line in (ProcFile.read("/etc/passwd") ?? "").split(separator: "\n") {
+      let fields = line.split(separator: ":", omittingEmptySubsequences: false)
+      if fields.count > 2, fields[0] == name, let id = UInt32(fields[2]) { return id }
+    }
+    throw ToolError("no user is called '\(name)' in /etc/passwd; give the number")
+  }
+}
