@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "kernel.h"
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include "histogram.h"
 #include "loss.bpf.h"
@@ -27,14 +28,16 @@ struct {
 	__type(value, struct swtrace_histogram_cell);
 } histogram_cells SEC(".maps");
 
-static __always_inline int histogram_add_keyed(struct moment now, __u64 key, __u64 value)
+static __always_inline int histogram_add_keyed(struct moment now, __u64 key, __u64 value, struct task_struct *task)
 {
 	struct swtrace_histogram_key at = { .key = key, .slot = swtrace_slot(value / histogram_config.unit), .copy = now.copy };
 	struct swtrace_histogram_cell *cell = bpf_map_lookup_elem(&histogram_cells, &at);
 
 	if (!cell) {
-		static const struct swtrace_histogram_cell empty;
+		struct swtrace_histogram_cell empty = {};
 
+		if (task)
+			bpf_core_read_str(empty.comm, sizeof(empty.comm), &task->comm);
 		/* Another processor may have made it meanwhile: that is as good. */
 		bpf_map_update_elem(&histogram_cells, &at, &empty, BPF_NOEXIST);
 		cell = bpf_map_lookup_elem(&histogram_cells, &at);
@@ -48,14 +51,15 @@ static __always_inline int histogram_add_keyed(struct moment now, __u64 key, __u
 	return count(now, SWTRACE_DELIVERED);
 }
 
-/* Adds a value in nanoseconds. Counts DELIVERED or LOST_MAP_FULL. */
-static __always_inline int histogram_add(struct moment now, __u64 key, __u64 value)
+/* Adds a value in nanoseconds. The key matters only when keyed; `task` names it, and may be null.
+ * Counts DELIVERED or LOST_MAP_FULL. */
+static __always_inline int histogram_add(struct moment now, __u64 key, __u64 value, struct task_struct *task)
 {
 	struct swtrace_histogram *histogram;
 	__u32 slot;
 
 	if (histogram_config.keyed)
-		return histogram_add_keyed(now, key, value);
+		return histogram_add_keyed(now, key, value, task);
 	histogram = bpf_map_lookup_elem(&histograms, &now.copy);
 	slot = swtrace_slot(value / histogram_config.unit);
 	if (!histogram || slot >= SWTRACE_SLOTS)

@@ -104,6 +104,18 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct pid_namespace {
+	struct ns_common ns;
+};
+
+struct nsproxy {
+	struct pid_namespace *pid_ns_for_children;
+};
+
 struct signal_struct {
 	atomic_t live;          /* threads that have not begun to exit */
 	int group_exit_code;
@@ -124,6 +136,7 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct files_struct *files;
 	struct fs_struct *fs;
+	struct nsproxy *nsproxy;
 };
 
 struct task_struct___before_5_14 {

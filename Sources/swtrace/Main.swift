@@ -5,5 +5,5 @@ import Tools
 struct Swtrace: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "swtrace", abstract: "See what this Linux machine does, and why it is slow.", version: "0.1.0",
-    subcommands: [Opensnoop.self])
+    subcommands: [Opensnoop.self, Runqlat.self])
 }

@@ -6,4 +6,5 @@
 #include "loss.h"
 #include "opensnoop.h"
 #include "probe_images.h"
+#include "runqlat.h"
 #include "stack.h"

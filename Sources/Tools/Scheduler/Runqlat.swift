@@ -1,0 +1,65 @@
+package import ArgumentParser
+package import BPF
+internal import CProbes
+package import Formats
+
+/// Shows how long tasks wait for a processor after they could run.
+package struct Runqlat: HistogramTool {
+  package static let configuration = CommandConfiguration(
+    commandName: "runqlat", abstract: "Show run queue latency: how long tasks wait for a processor.",
+    discussion: """
+      Overhead: about 0.2 us for each wake-up with its switch.
+
+      Example: each second, for the tasks of a service
+        swtrace runqlat --cgroup system.slice/nginx.service 1
+      """)
+
+  package static let activity = "measuring run queue latency"
+  package static let cgroupLetter: Character? = "c"
+
+  // Before the session: its command is an array, after which no other positional argument may stand.
+  @OptionGroup package var schedule: IntervalOptions
+  @OptionGroup package var session: SessionOptions<Runqlat>
+  @Flag(name: [.customShort("T"), .long], help: "Print the time above each output.") package var timestamp = false
+  @Flag(name: [.customShort("m"), .long], help: "Histogram in milliseconds.") var milliseconds = false
+  @Flag(name: [.customShort("P"), .long], help: "A histogram for each process.") var pids = false
+  @Flag(name: [.customShort("L"), .long], help: "A histogram for each thread.") var tids = false
+  @Flag(name: .customLong("pidnss"), help: "A histogram for each pid namespace.") var pidNamespaces = false
+
+  package init() {}
+
+  package mutating func validate() throws {
+    if [pids, tids, pidNamespaces].count(where: { $0 }) > 1 { throw ValidationError("--pids, --tids and --pidnss exclude each other") }
+  }
+
+  package var hooks: [Hook] {
+    [
+      Hook("wake-ups", ["wakeup_btf", "wakeup_raw"]),
+      Hook("wake-ups of new tasks", ["wakeup_new_btf", "wakeup_new_raw"]),
+      Hook("task switches", ["switch_btf", "switch_raw"]),
+    ]
+  }
+
+  package var unit: HistogramUnit { milliseconds ? .milliseconds : .microseconds }
+
+  private var key: runqlat_key {
+    pids ? RUNQLAT_PROCESS : tids ? RUNQLAT_THREAD : pidNamespaces ? RUNQLAT_PID_NAMESPACE : RUNQLAT_ALL
+  }
+  package var isKeyed: Bool { key != RUNQLAT_ALL }
+
+  package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
+    try probe.configure(".rodata.config", runqlat_config(key: key.rawValue, reserved: 0))
+  }
+
+  package func title(_ entry: KeyedHistogram) -> [UInt8] {
+    guard isKeyed else { return [] }
+    var line = Array("\(pidNamespaces ? "pidns" : pids ? "pid" : "tid") = \(entry.key) ".utf8)
+    if !pidNamespaces { line.append(escaped: entry.command) }
+    return line
+  }
+
+  package func labels(_ entry: KeyedHistogram) -> [(String, Cell)] {
+    if pidNamespaces { return [("pid_namespace", .unsigned(entry.key))] }
+    return isKeyed ? [(pids ? "pid" : "tid", .unsigned(entry.key)), ("comm", .text(entry.command))] : []
+  }
+}

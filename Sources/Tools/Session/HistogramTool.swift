@@ -1,0 +1,117 @@
+package import ArgumentParser
+internal import BPF
+internal import CProbes
+package import Formats
+internal import Glibc
+internal import Linux
+internal import Profiles
+
+/// BCC's positional `[interval [count]]`, and the same as options.
+package struct IntervalOptions: ParsableArguments {
+  @Argument(help: ArgumentHelp("Print after each interval: 1, 500ms.", valueName: "interval"))
+  package var interval: TimeSpan?
+  @Argument(help: ArgumentHelp("End after so many intervals.", valueName: "count"))
+  package var count: Int?
+  @Option(name: .customLong("interval"), help: ArgumentHelp("The same as the first argument.", valueName: "time"))
+  package var intervalOption: TimeSpan?
+
+  package init() {}
+
+  package mutating func validate() throws {
+    if let count, count < 1 { throw ValidationError("the count of intervals must be at least 1") }
+    if interval != nil, intervalOption != nil { throw ValidationError("the interval is given twice") }
+  }
+
+  /// Nanoseconds between prints; nil to print once, at the end.
+  package var nanoseconds: UInt64? { (interval ?? intervalOption)?.nanoseconds }
+}
+
+/// A tool that prints histograms, at the end or at each interval.
+package protocol HistogramTool: Tool {
+  var schedule: IntervalOptions { get }
+  /// Whether tables carry the time of day of each print.
+  var timestamp: Bool { get }
+  var unit: HistogramUnit { get }
+  /// Whether there is one histogram for each key.
+  var isKeyed: Bool { get }
+  /// The line above a key's histogram in a table.
+  func title(_ entry: KeyedHistogram) -> [UInt8]
+  /// What a key's histogram is of, for JSON and CSV. The same keys for every entry.
+  func labels(_ entry: KeyedHistogram) -> [(String, Cell)]
+}
+
+extension HistogramTool {
+  package func title(_ entry: KeyedHistogram) -> [UInt8] { [] }
+  package func labels(_ entry: KeyedHistogram) -> [(String, Cell)] { [] }
+
+  package mutating func run() throws {
+    let settings = try session.settings(tool: Self.name)
+    let destinations = try settings.destinations(allowed: [.table, .json, .csv])
+    guard destinations.count == 1 else { throw ToolError("\(Self.name) writes to one file; it prints while it runs") }
+    let (path, format) = destinations[0]
+    let tool = self
+    var output = try Output(path: path)
+    var running = try Session(
+      Plan(
+        image: .named(Self.probe), hooks: hooks,
+        configure: { (probe, programs) throws(BPFError) in
+          try probe.configure(
+            ".rodata.histogram",
+            swtrace_histogram_config(unit: tool.unit.size, keyed: tool.isKeyed ? 1 : 0, reserved: (0, 0, 0, 0, 0, 0, 0)))
+          // 16384 cells are about 1.9 MB: 500 keys with 30 slots each.
+          if tool.isKeyed { try probe.resize("histogram_cells", to: 16384) }
+          try tool.configure(&probe, programs)
+        }, activity: Self.activity),
+      settings, interval: schedule.nanoseconds, count: schedule.count, watching: output)
+    var reader = try HistogramReader(running.attachment.probe, keyed: isKeyed)
+    let writer = HistogramWriter(unit: unit)
+    do {
+      if format == .csv {
+        let none = KeyedHistogram(key: 0, command: Text([]), histogram: .init())
+        writer.writeCSVHeader(labels: ["time_unix_ns"] + labels(none).map(\.0), into: &output.buffer)
+      }
+      while let turn = running.next(written: output.written) {
+        if turn == .tick { continue }
+        let (report, copy) = try running.closeInterval()
+        print(try reader.take(copy: copy), format, writer, &output.buffer)
+        running.clearProgress()
+        try output.flush()
+        if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
+      }
+    } catch is OutputClosed { _ = running.stop() }
+    var report = try running.finish()
+    if reader.count < report.delivered {
+      report.lost[.unread, default: 0] += report.delivered - reader.count
+      report.delivered = reader.count
+    }
+    do {
+      if format == .json { report.writeJSON(into: &output.buffer, durationNanoseconds: running.elapsed) }
+      try output.commit()
+    } catch is OutputClosed {}
+    let code = running.conclude(report)
+    if code != 0 { throw ExitCode(code) }
+  }
+
+  private func print(_ entries: [KeyedHistogram], _ format: OutputFormat, _ writer: HistogramWriter, _ out: inout [UInt8]) {
+    let now = Int64(Clock.realtime)
+    if format == .table {
+      out.append(0x0a)
+      if timestamp {
+        let (hour, minute, second) = Clock.localTime(now)
+        out.append(contentsOf: [hour, minute, second].map { $0 < 10 ? "0\($0)" : "\($0)" }.joined(separator: ":").utf8)
+        out.append(0x0a)
+      }
+      if entries.isEmpty { out.append(contentsOf: "(no values)\n".utf8) }
+    }
+    for entry in entries {
+      switch format {
+      case .json: writer.writeJSON(entry.histogram, labels: [("time_unix_ns", .integer(now))] + labels(entry), into: &out)
+      case .csv: writer.writeCSV(entry.histogram, labels: [("time_unix_ns", .integer(now))] + labels(entry), into: &out)
+      default:
+        let title = title(entry)
+        if !title.isEmpty { out.append(contentsOf: title + [0x0a]) }
+        writer.writeTable(entry.histogram, into: &out)
+      }
+    }
+  }
+}

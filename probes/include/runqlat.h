@@ -1,0 +1,15 @@
+/* How long tasks wait for a processor. */
+#pragma once
+#include "types.h"
+
+enum runqlat_key {
+	RUNQLAT_ALL,
+	RUNQLAT_PROCESS,
+	RUNQLAT_THREAD,
+	RUNQLAT_PID_NAMESPACE,
+};
+
+struct runqlat_config {
+	__u32 key;                      /* enum runqlat_key */
+	__u32 reserved;
+};
