@@ -18,10 +18,14 @@ struct {
 	__uint(max_entries, 1 << 20);
 } events SEC(".maps");
 
-static __always_inline __u64 wake_flag(void)
+/* Wakes the reader when an event of that size carries the unread bytes across a multiple of wake_bytes, a power of two.
+ * Not while they are above it: each wake-up is an interrupt to this very processor. Two processors that cross together
+ * may miss it; the reader comes at its next tick anyway. */
+static __always_inline __u64 wake_flag(__u64 size)
 {
-	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= events_config.wake_bytes ? BPF_RB_FORCE_WAKEUP :
-												    BPF_RB_NO_WAKEUP;
+	__u64 unread = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+
+	return (unread ^ (unread + size)) & ~(events_config.wake_bytes - 1) ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
 /* Room for an event of a fixed size; null after counting LOST_RING. */
@@ -35,16 +39,16 @@ static __always_inline void *reserve_event(struct moment now, __u64 size)
 }
 
 /* Hands over what reserve_event() gave. Counts DELIVERED. */
-static __always_inline int submit_event(struct moment now, void *event)
+static __always_inline int submit_event(struct moment now, void *event, __u64 size)
 {
-	bpf_ringbuf_submit(event, wake_flag());
+	bpf_ringbuf_submit(event, wake_flag(size));
 	return count(now, SWTRACE_DELIVERED);
 }
 
 /* Copies an event of a varying size. Counts DELIVERED or LOST_RING. */
 static __always_inline int send_event(struct moment now, void *event, __u64 size)
 {
-	if (bpf_ringbuf_output(&events, event, size, wake_flag()))
+	if (bpf_ringbuf_output(&events, event, size, wake_flag(size)))
 		return count(now, SWTRACE_LOST_RING);
 	return count(now, SWTRACE_DELIVERED);
 }
