@@ -11,8 +11,8 @@ package enum Cell: Hashable, Sendable {
   package static func string(_ string: String) -> Cell { .text(Text(string)) }
 }
 
-/// One column, declared once for the table, CSV and JSON.
-package struct Column<Row>: Sendable {
+/// How one column looks, in all formats.
+package struct ColumnLayout: Sendable {
   /// How a table shows the number; JSON and CSV always have the number itself.
   package enum Style: Sendable {
     case plain
@@ -35,18 +35,19 @@ package struct Column<Row>: Sendable {
   package var style: Style
   /// Whether tables have the column. JSON and CSV have all columns.
   package var isInTable: Bool
+}
+
+/// One column, declared once for the table, CSV and JSON: how it looks, and its value in a row.
+package struct Column<Row>: Sendable {
+  package var layout: ColumnLayout
   package var value: @Sendable (Row) -> Cell
 
   package init(
-    _ title: String, key: String? = nil, width: Int, alignment: Alignment = .left, style: Style = .plain, inTable: Bool = true,
-    value: @escaping @Sendable (Row) -> Cell
+    _ title: String, key: String? = nil, width: Int, alignment: ColumnLayout.Alignment = .left, style: ColumnLayout.Style = .plain,
+    inTable: Bool = true, value: @escaping @Sendable (Row) -> Cell
   ) {
-    self.title = title
-    self.key = key ?? title.lowercased()
-    self.width = width
-    self.alignment = alignment
-    self.style = style
-    isInTable = inTable
+    layout = ColumnLayout(
+      title: title, key: key ?? title.lowercased(), width: width, alignment: alignment, style: style, isInTable: inTable)
     self.value = value
   }
 }

@@ -1,24 +1,32 @@
 /// Rows as text: aligned columns, JSON lines, or CSV (RFC 4180).
-package struct RowWriter<Row>: Sendable {
+///
+/// Not generic over the row: it asks for cells by their column's number, so that its code is compiled once and fast.
+package struct RowWriter: Sendable {
   package enum Format: Sendable { case table, json, csv }
 
   package let format: Format
-  private let columns: [Column<Row>]
-  /// The value of `type` in JSON.
-  private let kind: String
+  private let columns: [ColumnLayout]
+  /// The numbers of the columns that this format has.
+  private let shown: [Int]
+  /// `{"type":"event"` and, for each column, `,"key":`.
+  private let prefix: [UInt8]
+  private let keys: [[UInt8]]
   /// Turns nanoseconds since 1970 into the local `(hour, minute, second)`; passed in, as this module knows no operating system.
   private let localTime: @Sendable (Int64) -> (Int, Int, Int)
 
+  /// - Parameter kind: the value of `type` in JSON.
   package init(
-    _ format: Format, columns: [Column<Row>], kind: String = "event",
+    _ format: Format, columns: [ColumnLayout], kind: String = "event",
     localTime: @escaping @Sendable (Int64) -> (Int, Int, Int) = { ns in
       let seconds = Int(ns / 1_000_000_000 % 86_400)
       return (seconds / 3600, seconds / 60 % 60, seconds % 60)
     }
   ) {
     self.format = format
-    self.columns = format == .table ? columns.filter(\.isInTable) : columns
-    self.kind = kind
+    self.columns = columns
+    shown = columns.indices.filter { format != .table || columns[$0].isInTable }
+    prefix = Array("{\"type\":\"\(kind)\"".utf8)
+    keys = columns.map { Array(",\"\($0.key)\":".utf8) }
     self.localTime = localTime
   }
 
@@ -26,34 +34,36 @@ package struct RowWriter<Row>: Sendable {
   package func writeHeader(into out: inout [UInt8]) {
     switch format {
     case .json: return
-    case .csv: out.append(contentsOf: columns.map(\.key).joined(separator: ",").utf8)
+    case .csv: out.append(contentsOf: shown.map { columns[$0].key }.joined(separator: ",").utf8)
     case .table:
-      for (index, column) in columns.enumerated() {
+      for index in shown {
         let start = out.count
-        out.append(contentsOf: column.title.utf8)
-        pad(&out, from: start, column, isLast: index == columns.count - 1)
+        out.append(contentsOf: columns[index].title.utf8)
+        pad(&out, from: start, index)
       }
     }
     out.append(0x0a)
   }
 
   /// One row with its line end.
-  package func write(_ row: Row, into out: inout [UInt8]) {
+  ///
+  /// - Parameter cell: the value of the column with that number.
+  package func write(into out: inout [UInt8], _ cell: (Int) -> Cell) {
     switch format {
-    case .table: writeTable(row, &out)
-    case .csv: writeCSV(row, &out)
-    case .json: writeJSON(row, &out)
+    case .table: writeTable(cell, &out)
+    case .csv: writeCSV(cell, &out)
+    case .json: writeJSON(cell, &out)
     }
     out.append(0x0a)
   }
 
-  private func writeTable(_ row: Row, _ out: inout [UInt8]) {
-    for (index, column) in columns.enumerated() {
+  private func writeTable(_ cell: (Int) -> Cell, _ out: inout [UInt8]) {
+    for index in shown {
       let start = out.count
-      switch column.value(row) {
+      switch cell(index) {
       case .none: break
-      case .integer(let value): append(value, column.style, &out)
-      case .unsigned(let value): append(Int64(clamping: value), column.style, &out)
+      case .integer(let value): append(value, columns[index].style, &out)
+      case .unsigned(let value): append(Int64(clamping: value), columns[index].style, &out)
       case .text(let text): out.append(escaped: text)
       case .texts(let texts):
         for (index, text) in texts.enumerated() {
@@ -62,11 +72,11 @@ package struct RowWriter<Row>: Sendable {
         }
       case .flag(let value): out.append(contentsOf: (value ? "yes" : "no").utf8)
       }
-      pad(&out, from: start, column, isLast: index == columns.count - 1)
+      pad(&out, from: start, index)
     }
   }
 
-  private func append(_ value: Int64, _ style: Column<Row>.Style, _ out: inout [UInt8]) {
+  private func append(_ value: Int64, _ style: ColumnLayout.Style, _ out: inout [UInt8]) {
     switch style {
     case .plain: out.append(decimal: value)
     case .scaled(let divisor, let decimals): out.append(value, dividedBy: divisor, decimals: decimals)
@@ -83,21 +93,20 @@ package struct RowWriter<Row>: Sendable {
   }
 
   /// Fills a cell up to its width and adds the gap to the next; nothing follows the last one.
-  private func pad(_ out: inout [UInt8], from start: Int, _ column: Column<Row>, isLast: Bool) {
+  private func pad(_ out: inout [UInt8], from start: Int, _ index: Int) {
     var length = 0
-    for byte in out[start...] where byte & 0xc0 != 0x80 { length += 1 }
-    let missing = max(0, column.width - length)
-    if column.alignment == .right, missing > 0 {
-      out.insert(contentsOf: repeatElement(0x20, count: missing), at: start)
-    }
-    guard !isLast else { return }
-    out.append(contentsOf: repeatElement(0x20, count: (column.alignment == .left ? missing : 0) + 1))
+    for position in start..<out.count where out[position] & 0xc0 != 0x80 { length += 1 }
+    let missing = max(0, columns[index].width - length)
+    let isLeft = columns[index].alignment == .left
+    if !isLeft, missing > 0 { out.insert(contentsOf: repeatElement(0x20, count: missing), at: start) }
+    guard index != shown[shown.count - 1] else { return }
+    for _ in 0..<(isLeft ? missing : 0) + 1 { out.append(0x20) }
   }
 
-  private func writeCSV(_ row: Row, _ out: inout [UInt8]) {
-    for (index, column) in columns.enumerated() {
+  private func writeCSV(_ cell: (Int) -> Cell, _ out: inout [UInt8]) {
+    for index in shown {
       if index > 0 { out.append(0x2c) }
-      switch column.value(row) {
+      switch cell(index) {
       case .none: break
       case .integer(let value): out.append(decimal: value)
       case .unsigned(let value): out.append(decimal: value)
@@ -108,11 +117,11 @@ package struct RowWriter<Row>: Sendable {
     }
   }
 
-  private func writeJSON(_ row: Row, _ out: inout [UInt8]) {
-    out.append(contentsOf: "{\"type\":\"\(kind)\"".utf8)
-    for column in columns {
-      out.append(contentsOf: ",\"\(column.key)\":".utf8)
-      out.append(json: column.value(row))
+  private func writeJSON(_ cell: (Int) -> Cell, _ out: inout [UInt8]) {
+    out.append(contentsOf: prefix)
+    for index in shown {
+      out.append(contentsOf: keys[index])
+      out.append(json: cell(index))
     }
     out.append(0x7d)
   }

@@ -25,8 +25,9 @@ extension EventTool {
     let destinations = try settings.destinations(allowed: [.table, .json, .csv])
     guard destinations.count == 1 else { throw ToolError("\(Self.name) writes to one file; it prints while it runs") }
     let (path, format) = destinations[0]
+    let columns = self.columns
     let writer = RowWriter(
-      format == .json ? .json : format == .csv ? .csv : .table, columns: columns, localTime: { Clock.localTime($0) })
+      format == .json ? .json : format == .csv ? .csv : .table, columns: columns.map(\.layout), localTime: { Clock.localTime($0) })
     var output = try Output(path: path)
     let tool = self
     var running = try Session(
@@ -40,7 +41,7 @@ extension EventTool {
       while let turn = running.next(written: output.written) {
         let clock = running.clock
         try running.reader?.drain { record in
-          if let row = row(record, clock) { writer.write(row, into: &output.buffer) }
+          if let row = row(record, clock) { writer.write(into: &output.buffer) { columns[$0].value(row) } }
           if output.buffer.count > 1 << 16 { try output.flush() }
         }
         if !output.buffer.isEmpty { running.clearProgress() }
