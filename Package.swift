@@ -2,17 +2,21 @@
 // experimentalCGen: the ProbeCompiler plug-in generates the C files that embed the BPF objects.
 import PackageDescription
 
-let settings: [SwiftSetting] = [
-  .enableUpcomingFeature("ExistentialAny"),
-  .enableUpcomingFeature("InternalImportsByDefault"),
-  .enableUpcomingFeature("MemberImportVisibility"),
-]
+/// `make lint` and CI set SWTRACE_STRICT: a warning in this package then fails the build. Packages it depends on are not held to that.
+let warnings: [SwiftSetting] = Context.environment["SWTRACE_STRICT"] == "1" ? [.treatAllWarnings(as: .error)] : []
+let settings: [SwiftSetting] =
+  warnings + [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+  ]
 /// For the modules that touch foreign memory: every unsafe use is marked where it stands.
 let strict = settings + [.strictMemorySafety()]
 
 /// The archives, so that the binary runs on machines without these libraries. The order is the linker's:
 /// each archive before those it needs.
-let archives: [LinkerSetting] = ["bpf", "dw", "elf", "z", "lzma", "bz2"].map { .linkedLibrary(":lib\($0).a") }
+let archives: [LinkerSetting] =
+  ["bpf", "dw", "elf", "z", "lzma", "bz2"].map { .linkedLibrary(":lib\($0).a") }
   + [.linkedLibrary("stdc++")]
 
 let package = Package(
@@ -65,11 +69,13 @@ let package = Package(
       swiftSettings: settings, linkerSettings: archives),
 
     .target(name: "TestSupport", dependencies: ["Linux"], path: "Tests/TestSupport", swiftSettings: settings),
-  ] + tests([
-    "Linux": [], "BPF": ["CProbes", "Clibbpf"], "Profiles": [], "Formats": ["Profiles"], "Symbolication": ["DebugInfo", "Linux", "Profiles"],
-    "Tools": ["BPF", "CProbes", "Formats", "Linux", "Profiles", "Symbolication"],
-    "swtrace": [],
-  ])
+  ]
+    + tests([
+      "Linux": [], "BPF": ["CProbes", "Clibbpf"], "Profiles": [], "Formats": ["Profiles"],
+      "Symbolication": ["DebugInfo", "Linux", "Profiles"],
+      "Tools": ["BPF", "CProbes", "Formats", "Linux", "Profiles", "Symbolication"],
+      "swtrace": [],
+    ])
 )
 
 /// A test target for each module; all of them become one bundle, which also runs in the virtual machines.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the kernel side and Swift share: one layout header per tool. */
 #pragma once
 #include "filter.h"

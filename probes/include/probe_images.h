@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The embedded CO-RE objects: gathered by the linker, so adding a probe file is enough. */
 #pragma once
 #include <stddef.h>

@@ -1,0 +1,63 @@
+# swtrace's commands. `make` lists them.
+#
+# Everything a target needs is set up by it (scripts/setup), on Debian 12 with a Swift 6.3 toolchain. `make SETUP=: …` leaves
+# the machine's packages alone.
+
+SHELL   = /bin/bash
+PREFIX  = /usr/local
+DESTDIR =
+SETUP   = scripts/setup
+SWTRACE = build/swtrace
+# For what needs root; the build itself never does. PATH is passed on, because sudo replaces it.
+ROOT   := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo env "PATH=$$PATH"')
+
+# One static file: no shared library, no compiler and no kernel header at run time.
+RELEASE = --configuration release --product swtrace --static-swift-stdlib -Xswiftc -static-executable
+
+.DEFAULT_GOAL = help
+.PHONY: help build release run test test-here bench lint install clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+build: ## debug build in .build/debug
+	@$(SETUP) build
+	swift build
+
+release: ## the static, stripped release binary build/swtrace
+	@$(SETUP) build
+	@# The linker's warnings about dlopen and getpwnam are expected in a static program; nothing here reaches them.
+	swift build $(RELEASE)
+	@mkdir -p build
+	strip --strip-all -o $(SWTRACE) .build/release/swtrace
+
+run: release ## profile this machine for 10 s: swtrace-profile.html and swtrace-profile.folded
+	$(ROOT) $(SWTRACE) profile --frequency 99 --duration 10 --output swtrace-profile.html --output swtrace-profile.folded --summary 15
+
+test: ## every test: here, under five kernels in virtual machines, in a browser
+	@$(SETUP) build test web
+	swift build --build-tests
+	@Tests/run here kernels web
+
+test-here: ## the tests that need no virtual machine and no browser
+	@$(SETUP) build
+	swift build --build-tests
+	@Tests/run here
+
+bench: release ## swtrace side by side with libbpf-tools, bpftrace and perf
+	@$(SETUP) build bench
+	$(ROOT) Benchmarks/run
+
+lint: ## format, warnings, scripts, size and contents of the release
+	@$(SETUP) build lint
+	@scripts/lint
+	@$(MAKE) --no-print-directory release
+	@scripts/lint-release $(SWTRACE)
+
+install: ## copy the release binary: PREFIX=/usr/local DESTDIR=
+	@# Built by `make release` when there is none, not here: `sudo make install` must not build as root.
+	@[ -x $(SWTRACE) ] || $(MAKE) --no-print-directory release
+	install -D -m 755 $(SWTRACE) $(DESTDIR)$(PREFIX)/bin/swtrace
+
+clean: ## remove everything that was built
+	rm -rf .build .build-lint build swtrace-profile.html swtrace-profile.folded
