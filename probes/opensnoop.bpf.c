@@ -47,16 +47,25 @@ static __always_inline struct file *file_of(int descriptor)
 	return file;
 }
 
-/* The folder that a relative path starts at, as names from the inside out. */
-static __always_inline int walk_folder(int folder, char *into)
+/* Appends the folder that a relative path starts at to `text`. Returns the bytes added, or negative. */
+static __always_inline int append_folder(int folder, char *text, __u64 length)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct file *file;
+	struct path_walk *walk;
 
-	if (folder == AT_FDCWD)
-		return walk_path(&BPF_CORE_READ(task, fs)->pwd, into);
-	file = file_of(folder);
-	return file ? walk_path(&file->f_path, into) : -1;
+	if (folder == AT_FDCWD) {
+		struct fs_struct *fs = BPF_CORE_READ(task, fs);
+
+		walk = walk_path(&fs->pwd);
+	} else {
+		struct file *file = file_of(folder);
+
+		walk = file ? walk_path(&file->f_path) : NULL;
+	}
+	if (!walk || walk->length > PATH_NAMES || length > OPENSNOOP_PATH)
+		return -1;
+	bpf_probe_read_kernel(text + length, walk->length, walk->names);
+	return walk->length;
 }
 
 static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long result)
@@ -118,17 +127,17 @@ static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long re
 	room->event.path_length = length;
 
 	if (config.full_path && length > 0 && room->text[0] != '/') {
-		int prefix = walk_folder(folder, room->text + length);
+		int prefix = append_folder(folder, room->text, length);
 
 		if (prefix < 0) {
 			count(now, SWTRACE_TRUNCATED_TEXT);
 			prefix = 0;
 		}
 		room->event.prefix_length = prefix;
-		length += prefix & (2 * PATH_NAMES - 1);
+		length += prefix;
 	}
-	if (length > OPENSNOOP_PATH + PATH_NAMES)
-		length = OPENSNOOP_PATH + PATH_NAMES;
+	if (length < 0 || length > OPENSNOOP_PATH + PATH_NAMES)
+		length = 0;
 	return send_event(now, room, sizeof(room->event) + length);
 }
 

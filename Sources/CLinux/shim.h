@@ -47,8 +47,9 @@ static inline long swtrace_filesystem_type(const char *path)
 /* Starts a command that waits for a byte on `gate` before it becomes the program, so that tracing can begin first.
  *
  * Swift cannot fork. When the program cannot be started, its errno is written to `report` and the child ends with 127.
- * Both descriptors must be close-on-exec. Returns the child's pid, or -1 with errno. */
-static inline int swtrace_fork_gated(const char *path, char *const arguments[], int gate, int report)
+ * `opener` is the other end of the gate: closed in the child, so that the tracer's death ends the wait. All descriptors must be
+ * close-on-exec. Returns the child's pid, or -1 with errno. */
+static inline int swtrace_fork_gated(const char *path, char *const arguments[], int gate, int opener, int report)
 {
 	int child = fork();
 
@@ -56,6 +57,7 @@ static inline int swtrace_fork_gated(const char *path, char *const arguments[], 
 		char go;
 		sigset_t none;
 
+		close(opener);
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, 0);
 		signal(SIGPIPE, SIG_DFL);

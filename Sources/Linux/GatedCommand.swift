@@ -20,7 +20,7 @@ package struct GatedCommand: ~Copyable {
     let reports = try Self.pipe()
     var pointers = unsafe arguments.map { unsafe strdup($0) } + [nil]
     defer { for unsafe pointer in unsafe pointers { unsafe free(pointer) } }
-    let child = unsafe swtrace_fork_gated(pointers[0], &pointers, gates.read, reports.write)
+    let child = unsafe swtrace_fork_gated(pointers[0], &pointers, gates.read, gates.write, reports.write)
     let failure = Errno(rawValue: Glibc.errno)
     close(gates.read)
     close(reports.write)

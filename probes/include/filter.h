@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* Which tasks are of interest; set by the options that all tools share. */
 #pragma once
 #include "types.h"

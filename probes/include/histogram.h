@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* Histograms with 8 slots for each power of two: the relative error of a slot's bounds is at most 1/8.
  *
  * Values below 8 have a slot each. Shared with Swift, which reads bounds back from slots; tested there.

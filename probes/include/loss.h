@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* What every probe counts; the one list that the kernel side and the loss report share. */
 #pragma once
 #include "types.h"

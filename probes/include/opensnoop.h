@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* One open, openat, openat2 or creat that has returned. */
 #pragma once
 #include "types.h"

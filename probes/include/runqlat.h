@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* How long tasks wait for a processor. */
 #pragma once
 #include "types.h"

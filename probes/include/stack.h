@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* A stack and what it weighs; the event of all tools that sample stacks. */
 #pragma once
 #include "types.h"

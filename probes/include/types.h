@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* Fixed-width types for layouts that both the kernel side and Swift read. */
 #pragma once
 

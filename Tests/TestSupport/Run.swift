@@ -1,0 +1,223 @@
+internal import Foundation
+package import Glibc
+
+/// How a program ended and what it said.
+package struct Finished: Sendable {
+  /// The exit code, or 128 and the signal.
+  package var status: Int32
+  package var output: [UInt8]
+  package var errors: [UInt8]
+
+  package var outputText: String { String(decoding: output, as: UTF8.self) }
+  package var errorText: String { String(decoding: errors, as: UTF8.self) }
+  package var lines: [String] { outputText.split(separator: "\n", omittingEmptySubsequences: false).dropLast().map(String.init) }
+
+  /// The objects of a JSON-lines output; fails on a line that is not JSON.
+  package func json() throws -> [[String: Any]] {
+    try lines.map { line in
+      guard let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] else {
+        throw RunError("not a JSON object: \(line)")
+      }
+      return object
+    }
+  }
+}
+
+package struct RunError: Error, CustomStringConvertible {
+  package var description: String
+  package init(_ description: String) { self.description = description }
+}
+
+/// A program that runs, with pipes to its standard output and, if wanted, input.
+package final class Running: @unchecked Sendable {
+  package let pid: pid_t
+  private let outputEnd: Int32
+  private let errorFile: Int32
+  private var pending: [UInt8] = []
+  private var inputEnd: Int32
+
+  package init(_ arguments: [String], input: Bool = false, environment: [String: String] = [:], outputPath: String? = nil) throws {
+    var output: [Int32] = [-1, -1]
+    guard pipe2cloexec(&output) == 0 else { throw RunError("no pipe") }
+    var inputEnds: [Int32] = [-1, -1]
+    if input { guard pipe2cloexec(&inputEnds) == 0 else { throw RunError("no pipe") } }
+    var name = Array("/tmp/swtrace-test.XXXXXX".utf8CString)
+    errorFile = mkstemp(&name)
+    unlink(name)
+    _ = fcntl(errorFile, F_SETFD, FD_CLOEXEC)
+    var actions = posix_spawn_file_actions_t()
+    posix_spawn_file_actions_init(&actions)
+    defer { posix_spawn_file_actions_destroy(&actions) }
+    if input { posix_spawn_file_actions_adddup2(&actions, inputEnds[0], 0) } else {
+      posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+    }
+    if let outputPath {
+      posix_spawn_file_actions_addopen(&actions, 1, outputPath, O_WRONLY, 0)
+    } else {
+      posix_spawn_file_actions_adddup2(&actions, output[1], 1)
+    }
+    posix_spawn_file_actions_adddup2(&actions, errorFile, 2)
+    var variables = ProcessInfo.processInfo.environment
+    variables["SWIFT_BACKTRACE"] = "enable=no"
+    variables.merge(environment) { $1 }
+    let strings = arguments.map { strdup($0) } + [nil]
+    let settings = variables.map { strdup("\($0)=\($1)") } + [nil]
+    defer { for string in strings + settings { free(string) } }
+    var child: pid_t = 0
+    let status = posix_spawnp(&child, arguments[0], &actions, nil, strings, settings)
+    close(output[1])
+    if input { close(inputEnds[0]) }
+    guard status == 0 else {
+      close(output[0])
+      throw RunError("cannot start \(arguments[0]): \(String(cString: strerror(status)))")
+    }
+    pid = child
+    outputEnd = output[0]
+    inputEnd = inputEnds[1]
+  }
+
+  deinit {
+    close(outputEnd)
+    close(errorFile)
+    if inputEnd >= 0 { close(inputEnd) }
+  }
+
+  /// The next line of output without its end; nil at the end. Waits for it.
+  package func readLine() -> String? {
+    while true {
+      if let end = pending.firstIndex(of: 0x0a) {
+        let line = String(decoding: pending[..<end], as: UTF8.self)
+        pending.removeFirst(end + 1)
+        return line
+      }
+      guard readMore() else { return nil }
+    }
+  }
+
+  /// Waits for a line that contains a text.
+  package func wait(for text: String) throws -> String {
+    while let line = readLine() { if line.contains(text) { return line } }
+    throw RunError("the output ended without '\(text)'")
+  }
+
+  package func write(_ text: String) {
+    let bytes = Array(text.utf8)
+    _ = bytes.withUnsafeBytes { Glibc.write(inputEnd, $0.baseAddress, $0.count) }
+  }
+
+  package func closeInput() {
+    close(inputEnd)
+    inputEnd = -1
+  }
+
+  /// Closes the reading end of the output, as `head` does when it has enough.
+  package func closeOutput() {
+    var null = open("/dev/null", O_RDONLY | O_CLOEXEC)
+    dup2(null, outputEnd)
+    close(null)
+    null = -1
+  }
+
+  package func signal(_ number: Int32) { kill(pid, number) }
+
+  /// Reads the rest and waits for the end.
+  package func finish() -> Finished {
+    while readMore() {}
+    var status: Int32 = 0
+    while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+    var errors: [UInt8] = []
+    lseek(errorFile, 0, SEEK_SET)
+    var chunk = [UInt8](repeating: 0, count: 65536)
+    while true {
+      let count = read(errorFile, &chunk, chunk.count)
+      guard count > 0 else { break }
+      errors += chunk[..<count]
+    }
+    let code = status & 0x7f == 0 ? status >> 8 & 0xff : 128 + status & 0x7f
+    return Finished(status: code, output: pending, errors: errors)
+  }
+
+  private func readMore() -> Bool {
+    var chunk = [UInt8](repeating: 0, count: 65536)
+    let count = read(outputEnd, &chunk, chunk.count)
+    guard count > 0 else { return false }
+    pending += chunk[..<count]
+    return true
+  }
+}
+
+private func pipe2cloexec(_ ends: inout [Int32]) -> Int32 {
+  let status = pipe(&ends)
+  for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+  return status
+}
+
+/// Runs a program to its end.
+package func run(_ arguments: [String], input: [UInt8]? = nil, environment: [String: String] = [:]) throws -> Finished {
+  let running = try Running(arguments, input: input != nil, environment: environment)
+  if let input {
+    running.write(String(decoding: input, as: UTF8.self))
+    running.closeInput()
+  }
+  return running.finish()
+}
+
+/// A folder that goes away with the test.
+package final class TemporaryFolder {
+  package let path: String
+
+  package init() throws {
+    var name = Array("/tmp/swtrace-test.XXXXXX".utf8CString)
+    guard mkdtemp(&name) != nil else { throw RunError("no temporary folder") }
+    path = String(decoding: name.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  /// The path of a file in it, with that content.
+  package func file(_ name: String, _ content: String) throws -> String {
+    let file = "\(path)/\(name)"
+    try content.write(toFile: file, atomically: false, encoding: .utf8)
+    return file
+  }
+}
+
+/// The program under test: the executable that was built with this bundle.
+package enum Swtrace {
+  package static let path: String = {
+    let bundle = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+    // The bundle runs by itself, or in swiftpm's helper, whose arguments name it.
+    let candidates = [bundle] + CommandLine.arguments
+    for candidate in candidates {
+      let folder = candidate.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+      let path = "\(folder)/swtrace"
+      if !folder.isEmpty, access(path, X_OK) == 0 { return path }
+    }
+    return ".build/debug/swtrace"
+  }()
+
+  package static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Finished {
+    try TestSupport.run([path] + arguments, environment: environment)
+  }
+
+  package static func start(_ arguments: [String], outputPath: String? = nil) throws -> Running {
+    try Running([path] + arguments, outputPath: outputPath)
+  }
+}
+
+/// Compiles a C program for a test.
+package func compile(_ source: String, in folder: TemporaryFolder, name: String = "workload", flags: [String] = ["-O1"]) throws -> String {
+  let file = try folder.file("\(name).c", source)
+  let finished = try run(["cc"] + flags + ["-o", "\(folder.path)/\(name)", file] + ["-lpthread"])
+  guard finished.status == 0 else { throw RunError("cc: \(finished.errorText)") }
+  return "\(folder.path)/\(name)"
+}
+
+/// The last record of JSON output; checks that it is a summary and that nothing is unaccounted for.
+package func summary(of records: [[String: Any]]) throws -> (seen: Int, filtered: Int, delivered: Int, lost: [String: Int]) {
+  guard let last = records.last, last["type"] as? String == "summary", let seen = last["seen"] as? Int,
+    let filtered = last["filtered"] as? Int, let delivered = last["delivered"] as? Int, let lost = last["lost"] as? [String: Int]
+  else { throw RunError("no summary: \(records.last ?? [:])") }
+  guard seen == filtered + delivered + lost.values.reduce(0, +) else { throw RunError("not exact: \(last)") }
+  return (seen, filtered, delivered, lost)
+}

@@ -1,0 +1,106 @@
+import Glibc
+import TestSupport
+import Testing
+
+@Suite(.requiresBPF, .serialized) struct OpensnoopLiveTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// Opens by all four system calls, with numbers of times that are different primes.
+  private func workload() throws -> String {
+    try compile(
+      """
+      #define _GNU_SOURCE
+      #include <fcntl.h>
+      #include <stdint.h>
+      #include <sys/syscall.h>
+      #include <unistd.h>
+      struct how { uint64_t flags, mode, resolve; };
+      int main(int count, char **arguments) {
+        chdir(arguments[1]);
+        for (int i = 0; i < 101; i++) close(syscall(SYS_openat, AT_FDCWD, "here", O_RDWR | O_CREAT, 0640));
+      #ifdef SYS_open
+        for (int i = 0; i < 53; i++) close(syscall(SYS_open, "here", O_RDONLY, 0));
+        for (int i = 0; i < 31; i++) close(syscall(SYS_creat, "made", 0600));
+      #endif
+        struct how how = { O_RDONLY | O_CLOEXEC, 0, 0 };
+        for (int i = 0; i < 43; i++) close(syscall(SYS_openat2, AT_FDCWD, "here", &how, sizeof(how)));
+        for (int i = 0; i < 17; i++) syscall(SYS_openat, AT_FDCWD, "missing/\\n\\x1b[31m\\xff", O_RDONLY, 0);
+        int d = open("..", O_RDONLY | O_DIRECTORY);
+        char inside[256];
+        const char *name = arguments[1], *slash = name;
+        for (const char *c = name; *c; c++) if (*c == '/') slash = c + 1;
+        int n = 0;
+        while (slash[n]) { inside[n] = slash[n]; n++; }
+        inside[n++] = '/'; inside[n++] = 'h'; inside[n++] = 'e'; inside[n++] = 'r'; inside[n++] = 'e'; inside[n] = 0;
+        for (int i = 0; i < 7; i++) close(openat(d, inside, O_RDONLY));
+        return 0;
+      }
+      """, in: folder)
+  }
+
+  @Test func everyOpenIsPrintedExactly() throws {
+    let finished = try Swtrace.run(["opensnoop", "--format", "json", "-F", "--", try workload(), folder.path])
+    #expect(finished.status == 0)
+    let records = try finished.json()
+    let counts = try summary(of: records)
+    #expect(counts.lost.values.allSatisfy { $0 == 0 })
+    #expect(counts.delivered == records.count - 1)
+    let events = records.dropLast().filter { ($0["comm"] as? String) == "workload" }
+    func count(_ condition: ([String: Any]) -> Bool) -> Int { events.count(where: condition) }
+    let here = "\(folder.path)/here"
+    #expect(count { $0["path"] as? String == here && $0["flags"] as? Int == 0o102 && $0["mode"] as? Int == 0o640 } == 101)
+    #if arch(x86_64)
+      #expect(count { $0["path"] as? String == here && $0["flags"] as? Int == 0 } == 53 + 7)
+      #expect(count { $0["path"] as? String == "\(folder.path)/made" && $0["mode"] as? Int == 0o600 } == 31)
+    #endif
+    #expect(count { $0["path"] as? String == here && $0["flags"] as? Int == 0o2000000 } == 43)
+    let failed = events.filter { $0["errno"] as? Int == 2 && ($0["path"] as? String)?.contains("missing") == true }
+    #expect(failed.count == 17)
+    #expect(failed.allSatisfy { $0["path"] as? String == "\(folder.path)/missing/\n\u{1b}[31m\\xff" && $0["fd"] as? Int == -1 })
+  }
+
+  @Test func tableHasBCCsColumnsAndNoControlCharacters() throws {
+    let finished = try Swtrace.run(["opensnoop", "-T", "-U", "-e", "-x", "--", try workload(), folder.path])
+    #expect(finished.lines.first == "TIME     UID    PID    COMM              FD ERR FLAGS    MODE  PATH")
+    let failed = finished.lines.filter { $0.hasSuffix("missing/\\n\\x1b[31m\\xff") }
+    #expect(failed.count == 17)
+    #expect(finished.output.allSatisfy { $0 >= 0x20 || $0 == 0x0a })
+    #expect(finished.lines.dropFirst().allSatisfy { $0.contains("  -1   ") })
+  }
+
+  @Test func filtersTestTheOpeningTask() throws {
+    let workload = try workload()
+    for filter in [["-n", "workload"], ["-u", "0"]] {
+      let finished = try Swtrace.run(["opensnoop", "--format", "json"] + filter + ["--", workload, folder.path])
+      let records = try finished.json()
+      _ = try summary(of: records)
+      #expect(records.dropLast().count { ($0["path"] as? String) == "here" && $0["flags"] as? Int == 0o102 } == 101)
+    }
+    let other = try Swtrace.run(["opensnoop", "--format", "json", "-n", "another", "--", workload, folder.path]).json()
+    let counts = try summary(of: other)
+    #expect(counts.delivered == 0)
+    #expect(counts.filtered == counts.seen)
+    #expect(counts.seen >= 101 + 43 + 17)
+  }
+
+  /// 300,000 opens in a tight loop lose nothing with the defaults; whatever is lost is counted.
+  @Test func aTightLoopIsAccountedFor() throws {
+    let program = try compile(
+      """
+      #include <fcntl.h>
+      #include <stdlib.h>
+      #include <unistd.h>
+      int main(int count, char **arguments) {
+        for (int i = atoi(arguments[1]); i > 0; i--) close(open("/etc/passwd", O_RDONLY));
+      }
+      """, in: folder, name: "loop")
+    let finished = try Swtrace.run(["opensnoop", "--format", "json", "-n", "loop", "--", program, "30011"])
+    let records = try finished.json()
+    let counts = try summary(of: records)
+    let passwd = records.dropLast().count { $0["path"] as? String == "/etc/passwd" }
+    #expect(passwd == counts.delivered - records.dropLast().count { $0["path"] as? String != "/etc/passwd" })
+    #expect(passwd + counts.lost.values.reduce(0, +) == 30011)
+  }
+}
