@@ -1,0 +1,13 @@
+package import ArgumentParser
+
+/// The subcommands that observe the kernel, in alphabetical order.
+package let toolCommands: [any ParsableCommand.Type] = [
+  Opensnoop.self,
+  Runqlat.self,
+]
+
+/// The other subcommands.
+package let otherCommands: [any ParsableCommand.Type] = [
+  Doctor.self,
+  List.self,
+]
