@@ -35,6 +35,7 @@ extension EventTool {
         image: .named(Self.probe), hooks: hooks, excludesItself: Self.excludesItself,
         configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) }, activity: Self.activity),
       settings, watching: output)
+    var isRead = true
     do {
       writer.writeHeader(into: &output.buffer)
       try output.flush()
@@ -48,17 +49,21 @@ extension EventTool {
         try output.flush()
         if turn == .end { break }
       }
-    } catch is OutputClosed { _ = running.stop() }
-    try finish(&running, &output, format)
+    } catch is OutputClosed {
+      isRead = false
+      _ = running.stop()
+    }
+    try finish(&running, &output, format, isRead)
   }
 
-  private func finish(_ running: inout Session, _ output: inout Output, _ format: OutputFormat) throws {
+  private func finish(_ running: inout Session, _ output: inout Output, _ format: OutputFormat, _ wasRead: Bool) throws {
+    var isRead = wasRead
     let report = try running.finish()
     do {
       if format == .json { report.writeJSON(into: &output.buffer, durationNanoseconds: running.elapsed) }
       try output.commit()
-    } catch is OutputClosed {}
-    let code = running.conclude(report)
+    } catch is OutputClosed { isRead = false }
+    let code = running.conclude(report, isRead: isRead)
     if code != 0 { throw ExitCode(code) }
   }
 }

@@ -65,6 +65,7 @@ extension HistogramTool {
       settings, interval: schedule.nanoseconds, count: schedule.count, watching: output)
     var reader = try HistogramReader(running.attachment.probe, keyed: isKeyed)
     let writer = HistogramWriter(unit: unit)
+    var isRead = true
     do {
       if format == .csv {
         let none = KeyedHistogram(key: 0, command: Text([]), histogram: .init())
@@ -78,7 +79,10 @@ extension HistogramTool {
         try output.flush()
         if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
       }
-    } catch is OutputClosed { _ = running.stop() }
+    } catch is OutputClosed {
+      isRead = false
+      _ = running.stop()
+    }
     var report = try running.finish()
     if reader.count < report.delivered {
       report.lost[.unread, default: 0] += report.delivered - reader.count
@@ -87,8 +91,8 @@ extension HistogramTool {
     do {
       if format == .json { report.writeJSON(into: &output.buffer, durationNanoseconds: running.elapsed) }
       try output.commit()
-    } catch is OutputClosed {}
-    let code = running.conclude(report)
+    } catch is OutputClosed { isRead = false }
+    let code = running.conclude(report, isRead: isRead)
     if code != 0 { throw ExitCode(code) }
   }
 

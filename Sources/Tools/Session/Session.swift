@@ -188,10 +188,13 @@ package struct Session: ~Copyable {
   package var elapsed: UInt64 { Clock.monotonic - clock.start }
 
   /// Prints the losses if there are any or if asked, and returns the exit code.
-  package mutating func conclude(_ report: LossReport) -> CInt {
+  ///
+  /// - Parameter isRead: whether somebody still reads the output; who closed it knows what is missing.
+  package mutating func conclude(_ report: LossReport, isRead: Bool) -> CInt {
     progress.clear()
     let unfollowed = report.remarks[.unfollowed] ?? 0
-    if settings.stats || report.totalLost > 0 || !report.isExact || unfollowed > 0 {
+    let isNotable = report.totalLost > 0 || !report.isExact || unfollowed > 0
+    if settings.stats || isRead && isNotable {
       complain("swtrace \(settings.tool): \(report.line)")
     }
     if settings.stats {

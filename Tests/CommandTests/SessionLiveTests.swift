@@ -1,0 +1,185 @@
+import Glibc
+import TestSupport
+import Testing
+
+/// How runs begin and end, whatever the tool.
+@Suite(.requiresBPF, .serialized) struct SessionLiveTests {
+  /// Starts a tool that sees this test's own opens, and waits for the first.
+  private func started(_ arguments: [String] = [], format: String = "json") throws -> Running {
+    let running = try Swtrace.start(["opensnoop", "--format", format, "--pid", "\(getpid())"] + arguments)
+    let opener = Opener(path: "/proc/self/limits")
+    defer { opener.stop() }
+    _ = try running.wait(for: "/proc/self/limits")
+    return running
+  }
+
+  @Test(arguments: [SIGINT, SIGTERM, SIGHUP]) func signalsEndWithTheSummary(_ signal: Int32) throws {
+    let running = try started()
+    running.signal(signal)
+    let finished = running.finish()
+    #expect(finished.status == 0)
+    _ = try summary(of: try finished.json())
+  }
+
+  @Test func aClosedReaderEndsQuietly() throws {
+    let running = try started()
+    running.closeOutput()
+    let opener = Opener(path: "/proc/self/limits")
+    defer { opener.stop() }
+    let finished = running.finish()
+    #expect(finished.status == 0)
+    #expect(finished.errorText == "")
+  }
+
+  @Test func aFullDiskIsReported() throws {
+    let running = try Swtrace.start(["opensnoop", "--", "cat", "/dev/null"], outputPath: "/dev/full")
+    let finished = running.finish()
+    #expect(finished.status == 1)
+    #expect(finished.errorText.contains("cannot write standard output: No space left on device"))
+  }
+
+  @Test func filesAreCompleteOrAbsent() throws {
+    let folder = try TemporaryFolder()
+    let path = "\(folder.path)/opens.csv"
+    let finished = try Swtrace.run(["opensnoop", "-o", path, "--", "cat", "/etc/hostname"])
+    #expect(finished.status == 0)
+    let hostname = try run(["cat", "/etc/hostname"])
+    // The command's own output; the tool's went into the file.
+    #expect(finished.output == hostname.output)
+    let written = try run(["cat", path]).lines
+    #expect(written.first == "time_unix_ns,uid,pid,tid,comm,fd,errno,flags,mode,path")
+    #expect(written.count { $0.hasSuffix(",/etc/hostname") } == 1)
+
+    // A full file system: nothing appears under the name, and no remains beside it.
+    let script = """
+      mount -t tmpfs -o size=4k none \(folder.path) && \(Swtrace.path) opensnoop -o \(folder.path)/full.csv -- \
+      sh -c 'for i in 1 2 3 4 5 6 7 8 9; do cat /etc/hostname; done' >/dev/null; code=$?; ls -A \(folder.path); exit $code
+      """
+    let full = try run(["unshare", "--mount", "bash", "-c", script])
+    #expect(full.status == 1)
+    #expect(full.errorText.contains("cannot write \(folder.path)/full.csv: No space left on device; nothing was written"))
+    #expect(full.outputText == "")
+  }
+
+  @Test func theCommandsExitCodeIsPassedOn() throws {
+    #expect(try Swtrace.run(["opensnoop", "--propagate-exit", "--", "sh", "-c", "exit 7"]).status == 7)
+    #expect(try Swtrace.run(["opensnoop", "--propagate-exit", "--", "sh", "-c", "kill -9 $$"]).status == 137)
+    #expect(try Swtrace.run(["opensnoop", "--", "sh", "-c", "exit 7"]).status == 0)
+  }
+
+  @Test func aCommandThatCannotRunIsNamed() throws {
+    let finished = try Swtrace.run(["opensnoop", "--", "no-such-program"])
+    #expect(finished.status == 1)
+    #expect(finished.errorText.contains("cannot run no-such-program: No such file or directory"))
+  }
+
+  /// Children and grandchildren are followed; others are not seen.
+  @Test func childrenAreFollowed() throws {
+    let finished = try Swtrace.run(
+      ["opensnoop", "--format", "json", "--", "bash", "-c", "for i in 1 2 3 4 5 6 7; do (bash -c 'cat /etc/hostname >/dev/null') & done; wait"])
+    let records = try finished.json()
+    let counts = try summary(of: records)
+    #expect(counts.lost.values.allSatisfy { $0 == 0 })
+    #expect(records.count { $0["path"] as? String == "/etc/hostname" && $0["comm"] as? String == "cat" } == 7)
+  }
+
+  @Test func durationEndsTheRun() throws {
+    let finished = try Swtrace.run(["opensnoop", "--format", "json", "--duration", "50ms", "--pid", "\(getpid())"])
+    #expect(finished.status == 0)
+    let records = try finished.json()
+    #expect((records.last?["duration_ns"] as? Int ?? 0) >= 50_000_000)
+    _ = try summary(of: records)
+  }
+
+  @Test func missingTypeInformationIsNamed() throws {
+    let finished = try run([
+      "unshare", "--mount", "bash", "-c",
+      "mount -t tmpfs none /sys/kernel/btf && mount -t tmpfs none /boot && exec \(Swtrace.path) opensnoop",
+    ])
+    #expect(finished.status == 1)
+    #expect(finished.errorText.contains("this kernel has no type information"), "\(finished.errorText)")
+    #expect(finished.errorText.contains("--btf FILE"))
+
+    let given = try run([
+      "unshare", "--mount", "bash", "-c",
+      """
+      cat /sys/kernel/btf/vmlinux >/dev/shm/btf && mount -t tmpfs none /sys/kernel/btf && \
+      \(Swtrace.path) opensnoop --btf /dev/shm/btf --format json -- cat /etc/hostname /dev/null; rm /dev/shm/btf
+      """,
+    ])
+    #expect(given.outputText.contains("\"path\":\"/etc/hostname\""), "\(given.errorText)")
+  }
+
+  @Test func twoAtOnceDoNotDisturbEachOther() throws {
+    let first = try started()
+    let second = try started()
+    let opener = Opener(path: "/proc/self/mounts")
+    _ = try first.wait(for: "/proc/self/mounts")
+    _ = try second.wait(for: "/proc/self/mounts")
+    opener.stop()
+    for running in [first, second] {
+      running.signal(SIGINT)
+      let finished = running.finish()
+      #expect(finished.status == 0)
+      _ = try summary(of: try finished.json())
+    }
+  }
+
+  @Test func doctorTriesEveryTool() throws {
+    let table = try Swtrace.run(["doctor"])
+    #expect(table.status == 0)
+    let records = try Swtrace.run(["doctor", "--format", "json"]).json()
+    #expect(records.first?["type"] as? String == "system")
+    let release = try run(["uname", "-r"]).lines.first
+    #expect(records.first?["kernel"] as? String == release)
+    for record in records.dropFirst() {
+      #expect(record["type"] as? String == "tool")
+      #expect(["complete", "reduced", "none"].contains(record["status"] as? String))
+      #expect(table.lines.contains { $0.hasPrefix("\(record["tool"] ?? "") ") })
+      if record["status"] as? String == "none" { #expect((record["reasons"] as? [String])?.isEmpty == false) }
+    }
+  }
+}
+
+/// Opens a file again and again until told to stop.
+private final class Opener: @unchecked Sendable {
+  private var thread = pthread_t()
+  private let path: String
+  private let stopped = Flag()
+
+  private final class Flag: @unchecked Sendable {
+    private var value = false
+    private var lock = pthread_mutex_t()
+    init() { pthread_mutex_init(&lock, nil) }
+    var isSet: Bool {
+      pthread_mutex_lock(&lock)
+      defer { pthread_mutex_unlock(&lock) }
+      return value
+    }
+    func set() {
+      pthread_mutex_lock(&lock)
+      value = true
+      pthread_mutex_unlock(&lock)
+    }
+  }
+
+  init(path: String) {
+    self.path = path
+    let context = Unmanaged.passRetained(self)
+    pthread_create(
+      &thread, nil,
+      { argument in
+        let opener = Unmanaged<Opener>.fromOpaque(argument!).takeRetainedValue()
+        while !opener.stopped.isSet {
+          close(open(opener.path, O_RDONLY | O_CLOEXEC))
+          sched_yield()
+        }
+        return nil
+      }, context.toOpaque())
+  }
+
+  func stop() {
+    stopped.set()
+    pthread_join(thread, nil)
+  }
+}

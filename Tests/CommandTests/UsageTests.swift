@@ -1,0 +1,70 @@
+import TestSupport
+import Testing
+
+/// What the program says without looking at the kernel.
+@Suite struct UsageTests {
+  @Test func versionIsOneLine() throws {
+    let finished = try Swtrace.run(["--version"])
+    #expect(finished.status == 0)
+    #expect(finished.lines.count == 1)
+  }
+
+  private static let tools = ["opensnoop", "runqlat"]
+
+  @Test(arguments: tools) func everyToolExplainsItself(_ tool: String) throws {
+    let short = try Swtrace.run(["help", tool])
+    let long = try Swtrace.run([tool, "--help"])
+    #expect(short.status == 0)
+    #expect(long.status == 0)
+    #expect(short.output == long.output)
+    for part in ["OVERVIEW: ", "Overhead: ", "Example", "  swtrace \(tool)", "--pid", "--cgroup", "--format", "--duration", "--stats"] {
+      #expect(long.outputText.contains(part), "\(tool) lacks \(part)")
+    }
+  }
+
+  @Test(arguments: tools) func everyToolIsListed(_ tool: String) throws {
+    #expect(try Swtrace.run(["--help"]).lines.contains { $0.hasPrefix("  \(tool) ") })
+    #expect(try Swtrace.run(["list"]).lines.contains { $0.hasPrefix("\(tool) ") })
+  }
+
+  @Test(arguments: [
+    (["opensnop"], "Unexpected argument 'opensnop'"),
+    (["opensnoop", "--nonsense"], "Unknown option '--nonsense'"),
+    (["opensnoop", "--duration", "soon"], "The value 'soon' is invalid for '--duration <time>'"),
+    (["opensnoop", "--pid", "1,x"], "The value '1,x' is invalid for '--pid <pid,...>'"),
+    (["runqlat", "1", "0"], "the count of intervals must be at least 1"),
+    (["runqlat", "-P", "-L"], "--pids, --tids and --pidnss exclude each other"),
+  ])
+  func wrongUsageExitsWith64(_ arguments: [String], _ expected: String) throws {
+    let finished = try Swtrace.run(arguments)
+    #expect(finished.status == 64)
+    #expect(finished.errorText.contains(expected), "\(finished.errorText)")
+    #expect(finished.output.isEmpty)
+  }
+
+  @Test(arguments: [
+    (["opensnoop", "--comm", "sixteen-letters-"], "the kernel's command names have 1 to 15 bytes; 'sixteen-letters-' has 16"),
+    (["opensnoop", "--uid", "nosuchuser"], "no user is called 'nosuchuser' in /etc/passwd; give the number"),
+    (["opensnoop", "--pid", "4194303"], "no process has the id 4194303; see ps -e"),
+    (["opensnoop", "--tid", "4194303"], "no thread has the id 4194303; see ps -eL"),
+    (["opensnoop", "--cgroup", "no/such/group"], "cannot find cgroup no/such/group"),
+    (["opensnoop", "--format", "svg"], "opensnoop has no format 'svg'; it has table, json, csv"),
+    (["opensnoop", "--propagate-exit"], "--propagate-exit needs a command: swtrace opensnoop --propagate-exit -- COMMAND"),
+    (["opensnoop", "--output", "/nonexistent/file.json"], "cannot create /nonexistent/file.json: No such file or directory"),
+    (["opensnoop", "--btf", "/nonexistent"], "cannot read the type information file /nonexistent: No such file or directory"),
+  ])
+  func whatDoesNotExistIsNamedInOneLine(_ arguments: [String], _ expected: String) throws {
+    let finished = try Swtrace.run(arguments)
+    #expect(finished.status == 1)
+    #expect(finished.errorText.hasPrefix("Error: \(expected)"), "\(finished.errorText)")
+    #expect(finished.errorText.split(separator: "\n").count == 1)
+    #expect(finished.output.isEmpty)
+  }
+
+  @Test func missingCapabilitiesAreNamed() throws {
+    let finished = try run(["setpriv", "--inh-caps=-all", "--bounding-set=-all", Swtrace.path, "opensnoop"])
+    #expect(finished.status == 1)
+    #expect(finished.errorText == "Error: swtrace opensnoop needs CAP_BPF and CAP_PERFMON; run it as root\n")
+    #expect(finished.output.isEmpty)
+  }
+}
