@@ -1,0 +1,77 @@
+/// A call stack in the order of the calls: the first frame is the root (`main`, `_start`), the last the leaf that ran.
+package struct Stack: Hashable, Sendable {
+  package var frames: [Frame]
+
+  package init(_ frames: [Frame] = []) { self.frames = frames }
+
+  /// A stack's place in the `StackTable` that made it; without meaning in any other table.
+  package struct ID: Hashable, Sendable {
+    /// The stack without frames, which every table has.
+    package static let empty = ID(rawValue: 0)
+    let rawValue: UInt32
+  }
+}
+
+extension Frame {
+  /// A frame's place in the `StackTable` that made it.
+  package struct ID: Hashable, Sendable { let rawValue: UInt32 }
+}
+
+/// Each frame once, and each stack once, as a tree of callers: a stack is its leaf's frame and the stack of its caller.
+///
+/// A stack therefore costs only the frames it does not share with others (tens of bytes where its text takes a thousand),
+/// and equal stacks have equal `Stack.ID`s.
+package struct StackTable: Sendable {
+  package private(set) var frames: [Frame] = []
+  private var frameIDs: [Frame: Frame.ID] = [:]
+  /// Indexed by stack: its caller and its leaf. Entry 0 is the empty stack; a caller always stands before those it calls.
+  private var callers: [Stack.ID] = [.empty]
+  private var leaves: [Frame.ID] = [Frame.ID(rawValue: 0)]
+  private var callees: [UInt64: Stack.ID] = [:]
+
+  package init() {}
+
+  /// The number of different stacks, those that are only a part of others and the empty one included.
+  package var count: Int { callers.count }
+
+  package mutating func intern(_ frame: Frame) -> Frame.ID {
+    if let known = frameIDs[frame] { return known }
+    let id = Frame.ID(rawValue: UInt32(frames.count))
+    frames.append(frame)
+    frameIDs[frame] = id
+    return id
+  }
+
+  /// The stack whose leaf is `frame`, called from `caller`. With it, a stack is built from the root to the leaf without an array.
+  package mutating func push(_ frame: Frame.ID, on caller: Stack.ID) -> Stack.ID {
+    let key = UInt64(caller.rawValue) << 32 | UInt64(frame.rawValue)
+    if let known = callees[key] { return known }
+    let id = Stack.ID(rawValue: UInt32(callers.count))
+    callers.append(caller)
+    leaves.append(frame)
+    callees[key] = id
+    return id
+  }
+
+  package mutating func intern(_ stack: Stack) -> Stack.ID {
+    stack.frames.reduce(.empty) { caller, frame in push(intern(frame), on: caller) }
+  }
+
+  /// The leaf and its caller's stack, or nil for the empty stack.
+  package func top(of id: Stack.ID) -> (frame: Frame.ID, caller: Stack.ID)? {
+    id == .empty ? nil : (leaves[Int(id.rawValue)], callers[Int(id.rawValue)])
+  }
+
+  package subscript(id: Frame.ID) -> Frame { frames[Int(id.rawValue)] }
+
+  /// The whole stack, root first.
+  package subscript(id: Stack.ID) -> Stack {
+    var reversed: [Frame] = []
+    var rest = id
+    while let (frame, caller) = top(of: rest) {
+      reversed.append(self[frame])
+      rest = caller
+    }
+    return Stack(reversed.reversed())
+  }
+}
