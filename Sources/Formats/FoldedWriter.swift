@@ -1,0 +1,88 @@
+package import Profiles
+
+/// Writes folded text, the form in which flame-graph tools exchange stacks: `command;root;…;leaf value`, one stack a line.
+///
+/// What `FoldedParser` reads, flamegraph.pl, inferno and speedscope read alike.
+package enum FoldedWriter {
+  /// The whole text, lines in the order of their bytes, equal stacks added up.
+  ///
+  /// - Parameter annotateKernel: whether kernel frames end in `_[k]`, by which viewers color them.
+  package static func write(_ profile: Profile, annotateKernel: Bool = false) -> [UInt8] {
+    var output: [UInt8] = []
+    write(profile, annotateKernel: annotateKernel, to: &output)
+    return output
+  }
+
+  /// The same, appended to `output`.
+  package static func write(_ profile: Profile, annotateKernel: Bool = false, to output: inout [UInt8]) {
+    var lines: [(stack: [UInt8], value: UInt64)] = []
+    lines.reserveCapacity(profile.samples.count)
+    let commands = profile.processes.map { foldedCommand($0.command) }
+    var names: [Frame.ID: [UInt8]] = [:]
+    for sample in profile.samples {
+      var reversed: [Frame.ID] = []
+      var rest = sample.stack
+      while let (frame, caller) = profile.stacks.top(of: rest) {
+        reversed.append(frame)
+        rest = caller
+      }
+      var line = commands[sample.process]
+      for frame in reversed.reversed() {
+        line.append(UInt8(ascii: ";"))
+        if let name = names[frame] {
+          line += name
+        } else {
+          let name = foldedName(profile.stacks[frame], annotateKernel: annotateKernel)
+          names[frame] = name
+          line += name
+        }
+      }
+      joinTrailingNumber(&line)
+      lines.append((line, sample.value))
+    }
+    lines.sort { $0.stack.lexicographicallyPrecedes($1.stack) }
+
+    var index = 0
+    while index < lines.count {
+      let line = lines[index]
+      var value = line.value
+      index += 1
+      while index < lines.count, lines[index].stack == line.stack {
+        // No larger than the profile's total, which is bounded.
+        value &+= lines[index].value
+        index += 1
+      }
+      output += line.stack
+      output.append(UInt8(ascii: " "))
+      output += decimalText(value, decimals: profile.decimals).utf8
+      output.append(UInt8(ascii: "\n"))
+    }
+  }
+}
+
+/// A frame's name in folded text, never empty: `;` becomes `:`, control characters and bytes that are not UTF-8 become `\xHH`.
+package func foldedName(_ frame: Frame, annotateKernel: Bool) -> [UInt8] {
+  foldedName(frame.function.utf8) + Array(annotateKernel && frame.kind == .kernel ? "_[k]".utf8 : "".utf8)
+}
+
+/// Any name in folded text, never empty: `;` becomes `:`, control characters and bytes that are not UTF-8 become `\xHH`.
+package func foldedName(_ bytes: some Collection<UInt8>) -> [UInt8] {
+  // A frame without a name would be drawn as an empty box, or dropped.
+  guard bytes.contains(where: { $0 != UInt8(ascii: " ") }) else { return Array("[unknown]".utf8) }
+  return readableName(bytes).utf8.map { $0 == UInt8(ascii: ";") ? UInt8(ascii: ":") : $0 }
+}
+
+/// A command as the first of its line, which must not read as a comment.
+private func foldedCommand(_ bytes: [UInt8]) -> [UInt8] {
+  let name = foldedName(bytes)
+  return name.first == UInt8(ascii: "#") ? Array(#"\x23"#.utf8) + name.dropFirst() : name
+}
+
+/// Replaces the blank of a leaf such as `Thread 2`: readers take two numbers at a line's end for the two sides of a difference.
+private func joinTrailingNumber(_ line: inout [UInt8]) {
+  guard let blank = line.lastIndex(of: UInt8(ascii: " ")) else { return }
+  let word = line[(blank + 1)...]
+  if word.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: ".") }) {
+    line[blank] = UInt8(ascii: "_")
+  }
+}
