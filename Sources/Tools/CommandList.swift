@@ -9,5 +9,6 @@ package let toolCommands: [any ParsableCommand.Type] = [
 /// The other subcommands.
 package let otherCommands: [any ParsableCommand.Type] = [
   Doctor.self,
+  Flamegraph.self,
   List.self,
 ]
