@@ -36,6 +36,12 @@ static inline int swtrace_pipe(int ends[2])
 	return (int)syscall(SYS_pipe2, ends, O_CLOEXEC);
 }
 
+/* A file that exists in memory only. Declared by sys/mman.h for GNU programs only. */
+static inline int swtrace_memory_file(const char *name)
+{
+	return (int)syscall(SYS_memfd_create, name, 1 /* MFD_CLOEXEC */);
+}
+
 /* The magic number of the file system that a path is on (linux/magic.h), or -1; struct and function share a name. */
 static inline long swtrace_filesystem_type(const char *path)
 {

@@ -1,0 +1,114 @@
+internal import Glibc
+
+@_silgen_name("swift_demangle")
+private func swiftDemangle(
+  _ name: UnsafePointer<CChar>, _ length: Int, _ buffer: UnsafeMutablePointer<CChar>?, _ size: UnsafeMutablePointer<Int>?, _ flags: UInt32
+) -> UnsafeMutablePointer<CChar>?
+
+/// Underscored in the runtime, pinned by a test; it prints names without types and modules.
+@_silgen_name("_swift_backtrace_demangle")
+private func swiftSimpleDemangle(
+  _ name: UnsafePointer<CChar>, _ length: Int, _ buffer: UnsafeMutablePointer<CChar>?, _ size: UnsafeMutablePointer<Int>?
+) -> UnsafeMutablePointer<CChar>?
+
+@_silgen_name("__cxa_demangle")
+private func itaniumDemangle(
+  _ name: UnsafePointer<CChar>, _ buffer: UnsafeMutablePointer<CChar>?, _ size: UnsafeMutablePointer<Int>?, _ status: UnsafeMutablePointer<CInt>
+) -> UnsafeMutablePointer<CChar>?
+
+/// Turns linkers' names into those that programmers wrote.
+package enum Demangler {
+  /// Longer names stay as they are: a demangler may take exponential time on hostile ones.
+  private static let limit = 4096
+
+  /// The readable form of a Swift, C++ or legacy Rust name; nil for a name of another kind.
+  ///
+  /// Swift names come without types and modules, and all pieces of an async function with the function's own name.
+  package static func demangle(_ mangled: String) -> String? {
+    let name = mangled.utf8.count <= limit ? withoutCloneSuffix(mangled) : mangled
+    guard name.utf8.count <= limit else { return nil }
+    if name.hasPrefix("$s") || name.hasPrefix("$S") || name.hasPrefix("_T") || name.hasPrefix("_$s") {
+      return swift(name)
+    }
+    guard name.hasPrefix("_Z") || name.hasPrefix("__Z") else { return nil }
+    var status: CInt = 0
+    guard let text = itaniumDemangle(name, nil, nil, &status) else { return nil }
+    defer { free(text) }
+    let readable = String(cString: text)
+    return legacyRust(readable) ?? readable
+  }
+
+  private static func swift(_ name: String) -> String? {
+    if let text = swiftSimpleDemangle(name, name.utf8.count, nil, nil) {
+      defer { free(text) }
+      let readable = String(cString: text)
+      if readable != name, !readable.isEmpty { return folded(readable) }
+    }
+    guard let text = swiftDemangle(name, name.utf8.count, nil, nil, 0) else { return nil }
+    defer { free(text) }
+    let readable = String(cString: text)
+    return readable == name ? nil : readable
+  }
+
+  /// What the compiler made of a function is shown as the function.
+  private static func folded(_ readable: String) -> String {
+    var name = Substring(readable)
+    for prefix in ["specialized ", "generic specialization of ", "partial apply for ", "merged "] {
+      while name.hasPrefix(prefix) { name = name.dropFirst(prefix.count) }
+    }
+    return String(name)
+  }
+
+  /// Without what compilers append to copies of a function: `.isra.0`, `.part.1`, `.constprop.0`, `.cold`, `.llvm.123`, `.lto_priv.0`.
+  package static func withoutCloneSuffix(_ name: String) -> String {
+    guard let dot = name.dropFirst().firstIndex(of: "."), dot > name.startIndex else { return name }
+    let suffix = name[dot...]
+    let known = [".isra", ".part", ".constprop", ".cold", ".llvm", ".lto_priv", ".localalias"]
+    return known.contains { suffix.hasPrefix($0) } ? String(name[..<dot]) : name
+  }
+
+  /// `core::fmt::write::h0123456789abcdef` without the hash and with its escapes decoded; nil when it is no such name.
+  private static func legacyRust(_ name: String) -> String? {
+    guard let hash = name.range(ofLast: "::h"), name[hash...].count == 19,
+      name[hash...].dropFirst(3).allSatisfy({ $0.isHexDigit })
+    else { return nil }
+    var text = String(name[..<hash])
+    // A name must not start with `$`.
+    if text.hasPrefix("_$") { text.removeFirst() }
+    for (escape, meaning) in [
+      ("$LT$", "<"), ("$GT$", ">"), ("$RF$", "&"), ("$BP$", "*"), ("$LP$", "("), ("$RP$", ")"), ("$C$", ","), ("$u20$", " "),
+      ("$u27$", "'"), ("$u5b$", "["), ("$u5d$", "]"), ("$u7b$", "{"), ("$u7d$", "}"), ("$u7e$", "~"), ("$u3b$", ";"), ("$u2b$", "+"),
+      ("$u22$", "\""), ("..", "::"),
+    ] {
+      text = text.replacingAll(escape, meaning)
+    }
+    return text
+  }
+}
+
+extension String {
+  /// Where the last occurrence of a text starts.
+  fileprivate func range(ofLast text: String) -> String.Index? {
+    var index = endIndex
+    while index > startIndex {
+      index = self.index(before: index)
+      if self[index...].hasPrefix(text) { return index }
+    }
+    return nil
+  }
+
+  fileprivate func replacingAll(_ text: String, _ other: String) -> String {
+    var result = ""
+    var rest = self[...]
+    while let first = rest.first {
+      if rest.hasPrefix(text) {
+        result += other
+        rest = rest.dropFirst(text.count)
+      } else {
+        result.append(first)
+        rest = rest.dropFirst()
+      }
+    }
+    return result
+  }
+}

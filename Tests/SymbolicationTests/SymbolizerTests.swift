@@ -1,0 +1,134 @@
+import Glibc
+import Linux
+import Profiles
+import Symbolication
+import TestSupport
+import Testing
+
+/// Programs that are built here, and names that `nm` gives for the same addresses.
+@Suite(.serialized) struct SymbolizerTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// A program that prints the addresses of its functions and then waits for its input to end.
+  private static let source = """
+    #include <stdio.h>
+    #include <unistd.h>
+    __attribute__((noinline)) int first(int x) { return x + 1; }
+    __attribute__((noinline)) static int second(int x) { return first(x) * 2; }
+    int main() {
+      printf("%p %p %p %p\\n", (void *)first, (void *)second, (void *)main, (void *)printf);
+      fflush(stdout);
+      char byte;
+      return second(0) + read(0, &byte, 1) > 100;
+    }
+    """
+
+  private struct Program {
+    var running: Running
+    var addresses: [UInt64]
+    var id: ProcessID { ProcessID(UInt32(running.pid)) }
+  }
+
+  private func start(_ path: String) throws -> Program {
+    let running = try Running([path], input: true)
+    let line = try running.wait(for: "0x")
+    return Program(running: running, addresses: line.split(separator: " ").compactMap { UInt64($0.dropFirst(2), radix: 16) })
+  }
+
+  private func name(_ answer: Symbolized) -> String {
+    switch answer {
+    case .frames(let frames): frames.map(\.function).joined(separator: "<")
+    case .unknown(let reason): "? \(reason)"
+    }
+  }
+
+  @Test(arguments: [["-O1"], ["-O1", "-no-pie"], ["-O1", "-static"], ["-O1", "-static-pie"]])
+  func functionsOfLivingProgramsHaveTheirNames(_ flags: [String]) throws {
+    let program = try start(try compile(Self.source, in: folder, flags: flags))
+    defer { _ = program.running.finishAfterInput() }
+    var symbolizer = Symbolizer()
+    for (address, expected) in zip(program.addresses, ["first", "second", "main"]) {
+      #expect(name(symbolizer.symbolize(VirtualAddress(address), .programCounter, in: program.id)) == expected)
+      // A return address just after a function's last byte belongs to the function before.
+      #expect(name(symbolizer.symbolize(VirtualAddress(address + 1), .returnAddress, in: program.id)) == expected)
+    }
+    let printf = name(symbolizer.symbolize(VirtualAddress(program.addresses[3]), .programCounter, in: program.id))
+    #expect(["printf", "_IO_printf"].contains(printf) || flags.contains("-no-pie"), "\(printf)")
+    #expect(symbolizer.report.named >= 6)
+  }
+
+  @Test func aStrippedProgramHasItsSeparateDebugFile() throws {
+    let path = try compile(Self.source, in: folder)
+    #expect(try run(["objcopy", "--only-keep-debug", path, "\(folder.path)/separate"]).status == 0)
+    #expect(try run(["strip", path]).status == 0)
+    var bare = Symbolizer()
+    let before = try start(path)
+    #expect(name(bare.symbolize(VirtualAddress(before.addresses[1]), .programCounter, in: before.id)).hasPrefix("?"))
+    _ = before.running.finishAfterInput()
+    #expect(try run(["objcopy", "--add-gnu-debuglink=\(folder.path)/separate", path]).status == 0)
+    let after = try start(path)
+    var symbolizer = Symbolizer()
+    #expect(name(symbolizer.symbolize(VirtualAddress(after.addresses[1]), .programCounter, in: after.id)) == "second")
+    _ = after.running.finishAfterInput()
+  }
+
+  @Test func deadProcessesAndDeletedFilesKeepTheirNames() throws {
+    let path = try compile(Self.source, in: folder)
+    let program = try start(path)
+    unlink(path)
+    var symbolizer = Symbolizer()
+    symbolizer.learn(program.id)
+    _ = program.running.finishAfterInput()
+    #expect(name(symbolizer.symbolize(VirtualAddress(program.addresses[0]), .programCounter, in: program.id)) == "first")
+    #expect(name(symbolizer.symbolize(VirtualAddress(0x10), .programCounter, in: program.id)) == "? unmapped")
+    #expect(name(symbolizer.symbolize(VirtualAddress(0x10), .programCounter, in: ProcessID(4_194_303))) == "? processGone")
+    #expect(symbolizer.report.unknown == [.unmapped: 1, .processGone: 1])
+  }
+
+  @Test func theVDSOHasNames() throws {
+    let program = try start(try compile(Self.source, in: folder))
+    defer { _ = program.running.finishAfterInput() }
+    let maps = try #require(ProcessMaps(of: program.id))
+    let vdso = try #require(maps.mappings.first { $0.path == "[vdso]" })
+    var symbolizer = Symbolizer()
+    var names: Set<String> = []
+    for address in stride(from: vdso.start.rawValue, to: vdso.end.rawValue, by: 16) {
+      if case .frames(let frames) = symbolizer.symbolize(VirtualAddress(address), .programCounter, in: program.id) {
+        names.formUnion(frames.map(\.function))
+      }
+    }
+    #expect(names.contains("clock_gettime"), "\(names)")
+  }
+
+  /// Files cut or changed at random places end in an answer, never in a crash.
+  @Test func hostileFilesAreAnswered() throws {
+    let path = try compile(Self.source, in: folder)
+    let original = try run(["cat", path]).output
+    var state: UInt64 = 0x9e37_79b9_7f4a_7c15
+    func random(_ limit: Int) -> Int {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Int(state >> 33) % limit
+    }
+    for round in 0..<300 {
+      var bytes = original
+      if round % 3 == 0 { bytes = Array(bytes.prefix(random(bytes.count))) } else {
+        for _ in 0..<1 + random(40) { bytes[random(min(bytes.count, round % 3 == 1 ? 1024 : bytes.count))] = UInt8(random(256)) }
+      }
+      let file = "\(folder.path)/hostile"
+      let descriptor = open(file, O_RDWR | O_CREAT | O_TRUNC, 0o600)
+      _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+      symbolizeEverything(descriptor)
+      close(descriptor)
+    }
+  }
+}
+
+extension Running {
+  /// Ends a program that waits for its input to end.
+  func finishAfterInput() -> Finished {
+    closeInput()
+    return finish()
+  }
+}
