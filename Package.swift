@@ -58,7 +58,7 @@ let package = Package(
     .target(
       name: "Tools",
       dependencies: [
-        "BPF", "CProbes", "Formats", "Linux", "Profiles", "Symbolication",
+        "BPF", "CProbes", "DebugInfo", "Formats", "Linux", "Profiles", "Symbolication",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
@@ -73,7 +73,7 @@ let package = Package(
     + tests([
       "Linux": [], "BPF": ["CProbes", "Clibbpf"], "Profiles": [], "Formats": ["Profiles"],
       "Symbolication": ["DebugInfo", "Linux", "Profiles"],
-      "Tools": ["BPF", "CProbes", "Formats", "Linux", "Profiles", "Symbolication"],
+      "Tools": ["BPF", "CProbes", "DebugInfo", "Formats", "Linux", "Profiles", "Symbolication"],
       "swtrace": [],
     ])
 )

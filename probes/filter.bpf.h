@@ -131,12 +131,8 @@ static __always_inline int follow_fork(struct task_struct *parent, struct task_s
 	__u8 one = 1;
 
 	if (child_pid == (__u32)BPF_CORE_READ(child, pid) && is_target(BPF_CORE_READ(parent, tgid)) &&
-	    bpf_map_update_elem(&targets, &child_pid, &one, BPF_ANY)) {
-		struct moment now = { .copy = control.interval & 1 };
-
-		now.tally = bpf_map_lookup_elem(&tallies, &now.copy);
-		count(now, SWTRACE_UNFOLLOWED);
-	}
+	    bpf_map_update_elem(&targets, &child_pid, &one, BPF_ANY))
+		remark(SWTRACE_UNFOLLOWED);
 	return 0;
 }
 

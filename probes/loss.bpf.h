@@ -41,3 +41,12 @@ static __always_inline struct moment see(void)
 	count(now, SWTRACE_SEEN);
 	return now;
 }
+
+/* Adds a remark that belongs to no event, or to one that is decided later. */
+static __always_inline int remark(enum swtrace_counter counter)
+{
+	struct moment now = { .copy = control.interval & 1 };
+
+	now.tally = bpf_map_lookup_elem(&tallies, &now.copy);
+	return count(now, counter);
+}

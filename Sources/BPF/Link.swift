@@ -40,37 +40,91 @@ package struct Link: ~Copyable {
   }
 }
 
+/// One attachment by file descriptors, to a target that user space chose; closing them detaches.
+package struct TargetLink: ~Copyable {
+  /// The kernel's link; -1 where the program belongs to the event itself (before 5.15).
+  fileprivate let link: CInt
+  /// The perf event; -1 for links without one.
+  fileprivate let event: CInt
+
+  init(link: CInt, event: CInt = -1) {
+    self.link = link
+    self.event = event
+  }
+
+  deinit { Held.descriptors(link: link, event: event).close() }
+
+  fileprivate consuming func release() -> Held {
+    let held = Held.descriptors(link: link, event: event)
+    discard self
+    return held
+  }
+}
+
+/// What `Links` keeps of one attachment.
+@safe
+private enum Held {
+  case link(OpaquePointer)
+  case descriptors(link: CInt, event: CInt)
+
+  func close() {
+    switch self {
+    case .link(let link): _ = unsafe bpf_link__destroy(link)
+    case .descriptors(let link, let event):
+      if event >= 0 { swtrace_disable_event(event) }
+      if link >= 0 { Glibc.close(link) }
+      if event >= 0 { Glibc.close(event) }
+    }
+  }
+
+  var missed: UInt64 {
+    switch self {
+    case .link: 0
+    case .descriptors(let link, _): link < 0 ? 0 : swtrace_link_missed(link)
+    }
+  }
+}
+
 /// The attachments of one session.
 @safe
 package struct Links: ~Copyable {
-  private var links: [OpaquePointer] = unsafe []
+  private var links: [Held] = []
   private var slow = 0
+  /// Events that the kernel could not hand to the programs of links that have been detached. Kernel 6.7.
+  package private(set) var missed: UInt64 = 0
 
   package init() {}
 
-  package var count: Int { unsafe links.count }
+  package var count: Int { links.count }
 
   package mutating func add(_ link: consuming Link) {
     if link.isSlowToClose { slow += 1 }
-    unsafe links.append(link.release())
+    unsafe links.append(.link(link.release()))
+  }
+
+  package mutating func add(_ link: consuming TargetLink) {
+    if link.event >= 0 { slow += 1 }
+    links.append(link.release())
   }
 
   /// Detaches all. Slow ones are closed from many threads, so that their grace periods overlap.
   package mutating func detach() {
-    let all = unsafe links
-    unsafe links = []
+    let all = links
+    links = []
+    for held in all { missed += held.missed }
     guard slow > 1 else {
-      for unsafe link in unsafe all { _ = unsafe bpf_link__destroy(link) }
+      for held in all { held.close() }
       return
     }
     slow = 0
-    let threads = min(unsafe all.count, 32)
+    let threads = min(all.count, 32)
     var handles: [pthread_t] = []
     for first in 0..<threads {
-      let share = unsafe Unmanaged.passRetained(Share(stride(from: first, to: all.count, by: threads).map { unsafe all[$0] }))
+      let share = unsafe Unmanaged.passRetained(Share(stride(from: first, to: all.count, by: threads).map { all[$0] }))
       var handle = pthread_t()
       let status = unsafe pthread_create(&handle, nil, { argument in
-        unsafe Unmanaged<Share>.fromOpaque(argument!).takeRetainedValue().close()
+        guard let argument = unsafe argument else { return nil }
+        unsafe Unmanaged<Share>.fromOpaque(argument).takeRetainedValue().close()
         return nil
       }, share.toOpaque())
       if status == 0 { handles.append(handle) } else { unsafe share.takeRetainedValue().close() }
@@ -79,14 +133,13 @@ package struct Links: ~Copyable {
   }
 
   deinit {
-    for unsafe link in unsafe links { _ = unsafe bpf_link__destroy(link) }
+    for held in links { held.close() }
   }
 
   /// The links that one thread closes.
-  @safe
   private final class Share {
-    private let links: [OpaquePointer]
-    init(_ links: [OpaquePointer]) { unsafe self.links = unsafe links }
-    func close() { for unsafe link in unsafe links { _ = unsafe bpf_link__destroy(link) } }
+    private let links: [Held]
+    init(_ links: [Held]) { self.links = links }
+    func close() { for held in links { held.close() } }
   }
 }

@@ -7,6 +7,8 @@ package import SystemPackage
 package struct LoadedProbe: ~Copyable {
   private let handle: ObjectHandle
   package let name: String
+  /// Programs that were made from the object's, one for each target.
+  let copies = ProgramCopies()
 
   private var object: OpaquePointer { unsafe handle.object }
 
@@ -15,7 +17,7 @@ package struct LoadedProbe: ~Copyable {
     self.name = name
   }
 
-  private func program(_ name: String) throws(BPFError) -> OpaquePointer {
+  func program(_ name: String) throws(BPFError) -> OpaquePointer {
     guard let found = unsafe bpf_object__find_program_by_name(object, name) else {
       throw BPFError("find", "program \(name) of probe \(self.name)", errno: .noSuchFileOrDirectory)
     }
@@ -27,40 +29,6 @@ package struct LoadedProbe: ~Copyable {
     let program = unsafe try program(name)
     let section = unsafe String(cString: bpf_program__section_name(program))
     return try unsafe Link.make(name, section) { unsafe bpf_program__attach(program) }
-  }
-
-  /// Attaches a program to a kernel function by kprobe or kretprobe.
-  ///
-  /// - Parameter cookie: what `bpf_get_attach_cookie` returns; kernels before 5.15 refuse any but 0.
-  package func attach(_ name: String, kprobe function: String, atReturn: Bool, cookie: UInt64 = 0) throws(BPFError) -> Link {
-    let program = unsafe try program(name)
-    return try unsafe Link.make(name, "kprobe/\(function)") {
-      var options = bpf_kprobe_opts()
-      options.sz = MemoryLayout<bpf_kprobe_opts>.size
-      options.retprobe = atReturn
-      options.bpf_cookie = cookie
-      return unsafe bpf_program__attach_kprobe_opts(program, function, &options)
-    }
-  }
-
-  /// Attaches a program to many kernel functions with one link. Kernel 5.18 and CONFIG_FPROBE.
-  package func attach(_ name: String, kprobes functions: [String], atReturn: Bool, cookies: [UInt64]) throws(BPFError) -> Link {
-    let program = unsafe try program(name)
-    var names = unsafe functions.map { unsafe UnsafePointer(strdup($0)) }
-    defer { unsafe names.forEach { unsafe free(UnsafeMutablePointer(mutating: $0)) } }
-    return try unsafe Link.make(name, "kprobe.multi/\(functions.count) functions") {
-      unsafe names.withUnsafeMutableBufferPointer { names in
-        unsafe cookies.withUnsafeBufferPointer { cookies in
-          var options = unsafe bpf_kprobe_multi_opts()
-          unsafe options.sz = MemoryLayout<bpf_kprobe_multi_opts>.size
-          unsafe options.syms = names.baseAddress
-          unsafe options.cookies = cookies.baseAddress
-          unsafe options.cnt = functions.count
-          unsafe options.retprobe = atReturn
-          return unsafe bpf_program__attach_kprobe_multi_opts(program, nil, &options)
-        }
-      }
-    }
   }
 
   /// Attaches a program to an instruction of a file, for one process or (with nil) for all.
@@ -77,30 +45,6 @@ package struct LoadedProbe: ~Copyable {
       unsafe options.bpf_cookie = cookie
       return unsafe bpf_program__attach_uprobe_opts(
         program, process.map(Int32.init) ?? -1, path.string, Int(offset), &options)
-    }
-  }
-
-  /// Attaches a program to a USDT probe of a file, at all its places. Kernels before 5.15 need a process.
-  package func attach(
-    _ name: String, usdt path: FilePath, provider: String, probe: String, process: UInt32?, cookie: UInt64 = 0
-  ) throws(BPFError) -> Link {
-    let program = unsafe try program(name)
-    return try unsafe Link.make(name, "usdt/\(path):\(provider):\(probe)") {
-      var options = bpf_usdt_opts()
-      options.sz = MemoryLayout<bpf_usdt_opts>.size
-      options.usdt_cookie = cookie
-      return unsafe bpf_program__attach_usdt(program, process.map(Int32.init) ?? -1, path.string, provider, probe, &options)
-    }
-  }
-
-  /// Attaches a program to a tracepoint by its perf event. Closing such a link takes tens of milliseconds.
-  package func attach(_ name: String, tracepoint category: String, _ event: String, cookie: UInt64 = 0) throws(BPFError) -> Link {
-    let program = unsafe try program(name)
-    return try unsafe Link.make(name, "tp/\(category)/\(event)") {
-      var options = bpf_tracepoint_opts()
-      options.sz = MemoryLayout<bpf_tracepoint_opts>.size
-      options.bpf_cookie = cookie
-      return unsafe bpf_program__attach_tracepoint_opts(program, category, event, &options)
     }
   }
 
@@ -150,15 +94,13 @@ package struct LoadedProbe: ~Copyable {
     var result: [ProgramStatistics] = []
     var program = unsafe bpf_object__next_program(object, nil)
     while let each = unsafe program {
-      let descriptor = unsafe bpf_program__fd(each)
-      if descriptor >= 0 {
+      let name = unsafe String(cString: bpf_program__name(each))
+      for descriptor in [unsafe bpf_program__fd(each)] + copies.descriptors(of: name) where descriptor >= 0 {
         var info = bpf_prog_info()
         var size = UInt32(MemoryLayout<bpf_prog_info>.size)
         if unsafe bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0 {
-          unsafe result.append(
-            ProgramStatistics(
-              name: String(cString: bpf_program__name(each)), runs: info.run_cnt, runTime: info.run_time_ns,
-              missed: info.recursion_misses))
+          result.append(
+            ProgramStatistics(name: name, runs: info.run_cnt, runTime: info.run_time_ns, missed: info.recursion_misses))
         }
       }
       unsafe program = unsafe bpf_object__next_program(object, each)

@@ -73,7 +73,9 @@ package struct Probe: ~Copyable {
     }
     let (status, log) = LibbpfLog.during { unsafe bpf_program__set_attach_target(found, 0, function) }
     guard status == 0 else {
-      throw BPFError("find", "kernel function \(function)", errno: Errno(rawValue: -status), log: log)
+      throw BPFError(
+        "load", "program \(program)", errno: Errno(rawValue: -status), log: log,
+        reason: "the kernel's type information has no function \(function)")
     }
   }
 

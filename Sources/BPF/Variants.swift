@@ -8,10 +8,13 @@ package struct Hook: Sendable {
     package var program: String
     /// What is missing with this variant, as a user sees it ("column MODE"); nil when it is as good as the first.
     package var lacking: String?
+    /// Programs that are loaded with it, and without which it is of no use: the return to an entry.
+    package var companions: [String]
 
-    package init(_ program: String, lacking: String? = nil) {
+    package init(_ program: String, lacking: String? = nil, with companions: [String] = []) {
       self.program = program
       self.lacking = lacking
+      self.companions = companions
     }
     package init(stringLiteral program: String) { self.init(program) }
   }
@@ -48,16 +51,19 @@ package struct Attachment: ~Copyable {
   /// - Parameters:
   ///   - configure: sets constants and sizes; called before each attempt to load.
   ///   - prepare: fills maps; called when the programs are loaded, before any runs.
+  ///   - attach: attaches the programs of hooks that are attached by the tool; what it returns is added to the remarks. An error
+  ///     whose subject is `program NAME` makes the hook of that program go on to its next variant.
   /// - Throws: the first variant's failure, when a fact that the tool needs cannot be observed.
   package static func attempt(
     _ image: ProbeImage, hooks: [Hook], typeInformation: FilePath? = nil,
     configure: (inout Probe, _ programs: [String?]) throws(BPFError) -> Void = { _, _ throws(BPFError) in },
-    prepare: (borrowing LoadedProbe) throws(BPFError) -> Void = { _ throws(BPFError) in }
+    prepare: (borrowing LoadedProbe) throws(BPFError) -> Void = { _ throws(BPFError) in },
+    attach: (borrowing LoadedProbe, _ programs: [String?], inout Links) throws(BPFError) -> [String] = { _, _, _ throws(BPFError) in [] }
   ) throws(BPFError) -> Attachment {
     var selection = Selection(hooks: hooks)
     while true {
       do {
-        return try selection.attach(image, typeInformation, configure, prepare)
+        return try selection.attach(image, typeInformation, configure, prepare, attach)
       } catch {
         // Each round gives up one variant, so this ends.
         try selection.giveUp(error)
@@ -84,11 +90,15 @@ private struct Selection {
 
   func attach(
     _ image: ProbeImage, _ typeInformation: FilePath?, _ configure: (inout Probe, [String?]) throws(BPFError) -> Void,
-    _ prepare: (borrowing LoadedProbe) throws(BPFError) -> Void
+    _ prepare: (borrowing LoadedProbe) throws(BPFError) -> Void,
+    _ attachTargets: (borrowing LoadedProbe, [String?], inout Links) throws(BPFError) -> [String]
   ) throws(BPFError) -> Attachment {
     let chosen = hooks.indices.map { variant($0)?.program }
     var probe = try Probe(image, typeInformation: typeInformation)
-    for case let program? in chosen { try probe.select(program) }
+    for hook in hooks.indices {
+      guard let variant = variant(hook) else { continue }
+      for program in [variant.program] + variant.companions { try probe.select(program) }
+    }
     try configure(&probe, chosen)
     let loaded = try probe.load()
     try prepare(loaded)
@@ -96,8 +106,9 @@ private struct Selection {
     for (hook, program) in zip(hooks, chosen) where !hook.isAttachedByTool {
       if let program { links.add(try loaded.attach(program)) }
     }
+    let more = try attachTargets(loaded, chosen, &links)
     return Attachment(
-      probe: loaded, links: links, chosen: chosen, remarks: remarks,
+      probe: loaded, links: links, chosen: chosen, remarks: remarks + more,
       rejected: zip(hooks, failures).flatMap { hook, errors in
         zip(hook.variants, errors).map { ($0.program, $1.reason ?? "\($1.errno)") }
       })
@@ -105,8 +116,8 @@ private struct Selection {
 
   /// Moves the hook whose program failed to its next variant.
   mutating func giveUp(_ error: BPFError) throws(BPFError) {
-    guard let hook = hooks.indices.first(where: { variant($0).map { "program \($0.program)" } == error.subject })
-    else { throw error }
+    let isToBlame = { (variant: Hook.Variant) in ([variant.program] + variant.companions).contains { "program \($0)" == error.subject } }
+    guard let hook = hooks.indices.first(where: { variant($0).map(isToBlame) == true }) else { throw error }
     failures[hook].append(error)
     position[hook] += 1
     if variant(hook) == nil, hooks[hook].without == nil {

@@ -2,6 +2,8 @@ package import ArgumentParser
 
 /// The subcommands that observe the kernel, in alphabetical order.
 package let toolCommands: [any ParsableCommand.Type] = [
+  Funccount.self,
+  Funclatency.self,
   Opensnoop.self,
   Runqlat.self,
 ]

@@ -3,6 +3,7 @@
 #pragma once
 #include "filter.h"
 #include "events.h"
+#include "generic.h"
 #include "histogram.h"
 #include "loss.h"
 #include "opensnoop.h"

@@ -21,6 +21,7 @@ extension EventTool {
   package static var excludesItself: Bool { true }
 
   package mutating func run() throws {
+    try prepare()
     let settings = try session.settings(tool: Self.name)
     let destinations = try settings.destinations(allowed: [.table, .json, .csv])
     guard destinations.count == 1 else { throw ToolError("\(Self.name) writes to one file; it prints while it runs") }
@@ -33,7 +34,8 @@ extension EventTool {
     var running = try Session(
       Plan(
         image: .named(Self.probe), hooks: hooks, excludesItself: Self.excludesItself,
-        configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) }, activity: Self.activity),
+        configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) },
+        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
       settings, watching: output)
     var isRead = true
     do {

@@ -17,6 +17,13 @@ package struct IntervalOptions: ParsableArguments {
 
   package init() {}
 
+  /// For tools that have the interval as an option of their own.
+  package init(every interval: TimeSpan?) {
+    self.interval = nil
+    count = nil
+    intervalOption = interval
+  }
+
   package mutating func validate() throws {
     if let count, count < 1 { throw ValidationError("the count of intervals must be at least 1") }
     if interval != nil, intervalOption != nil { throw ValidationError("the interval is given twice") }
@@ -45,6 +52,7 @@ extension HistogramTool {
   package func labels(_ entry: KeyedHistogram) -> [(String, Cell)] { [] }
 
   package mutating func run() throws {
+    try prepare()
     let settings = try session.settings(tool: Self.name)
     let destinations = try settings.destinations(allowed: [.table, .json, .csv])
     guard destinations.count == 1 else { throw ToolError("\(Self.name) writes to one file; it prints while it runs") }
@@ -61,7 +69,8 @@ extension HistogramTool {
           // 16384 cells are about 1.9 MB: 500 keys with 30 slots each.
           if tool.isKeyed { try probe.resize("histogram_cells", to: 16384) }
           try tool.configure(&probe, programs)
-        }, activity: Self.activity),
+        },
+        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
       settings, interval: schedule.nanoseconds, count: schedule.count, watching: output)
     var reader = try HistogramReader(running.attachment.probe, keyed: isKeyed)
     let writer = HistogramWriter(unit: unit)

@@ -34,7 +34,7 @@ package struct LossReport: Equatable, Sendable {
   }
 
   package enum Remark: String, CaseIterable, Sendable {
-    case truncatedText, missingKernelStack, missingUserStack, unfollowed
+    case truncatedText, missingKernelStack, missingUserStack, unfollowed, unreturned
 
     package var key: String {
       switch self {
@@ -42,6 +42,7 @@ package struct LossReport: Equatable, Sendable {
       case .missingKernelStack: "missing_kernel_stack"
       case .missingUserStack: "missing_user_stack"
       case .unfollowed: "unfollowed_children"
+      case .unreturned: "unreturned_calls"
       }
     }
 
@@ -51,6 +52,7 @@ package struct LossReport: Equatable, Sendable {
       case .missingKernelStack: "without a kernel stack"
       case .missingUserStack: "without a user stack"
       case .unfollowed: "children of the command not traced"
+      case .unreturned: "calls that never returned"
       }
     }
   }
@@ -99,6 +101,7 @@ extension LossReport {
     remarks = [
       .truncatedText: value(SWTRACE_TRUNCATED_TEXT), .missingKernelStack: value(SWTRACE_MISSING_KERNEL_STACK),
       .missingUserStack: value(SWTRACE_MISSING_USER_STACK), .unfollowed: value(SWTRACE_UNFOLLOWED),
+      .unreturned: value(SWTRACE_UNRETURNED),
     ]
   }
 }

@@ -12,6 +12,10 @@ package struct Plan {
   package var excludesItself = false
   /// Sets the tool's own constants; the programs are those chosen for the hooks.
   package var configure: (inout Probe, _ programs: [String?]) throws(BPFError) -> Void = { _, _ throws(BPFError) in }
+  /// Attaches what the tool attaches itself; see `Attachment.attempt`.
+  package var attach: (borrowing LoadedProbe, _ programs: [String?], inout Links) throws(BPFError) -> [String] = {
+    _, _, _ throws(BPFError) in []
+  }
   /// What the tool does, for the progress line: "tracing opens".
   package var activity: String
 }
@@ -120,7 +124,8 @@ package struct Session: ~Copyable {
         guard !targets.isEmpty else { return }
         let map: ProbeMap<UInt32, UInt8> = try probe.map("targets")
         for target in targets { try map.set(target, 1) }
-      })
+      },
+      attach: plan.attach)
   }
 
   /// Waits until there is something to do.
@@ -174,7 +179,7 @@ package struct Session: ~Copyable {
   /// The counts of the whole run. Call it after the last drain.
   package mutating func finish() throws(BPFError) -> LossReport {
     total += meter.settle()
-    let missed = attachment.probe.statistics().reduce(0) { $0 + $1.missed }
+    let missed = attachment.probe.statistics().reduce(attachment.links.missed) { $0 + $1.missed }
     total.lost[.missed] = missed
     total.seen += missed
     if let read = reader?.delivered, read < total.delivered {
@@ -198,6 +203,7 @@ package struct Session: ~Copyable {
       complain("swtrace \(settings.tool): \(report.line)")
     }
     if settings.stats {
+      complain("swtrace \(settings.tool): programs: \(attachment.chosen.compactMap(\.self).joined(separator: ", "))")
       complain("swtrace \(settings.tool): kernel memory of maps: \(attachment.probe.mapMemory() / 1024) KiB")
     }
     guard let command = command.take() else { return 0 }

@@ -12,8 +12,12 @@ package protocol Tool: ParsableCommand, OptionLetters {
   var session: SessionOptions<Self> { get }
   /// A command line that `doctor` can try the tool with.
   static var exampleArguments: [String] { get }
+  /// Looks up what the tool's own options name, before anything is attached.
+  mutating func prepare() throws
   /// Sets the tool's own constants.
   func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError)
+  /// Attaches the programs of the hooks that say `attachedByTool`; returns what the user should know.
+  func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String]
 }
 
 extension Tool {
@@ -21,5 +25,7 @@ extension Tool {
   package static var name: String { configuration.commandName ?? _commandName }
   package static var probe: String { name }
   package static var exampleArguments: [String] { [] }
+  package mutating func prepare() throws {}
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {}
+  package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] { [] }
 }

@@ -1,0 +1,149 @@
+package import BPF
+internal import CProbes
+internal import SystemPackage
+
+/// The chosen targets, and how programs get to them. A target's number is its position.
+package struct Targets: Sendable {
+  package let found: [ResolvedTarget]
+  private let forcesKprobes: Bool
+  private let process: UInt32?
+  private var kernel: [(target: Int, name: String, address: UInt64)] = []
+  private var user: [(target: Int, path: String, offset: UInt64, semaphore: UInt64)] = []
+  private var tracepoints: [(target: Int, category: String, name: String)] = []
+
+  /// A trampoline is the cheapest, but each needs a program of its own.
+  private static let trampolines = 10
+
+  init(found: [ResolvedTarget], forcesKprobes: Bool, process: UInt32?) {
+    self.found = found
+    self.forcesKprobes = forcesKprobes
+    self.process = process
+    for (target, each) in found.enumerated() {
+      for place in each.places {
+        switch place {
+        case .kernel(let name, let address): kernel.append((target, name, address))
+        case .user(let path, let offset, let semaphore): user.append((target, path, offset, semaphore))
+        case .tracepoint(let category, let name): tracepoints.append((target, category, name))
+        }
+      }
+    }
+  }
+
+  package func name(_ target: UInt64) -> String {
+    target < UInt64(found.count) ? found[Int(target)].name : "unknown"
+  }
+
+  /// - Parameter returns: whether each target has a program at its end, too: `return_X` for `entry_X`.
+  package func hooks(returns: Bool) -> [Hook] {
+    let prefix = returns ? "entry" : "hit"
+    func variants(_ kinds: [String]) -> [Hook.Variant] {
+      kinds.map { Hook.Variant("\(prefix)_\($0)", with: returns ? ["return_\($0)"] : []) }
+    }
+    var hooks: [Hook] = []
+    if !kernel.isEmpty {
+      // A name that several functions share is ambiguous to fentry, which knows no addresses.
+      let isFew = kernel.count <= Self.trampolines && found.allSatisfy { $0.places.count == 1 }
+      var kinds = isFew && !forcesKprobes ? ["fentry"] : []
+      if kernel.count > Self.trampolines, kernel.allSatisfy({ $0.address != 0 }) { kinds.append("kprobe_multi") }
+      hooks.append(Hook("calls of kernel functions", variants(kinds + ["kprobe", "kprobe_copy"]), attachedByTool: true))
+    }
+    if !user.isEmpty { hooks.append(Hook("calls of user functions", variants(["uprobe", "uprobe_copy"]), attachedByTool: true)) }
+    if !tracepoints.isEmpty { hooks.append(Hook("tracepoints", [Hook.Variant("hit_raw", with: ["hit_event"])], attachedByTool: true)) }
+    return hooks
+  }
+
+  /// Names the function of programs that must have one before they are loaded.
+  package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
+    for case let program? in programs where program.hasSuffix("_fentry") {
+      guard let first = kernel.first else { continue }
+      for each in Self.pair(program) { try probe.setTarget(each, first.name) }
+    }
+  }
+
+  /// Attaches the chosen programs to all targets.
+  ///
+  /// - Returns: what could not be attached, where the rest can do without.
+  package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] {
+    var remarks: [String] = []
+    for case let program? in programs {
+      if program.hasSuffix("_multi") {
+        for each in Self.pair(program) {
+          let all = kernel.map { (address: $0.address, target: UInt64($0.target)) }
+          links.add(try probe.attach(each, toAll: all, atReturn: each.hasPrefix("return_")))
+        }
+        continue
+      }
+      let sites = sites(of: program)
+      var failures: [(name: String, error: BPFError)] = []
+      for site in sites {
+        do { try attach(probe, program, to: site, &links) } catch {
+          // Another variant may reach all of the functions, where this one does not.
+          guard !program.hasSuffix("_fentry") else { throw error }
+          failures.append((site.name, error))
+        }
+      }
+      guard let first = failures.first else { continue }
+      guard failures.count < sites.count else { throw first.error }
+      let names = failures.prefix(3).map(\.name).joined(separator: ", ")
+      remarks.append(
+        "\(failures.count) of \(sites.count) targets could not be attached: \(names)\(failures.count > 3 ? ", ..." : ""): \(first.error.reason ?? "\(first.error.errno)")")
+    }
+    return remarks
+  }
+
+  /// One place, as its programs see it.
+  private struct Site {
+    var target: Int
+    var name: String
+    var entry: TargetPlace
+    /// Where the program of the return goes.
+    var end: TargetPlace
+    /// Another program and place, where the first is refused.
+    var fallback: (program: String, place: TargetPlace)?
+  }
+
+  private func sites(of program: String) -> [Site] {
+    if program.hasSuffix("_fentry") {
+      return kernel.map { Site(target: $0.target, name: $0.name, entry: .trampoline(function: $0.name), end: .trampoline(function: $0.name)) }
+    }
+    if program.contains("_kprobe") {
+      return kernel.map {
+        Site(
+          target: $0.target, name: $0.name, entry: .kprobe(function: $0.name, address: $0.address, atReturn: false),
+          end: .kprobe(function: $0.name, address: $0.address, atReturn: true))
+      }
+    }
+    if program.contains("_uprobe") {
+      return user.map { each in
+        func place(_ atReturn: Bool) -> TargetPlace {
+          .uprobe(
+            path: FilePath(each.path), offset: each.offset, referenceCounter: each.semaphore, atReturn: atReturn, process: process)
+        }
+        return Site(target: each.target, name: name(UInt64(each.target)), entry: place(false), end: place(true))
+      }
+    }
+    return tracepoints.map {
+      Site(
+        target: $0.target, name: "\($0.category):\($0.name)", entry: .rawTracepoint($0.name), end: .rawTracepoint($0.name),
+        fallback: ("hit_event", .tracepoint(category: $0.category, name: $0.name)))
+    }
+  }
+
+  /// The return first, so that no entry waits for one that is not observed.
+  private func attach(_ probe: borrowing LoadedProbe, _ program: String, to site: Site, _ links: inout Links) throws(BPFError) {
+    let identity: TargetIdentity =
+      program.hasSuffix("_kprobe") || program.hasSuffix("_uprobe") ? .cookie : .copy(marker: UInt64(GENERIC_TARGET))
+    for each in Self.pair(program) {
+      let place = each.hasPrefix("return_") ? site.end : site.entry
+      do { links.add(try probe.attach(each, to: place, target: UInt64(site.target), identity: identity)) } catch {
+        guard let (program, place) = site.fallback else { throw error }
+        links.add(try probe.attach(program, to: place, target: UInt64(site.target), identity: identity))
+      }
+    }
+  }
+
+  /// `return_X` and `entry_X`, or `hit_X` alone.
+  private static func pair(_ program: String) -> [String] {
+    program.hasPrefix("entry_") ? ["return_" + program.dropFirst("entry_".count), program] : [program]
+  }
+}
