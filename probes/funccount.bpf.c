@@ -51,6 +51,9 @@ SEC("kprobe")
 int hit_kprobe_copy(void *context) { return handle_hit(copied_target()); }
 
 SEC("uprobe")
+int hit_uprobe_multi(void *context) { return handle_hit(bpf_get_attach_cookie(context)); }
+
+SEC("uprobe")
 int hit_uprobe(void *context) { return handle_hit(bpf_get_attach_cookie(context)); }
 
 SEC("uprobe")

@@ -111,6 +111,12 @@ SEC("kretprobe")
 int return_kprobe_copy(struct pt_regs *regs) { return handle_return(copied_target(), return_frame(regs)); }
 
 SEC("uprobe")
+int entry_uprobe_multi(struct pt_regs *regs) { return handle_entry(bpf_get_attach_cookie(regs), entry_frame(regs)); }
+
+SEC("uretprobe")
+int return_uprobe_multi(struct pt_regs *regs) { return handle_return(bpf_get_attach_cookie(regs), return_frame(regs)); }
+
+SEC("uprobe")
 int entry_uprobe(struct pt_regs *regs) { return handle_entry(bpf_get_attach_cookie(regs), entry_frame(regs)); }
 
 SEC("uretprobe")

@@ -79,6 +79,15 @@ package struct Probe: ~Copyable {
     }
   }
 
+  /// Makes a uprobe program one that is attached to many places at once. Kernel 6.6; libbpf does not know the section's name before 1.3.
+  package func makeMultiple(_ program: String) throws(BPFError) {
+    guard let found = unsafe bpf_object__find_program_by_name(object, program) else {
+      throw BPFError("select", "program \(program) of probe \(name)", errno: .noSuchFileOrDirectory)
+    }
+    // BPF_TRACE_UPROBE_MULTI
+    _ = unsafe bpf_program__set_expected_attach_type(found, bpf_attach_type(rawValue: 48))
+  }
+
   /// Sets the constants of a section such as `.rodata.config`; the verifier removes what they switch off.
   ///
   /// The type must be the section's C struct: libbpf refuses another size.

@@ -96,6 +96,29 @@ extension LoadedProbe {
     return TargetLink(link: link)
   }
 
+  /// Attaches a program to many places of a file with one link, which is let go in one grace period. Kernel 6.6.
+  ///
+  /// - Parameter targets: the place, the semaphore or 0, and the number of each.
+  package func attach(
+    _ name: String, toAll targets: [(offset: UInt64, semaphore: UInt64, target: UInt64)], of path: FilePath, atReturn: Bool,
+    process: UInt32?
+  ) throws(BPFError) -> TargetLink {
+    let descriptor = unsafe bpf_program__fd(try program(name))
+    let counters: [UInt64]? = targets.contains { $0.semaphore != 0 } ? targets.map(\.semaphore) : nil
+    let link = unsafe path.withPlatformString { path in
+      // Without any semaphore the kernel wants no list of them.
+      counters.withPointer { counters in
+        unsafe swtrace_link_uprobes(
+          descriptor, path, targets.map(\.offset), counters, targets.map(\.target), UInt32(targets.count), atReturn ? 1 : 0, process ?? 0)
+      }
+    }
+    guard link >= 0 else {
+      let errno = Errno(rawValue: -link)
+      throw BPFError("attach", "program \(name)", errno: errno, reason: "uprobe.multi: \(errno)")
+    }
+    return TargetLink(link: link)
+  }
+
   private func failure(_ program: String, _ place: TargetPlace, _ code: CInt) -> BPFError {
     let errno = Errno(rawValue: code)
     return BPFError(
@@ -124,6 +147,13 @@ extension LoadedProbe {
     let attached = TargetLink(link: link, event: event)
     guard swtrace_enable_event(event) == 0 else { throw failure(currentErrno()) }
     return attached
+  }
+}
+
+extension [UInt64]? {
+  fileprivate func withPointer<Result>(_ body: (UnsafePointer<UInt64>?) -> Result) -> Result {
+    guard let self else { return unsafe body(nil) }
+    return unsafe self.withUnsafeBufferPointer { unsafe body($0.baseAddress) }
   }
 }
 

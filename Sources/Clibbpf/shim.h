@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include <errno.h>
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <string.h>
@@ -59,6 +60,33 @@ static inline int swtrace_open_event(
 static inline int swtrace_set_program(int event, int program) { return ioctl(event, PERF_EVENT_IOC_SET_BPF, program); }
 static inline int swtrace_enable_event(int event) { return ioctl(event, PERF_EVENT_IOC_ENABLE, 0); }
 static inline int swtrace_disable_event(int event) { return ioctl(event, PERF_EVENT_IOC_DISABLE, 0); }
+
+/* Attaches a program to many places of a file with one link; BPF_LINK_CREATE as of kernel 6.6, which older headers and libbpf lack.
+ * Returns the link or a negative errno. */
+static inline int swtrace_link_uprobes(
+	int program, const char *path, const unsigned long long *offsets, const unsigned long long *counters,
+	const unsigned long long *cookies, unsigned count, int at_return, unsigned process)
+{
+	struct {
+		unsigned program, target, attach_type, flags;
+		unsigned long long path, offsets, counters, cookies;
+		unsigned count, uprobe_flags, process, padding;
+	} attributes;
+	int link;
+
+	memset(&attributes, 0, sizeof(attributes));
+	attributes.program = (unsigned)program;
+	attributes.attach_type = 48;                                            /* BPF_TRACE_UPROBE_MULTI */
+	attributes.path = (unsigned long)path;
+	attributes.offsets = (unsigned long)offsets;
+	attributes.counters = (unsigned long)counters;
+	attributes.cookies = (unsigned long)cookies;
+	attributes.count = count;
+	attributes.uprobe_flags = at_return ? 1 : 0;                            /* BPF_F_UPROBE_MULTI_RETURN */
+	attributes.process = process;
+	link = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attributes, sizeof(attributes));
+	return link < 0 ? -errno : link;
+}
 
 /* Events of a link that the kernel could not hand to its program; struct bpf_link_info since 6.7, which older headers lack. */
 static inline unsigned long long swtrace_link_missed(int link)

@@ -3,8 +3,10 @@ package import ArgumentParser
 /// What a generic tool observes.
 package struct TargetOptions: ParsableArguments {
   @Argument(
-    help: ArgumentHelp("FUNCTION, FILE:FUNCTION, t:CATEGORY:NAME or u:FILE:PROVIDER:NAME; * ? [] stand for more.", valueName: "target"))
-  package var targets: [String]
+    help: ArgumentHelp(
+      "FUNCTION, FILE:FUNCTION, t:CATEGORY:NAME or u:FILE:PROVIDER:NAME; * ? [] match many; several are separated by commas.",
+      valueName: "target"))
+  package var target: String
   @Flag(name: [.customShort("r"), .long], help: "The names are regular expressions.") package var regexp = false
   @Flag(name: [.customShort("k"), .long], help: "Kernel functions by kprobe, not by fentry.") package var kprobes = false
   @Option(help: ArgumentHelp("Attach nothing when there are more targets.", valueName: "count")) package var maxProbes = 1000
@@ -15,6 +17,9 @@ package struct TargetOptions: ParsableArguments {
     guard maxProbes > 0 else { throw ValidationError("--max-probes must be at least 1") }
     guard !targets.isEmpty else { throw ValidationError("name at least one target, such as vfs_read or c:malloc") }
   }
+
+  /// A regular expression may have commas of its own.
+  package var targets: [String] { regexp ? [target] : target.split(separator: ",").map(String.init) }
 
   /// Finds the targets.
   ///

@@ -47,16 +47,18 @@ package struct Targets: Sendable {
       if kernel.count > Self.trampolines, kernel.allSatisfy({ $0.address != 0 }) { kinds.append("kprobe_multi") }
       hooks.append(Hook("calls of kernel functions", variants(kinds + ["kprobe", "kprobe_copy"]), attachedByTool: true))
     }
-    if !user.isEmpty { hooks.append(Hook("calls of user functions", variants(["uprobe", "uprobe_copy"]), attachedByTool: true)) }
+    if !user.isEmpty { hooks.append(Hook("calls of user functions", variants(["uprobe_multi", "uprobe", "uprobe_copy"]), attachedByTool: true)) }
     if !tracepoints.isEmpty { hooks.append(Hook("tracepoints", [Hook.Variant("hit_raw", with: ["hit_event"])], attachedByTool: true)) }
     return hooks
   }
 
   /// Names the function of programs that must have one before they are loaded.
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
-    for case let program? in programs where program.hasSuffix("_fentry") {
-      guard let first = kernel.first else { continue }
-      for each in Self.pair(program) { try probe.setTarget(each, first.name) }
+    for case let program? in programs {
+      for each in Self.pair(program) {
+        if program.hasSuffix("_fentry"), let first = kernel.first { try probe.setTarget(each, first.name) }
+        if program.hasSuffix("_uprobe_multi") { try probe.makeMultiple(each) }
+      }
     }
   }
 
@@ -65,12 +67,9 @@ package struct Targets: Sendable {
   /// - Returns: what could not be attached, where the rest can do without.
   package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] {
     var remarks: [String] = []
-    for case let program? in programs {
+    for case let program? in programs where program.hasPrefix("hit_") || program.hasPrefix("entry_") {
       if program.hasSuffix("_multi") {
-        for each in Self.pair(program) {
-          let all = kernel.map { (address: $0.address, target: UInt64($0.target)) }
-          links.add(try probe.attach(each, toAll: all, atReturn: each.hasPrefix("return_")))
-        }
+        for each in Self.pair(program) { try attachAll(probe, each, &links) }
         continue
       }
       let sites = sites(of: program)
@@ -89,6 +88,19 @@ package struct Targets: Sendable {
         "\(failures.count) of \(sites.count) targets could not be attached: \(names)\(failures.count > 3 ? ", ..." : ""): \(first.error.reason ?? "\(first.error.errno)")")
     }
     return remarks
+  }
+
+  /// Attaches a program to all its targets with one link, or one for each file.
+  private func attachAll(_ probe: borrowing LoadedProbe, _ program: String, _ links: inout Links) throws(BPFError) {
+    let atReturn = program.hasPrefix("return_")
+    if program.hasSuffix("_kprobe_multi") {
+      let all = kernel.map { (address: $0.address, target: UInt64($0.target)) }
+      return links.add(try probe.attach(program, toAll: all, atReturn: atReturn))
+    }
+    for path in Set(user.map(\.path)).sorted() {
+      let all = user.filter { $0.path == path }.map { (offset: $0.offset, semaphore: $0.semaphore, target: UInt64($0.target)) }
+      links.add(try probe.attach(program, toAll: all, of: FilePath(path), atReturn: atReturn, process: process))
+    }
   }
 
   /// One place, as its programs see it.
