@@ -13,15 +13,15 @@ package enum ProcFile {
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
     var content: [UInt8] = []
-    while content.count < limit {
-      let before = content.count
-      let chunk = min(max(4096, before), limit - before)
-      content.append(contentsOf: repeatElement(0, count: chunk))
-      let got = unsafe content.withUnsafeMutableBytes { unsafe Glibc.read(descriptor, $0.baseAddress! + before, chunk) }
-      guard got >= 0 else { return nil }
-      content.removeLast(chunk - got)
-      if got == 0 { break }
+    // The kernel hands out most of these files a page at a time, whatever is asked for.
+    return unsafe withUnsafeTemporaryAllocation(byteCount: 1 << 16, alignment: 16) { chunk in
+      while content.count < limit {
+        let got = unsafe Glibc.read(descriptor, chunk.baseAddress, min(chunk.count, limit - content.count))
+        guard got >= 0 else { return nil }
+        if got == 0 { break }
+        unsafe content.append(contentsOf: chunk[..<got])
+      }
+      return content
     }
-    return content
   }
 }

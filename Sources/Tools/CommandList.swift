@@ -4,7 +4,9 @@ package import ArgumentParser
 package let toolCommands: [any ParsableCommand.Type] = [
   Funccount.self,
   Funclatency.self,
+  Offcputime.self,
   Opensnoop.self,
+  ProfileTool.self,
   Runqlat.self,
 ]
 

@@ -30,15 +30,13 @@ package struct Doctor: ParsableCommand {
     let facts = SystemFacts.all
     let privileged = Privileges.current.missing == nil
     let verdicts = toolCommands.compactMap { $0 as? any Tool.Type }.map { Verdict(of: $0, typeInformation: btf, privileged: privileged) }
-    do {
-      if format == .json { writeJSON(facts, verdicts, &output.buffer) } else { writeTable(facts, verdicts, &output.buffer) }
-      try output.commit()
-    } catch is OutputClosed {}
+    if format == .json { writeJSON(facts, verdicts, &output.buffer) } else { writeTable(facts, verdicts, &output.buffer) }
+    try output.commit()
   }
 
   private func writeTable(_ facts: [SystemFact], _ verdicts: [Verdict], _ out: inout [UInt8]) {
     for fact in facts {
-      out.append(contentsOf: fact.title.padded(to: 28).utf8)
+      out.append(contentsOf: fact.title.padded(to: 34).utf8)
       out.append(escaped: Text(fact.value))
       if let remedy = fact.remedy { out.append(contentsOf: "  (\(remedy))".utf8) }
       out.append(0x0a)

@@ -69,33 +69,25 @@ package struct Funccount: Tool {
     var counts = try TargetCounts(running.attachment.probe, targets: targets.found.count)
     let columns = Self.columns
     let writer = RowWriter(format == .json ? .json : format == .csv ? .csv : .table, columns: columns.map(\.layout), kind: "count")
-    do {
-      if format == .csv { writer.writeHeader(into: &output.buffer) }
-      while let turn = running.next(written: output.written) {
-        if turn == .tick { continue }
-        let (report, copy) = try running.closeInterval()
-        let now = Int64(Clock.realtime)
-        if format == .table {
-          output.buffer.append(0x0a)
-          if timestamp { output.buffer.append(contentsOf: Self.clock(now) + [0x0a]) }
-          writer.writeHeader(into: &output.buffer)
-        }
-        for (target, count) in counts.take(copy: copy) {
-          let row = Row(time: now, name: targets.found[target].name, count: count)
-          writer.write(into: &output.buffer) { columns[$0].value(row) }
-        }
-        running.clearProgress()
-        try output.flush()
-        if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
+    if format == .csv { writer.writeHeader(into: &output.buffer) }
+    while let turn = running.next(output) {
+      if turn == .tick { continue }
+      let (report, copy) = try running.closeInterval()
+      let now = Int64(Clock.realtime)
+      if format == .table {
+        output.buffer.append(0x0a)
+        if timestamp { output.buffer.append(contentsOf: Self.clock(now) + [0x0a]) }
+        writer.writeHeader(into: &output.buffer)
       }
-    } catch is OutputClosed { _ = running.stop() }
-    let report = try running.finish()
-    do {
-      if format == .json { report.writeJSON(into: &output.buffer, durationNanoseconds: running.elapsed) }
-      try output.commit()
-    } catch is OutputClosed {}
-    let code = running.conclude(report)
-    if code != 0 { throw ExitCode(code) }
+      for (target, count) in counts.take(copy: copy) {
+        let row = Row(time: now, name: targets.found[target].name, count: count)
+        writer.write(into: &output.buffer) { columns[$0].value(row) }
+      }
+      running.clearProgress()
+      try output.flush()
+      if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
+    }
+    try running.conclude(try running.finish(), &output, format)
   }
 
   private static func clock(_ now: Int64) -> [UInt8] {

@@ -37,35 +37,18 @@ extension EventTool {
         configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) },
         attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
       settings, watching: output)
-    var isRead = true
-    do {
-      writer.writeHeader(into: &output.buffer)
-      try output.flush()
-      while let turn = running.next(written: output.written) {
-        let clock = running.clock
-        try running.reader?.drain { record in
-          if let row = row(record, clock) { writer.write(into: &output.buffer) { columns[$0].value(row) } }
-          if output.buffer.count > 1 << 16 { try output.flush() }
-        }
-        if !output.buffer.isEmpty { running.clearProgress() }
-        try output.flush()
-        if turn == .end { break }
+    writer.writeHeader(into: &output.buffer)
+    try output.flush()
+    while let turn = running.next(output) {
+      let clock = running.clock
+      try running.reader?.drain { record in
+        if let row = row(record, clock) { writer.write(into: &output.buffer) { columns[$0].value(row) } }
+        if output.buffer.count > 1 << 16 { try output.flush() }
       }
-    } catch is OutputClosed {
-      isRead = false
-      _ = running.stop()
+      if !output.buffer.isEmpty { running.clearProgress() }
+      try output.flush()
+      if turn == .end { break }
     }
-    try finish(&running, &output, format, isRead)
-  }
-
-  private func finish(_ running: inout Session, _ output: inout Output, _ format: OutputFormat, _ wasRead: Bool) throws {
-    var isRead = wasRead
-    let report = try running.finish()
-    do {
-      if format == .json { report.writeJSON(into: &output.buffer, durationNanoseconds: running.elapsed) }
-      try output.commit()
-    } catch is OutputClosed { isRead = false }
-    let code = running.conclude(report, isRead: isRead)
-    if code != 0 { throw ExitCode(code) }
+    try running.conclude(try running.finish(), &output, format)
   }
 }

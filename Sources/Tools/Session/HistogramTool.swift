@@ -74,35 +74,19 @@ extension HistogramTool {
       settings, interval: schedule.nanoseconds, count: schedule.count, watching: output)
     var reader = try HistogramReader(running.attachment.probe, keyed: isKeyed)
     let writer = HistogramWriter(unit: unit)
-    var isRead = true
-    do {
-      if format == .csv {
-        let none = KeyedHistogram(key: 0, command: Text([]), histogram: .init())
-        writer.writeCSVHeader(labels: ["time_unix_ns"] + labels(none).map(\.0), into: &output.buffer)
-      }
-      while let turn = running.next(written: output.written) {
-        if turn == .tick { continue }
-        let (report, copy) = try running.closeInterval()
-        print(try reader.take(copy: copy), format, writer, &output.buffer)
-        running.clearProgress()
-        try output.flush()
-        if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
-      }
-    } catch is OutputClosed {
-      isRead = false
-      _ = running.stop()
+    if format == .csv {
+      let none = KeyedHistogram(key: 0, command: Text([]), histogram: .init())
+      writer.writeCSVHeader(labels: ["time_unix_ns"] + labels(none).map(\.0), into: &output.buffer)
     }
-    var report = try running.finish()
-    if reader.count < report.delivered {
-      report.lost[.unread, default: 0] += report.delivered - reader.count
-      report.delivered = reader.count
+    while let turn = running.next(output) {
+      if turn == .tick { continue }
+      let (report, copy) = try running.closeInterval()
+      print(try reader.take(copy: copy), format, writer, &output.buffer)
+      running.clearProgress()
+      try output.flush()
+      if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
     }
-    do {
-      if format == .json { report.writeJSON(into: &output.buffer, durationNanoseconds: running.elapsed) }
-      try output.commit()
-    } catch is OutputClosed { isRead = false }
-    let code = running.conclude(report, isRead: isRead)
-    if code != 0 { throw ExitCode(code) }
+    try running.conclude(try running.finish(read: reader.count), &output, format)
   }
 
   private func print(_ entries: [KeyedHistogram], _ format: OutputFormat, _ writer: HistogramWriter, _ out: inout [UInt8]) {

@@ -2,15 +2,14 @@ internal import Glibc
 internal import Linux
 internal import SystemPackage
 
-/// The reader of the output is gone; not a failure.
-struct OutputClosed: Error {}
-
 /// Where a tool's output goes: standard output, or a file that appears complete or not at all.
 package struct Output: ~Copyable {
   /// What has not been written yet; tools append here.
   package var buffer: [UInt8] = []
   /// Bytes written so far.
   package private(set) var written: UInt64 = 0
+  /// Whether the reader is gone, as `head` is when it has enough: not a failure, but a reason to end.
+  package private(set) var isClosed = false
   private let path: String?
   private let temporary: String?
   private let descriptor: CInt
@@ -30,6 +29,11 @@ package struct Output: ~Copyable {
       throw ToolError("\(error); give --output a folder that exists and can be written")
     }
   }
+
+  /// Finds out whether a file can be created there, and leaves nothing behind.
+  ///
+  /// - Throws: the reason, before work is done in vain.
+  package static func ensureWritable(_ path: String) throws { _ = try Output(path: path) }
 
   deinit {
     if let temporary {
@@ -54,7 +58,9 @@ package struct Output: ~Copyable {
       }
       switch errno {
       case EINTR, EAGAIN: continue
-      case EPIPE: throw OutputClosed()
+      case EPIPE:
+        isClosed = true
+        return
       default:
         throw ToolError(
           "\(SystemError("write", path ?? "standard output", errno: Errno(rawValue: errno))); \(path == nil ? "the output is cut" : "nothing was written")")

@@ -1,3 +1,4 @@
+internal import ArgumentParser
 package import BPF
 internal import CProbes
 internal import Glibc
@@ -130,10 +131,11 @@ package struct Session: ~Copyable {
 
   /// Waits until there is something to do.
   ///
-  /// - Parameter output: bytes written so far; while they grow, no progress is shown.
+  /// - Parameter output: where the tool writes; when its reader is gone, the run ends, and while it grows, no progress is shown.
   /// - Returns: `.end` once, with everything detached: drain what is left. Then nil.
-  package mutating func next(written output: UInt64) -> Turn? {
+  package mutating func next(_ output: borrowing Output) -> Turn? {
     guard !hasEnded else { return nil }
+    if output.isClosed { return end() }
     while true {
       let now = Clock.monotonic
       if now >= deadline { return end() }
@@ -146,7 +148,7 @@ package struct Session: ~Copyable {
         }
         return .interval
       }
-      progress.update(now: now, written: output, activity: activity, tool: settings.tool, start: clock.start)
+      progress.update(now: now, written: output.written, activity: activity, tool: settings.tool, start: clock.start)
       var until = min(deadline, nextInterval)
       if reader != nil { until = min(until, now + Self.tick) }
       if progress.isShown { until = min(until, now + 1_000_000_000) }
@@ -155,9 +157,6 @@ package struct Session: ~Copyable {
       if reader != nil { return .tick }
     }
   }
-
-  /// Ends the run at the next turn, as a signal would.
-  package mutating func stop() -> Turn? { hasEnded ? nil : end() }
 
   private mutating func end() -> Turn {
     hasEnded = true
@@ -177,12 +176,14 @@ package struct Session: ~Copyable {
   package mutating func clearProgress() { progress.clear() }
 
   /// The counts of the whole run. Call it after the last drain.
-  package mutating func finish() throws(BPFError) -> LossReport {
+  ///
+  /// - Parameter read: the events that were read, where not every record is one.
+  package mutating func finish(read events: UInt64? = nil) throws(BPFError) -> LossReport {
     total += meter.settle()
     let missed = attachment.probe.statistics().reduce(attachment.links.missed) { $0 + $1.missed }
     total.lost[.missed] = missed
     total.seen += missed
-    if let read = reader?.delivered, read < total.delivered {
+    if let read = events ?? reader?.delivered, read < total.delivered {
       total.lost[.unread] = total.delivered - read
       total.delivered = read
     }
@@ -192,24 +193,29 @@ package struct Session: ~Copyable {
   /// How long the run has taken, in nanoseconds.
   package var elapsed: UInt64 { Clock.monotonic - clock.start }
 
-  /// Prints the losses if there are any or if asked, and returns the exit code.
+  /// Writes the rest, prints the losses if there are any or if asked, and ends the command.
   ///
-  /// - Parameter isRead: whether somebody still reads the output; who closed it knows what is missing.
-  package mutating func conclude(_ report: LossReport, isRead: Bool) -> CInt {
+  /// - Parameters:
+  ///   - format: JSON gets its summary record.
+  ///   - always: whether the report is printed in any case.
+  /// - Throws: the command's exit code, if it is to be passed on; a failure to write.
+  package mutating func conclude(_ report: LossReport, _ output: inout Output, _ format: OutputFormat, always: Bool = false) throws {
     progress.clear()
-    let unfollowed = report.remarks[.unfollowed] ?? 0
-    let isNotable = report.totalLost > 0 || !report.isExact || unfollowed > 0
-    if settings.stats || isRead && isNotable {
+    if format == .json { report.writeJSON(into: &output.buffer, durationNanoseconds: elapsed) }
+    try output.commit()
+    let isNotable = report.totalLost > 0 || !report.isExact || report.remarks[.unfollowed] ?? 0 > 0
+    // Who closed the output knows that the rest is missing.
+    if settings.stats || !output.isClosed && (isNotable || always) {
       complain("swtrace \(settings.tool): \(report.line)")
     }
     if settings.stats {
       complain("swtrace \(settings.tool): programs: \(attachment.chosen.compactMap(\.self).joined(separator: ", "))")
       complain("swtrace \(settings.tool): kernel memory of maps: \(attachment.probe.mapMemory() / 1024) KiB")
     }
-    guard let command = command.take() else { return 0 }
+    guard let command = command.take() else { return }
     command.terminate()
     let status = command.exitStatus()
-    return settings.propagatesExit ? status : 0
+    if settings.propagatesExit, status != 0 { throw ExitCode(status) }
   }
 }
 

@@ -1,0 +1,80 @@
+package import Profiles
+
+/// Stacks as BCC prints them, as JSON lines, or as CSV; and the table of the hottest functions.
+package enum StackWriter {
+  /// Each stack innermost first, then `- command (pid)` and its value; the largest last, next to the prompt.
+  package static func writeTable(_ profile: Profile, into out: inout [UInt8]) {
+    for sample in sorted(profile).reversed() {
+      let process = profile.processes[sample.process]
+      for frame in profile.stacks[sample.stack].frames.reversed() {
+        out.append(contentsOf: "    ".utf8)
+        out.append(escaped: Array(frame.function.utf8))
+        out.append(0x0a)
+      }
+      out.append(contentsOf: "    -                ".utf8)
+      out.append(escaped: process.command)
+      out.append(contentsOf: " (\(process.pid ?? 0))\n        \(sample.value)\n\n".utf8)
+    }
+  }
+
+  /// `{"type":"stack",…}` for each stack, the largest first; frames innermost first.
+  package static func writeJSON(_ profile: Profile, into out: inout [UInt8]) {
+    for sample in sorted(profile) {
+      let process = profile.processes[sample.process]
+      out.append(contentsOf: "{\"type\":\"stack\",\"comm\":".utf8)
+      out.append(jsonString: process.command)
+      out.append(contentsOf: ",\"pid\":\(process.pid ?? 0),\"value\":\(sample.value),\"unit\":\"\(profile.unit.name)\",\"frames\":[".utf8)
+      for (index, frame) in profile.stacks[sample.stack].frames.reversed().enumerated() {
+        if index > 0 { out.append(0x2c) }
+        out.append(contentsOf: "{\"function\":".utf8)
+        out.append(jsonString: Array(frame.function.utf8))
+        out.append(contentsOf: ",\"module\":".utf8)
+        out.append(jsonString: Array(frame.module.utf8))
+        out.append(contentsOf: ",\"kernel\":\(frame.kind == .kernel)}".utf8)
+      }
+      out.append(contentsOf: "]}\n".utf8)
+    }
+  }
+
+  /// One row for each stack: command, pid, the frames from root to leaf joined by `;`, and the value.
+  package static func writeCSV(_ profile: Profile, into out: inout [UInt8]) {
+    out.append(contentsOf: "comm,pid,stack,\(profile.unit.name)\n".utf8)
+    for sample in sorted(profile) {
+      let process = profile.processes[sample.process]
+      out.append(csv: process.command)
+      out.append(contentsOf: ",\(process.pid ?? 0),".utf8)
+      let names = profile.stacks[sample.stack].frames.map { foldedName($0, annotateKernel: false) }
+      out.append(csv: Array(names.joined(separator: [0x3b])))
+      out.append(contentsOf: ",\(sample.value)\n".utf8)
+    }
+  }
+
+  /// The functions with the largest own cost.
+  package static func writeHottest(_ functions: [FunctionCost], of profile: Profile, into out: inout [UInt8]) {
+    guard profile.total > 0 else { return out.append(contentsOf: "(no \(profile.unit.name))\n".utf8) }
+    out.append(contentsOf: "  SELF   TOTAL  FUNCTION [MODULE]  (\(profile.total) \(profile.unit.name))\n".utf8)
+    for function in functions {
+      for value in [function.selfValue, function.total] {
+        let start = out.count
+        // In thousandths, so that a small total divides exactly.
+        out.append(Int64(Double(value) * 100_000 / Double(profile.total)), dividedBy: 1000, decimals: 1)
+        let width = 5 - (out.count - start)
+        if width > 0 { out.insert(contentsOf: repeatElement(0x20, count: width), at: start) }
+        out.append(contentsOf: " % ".utf8)
+      }
+      out.append(escaped: Array(function.frame.function.utf8))
+      if !function.frame.module.isEmpty {
+        out.append(contentsOf: " [".utf8)
+        let module = function.frame.module
+        out.append(escaped: Array(module.utf8))
+        out.append(0x5d)
+      }
+      out.append(0x0a)
+    }
+  }
+
+  /// The largest first; equal ones in a fixed order, so that output can be compared.
+  private static func sorted(_ profile: Profile) -> [Profile.Sample] {
+    profile.samples.enumerated().sorted { ($1.element.value, $0.offset) < ($0.element.value, $1.offset) }.map(\.element)
+  }
+}

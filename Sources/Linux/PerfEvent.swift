@@ -1,0 +1,38 @@
+internal import CLinux
+internal import Glibc
+internal import SystemPackage
+
+/// Events of the processors' clocks (perf_event_open(2)).
+package enum PerfEvent {
+  /// Opens a clock that ticks on one processor at a frequency, for all tasks. The caller owns the descriptor.
+  ///
+  /// - Throws: `noSuchDevice` for a processor that is not online.
+  package static func clock(processor: Int, hertz: UInt64) throws(SystemError) -> CInt {
+    var attributes = perf_event_attr()
+    attributes.size = UInt32(MemoryLayout<perf_event_attr>.size)
+    attributes.type = UInt32(PERF_TYPE_SOFTWARE.rawValue)
+    attributes.config = UInt64(PERF_COUNT_SW_CPU_CLOCK.rawValue)
+    // The software clock takes a period in nanoseconds; a frequency would be approached only.
+    attributes.sample_period = 1_000_000_000 / hertz
+    let descriptor = unsafe swtrace_perf_event_open(&attributes, -1, Int32(processor), -1, UInt(PERF_FLAG_FD_CLOEXEC))
+    return try check(descriptor, "sample", "processor \(processor)")
+  }
+}
+
+/// The machine's processors.
+package enum Processors {
+  /// The numbers of those that are online (/sys/devices/system/cpu/online).
+  package static var online: [Int] {
+    guard let text = ProcFile.read("/sys/devices/system/cpu/online") else { return [0] }
+    return list(text)
+  }
+
+  /// A list such as `0-3,8,10-11`.
+  package static func list(_ text: String) -> [Int] {
+    text.split(whereSeparator: { $0 == "," || $0 == "\n" }).flatMap { part -> [Int] in
+      let ends = part.split(separator: "-").compactMap { Int($0) }
+      guard let first = ends.first, let last = ends.last, first <= last, last - first < 1 << 16 else { return [] }
+      return Array(first...last)
+    }
+  }
+}

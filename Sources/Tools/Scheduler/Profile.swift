@@ -1,0 +1,65 @@
+package import ArgumentParser
+package import BPF
+internal import CProbes
+internal import Linux
+package import Profiles
+internal import SystemPackage
+
+/// Samples what the processors run, and shows it by stack.
+package struct ProfileTool: StackTool {
+  package static let configuration = CommandConfiguration(
+    commandName: "profile", abstract: "Sample what the processors run, by kernel and user stack.",
+    discussion: """
+      Overhead: about 2 us for each sample: 0.02 % of a processor at 99 Hz.
+
+      Example: ten seconds of the whole machine, as a page to explore and as folded text
+        swtrace profile -F 99 -o cpu.html -o cpu.folded 10
+      """)
+
+  package static let activity = "sampling"
+  package static let tidLetter: Character? = "L"
+  package static let durationLetter: Character? = "d"
+
+  // Before the session: its command is an array, after which no other positional argument may stand.
+  @OptionGroup package var stacks: StackOptions
+  @OptionGroup package var session: SessionOptions<ProfileTool>
+  @Option(name: [.customShort("F"), .long], help: ArgumentHelp("Samples a second on each processor.", valueName: "Hz"))
+  var frequency: UInt64 = 49
+  @Flag(name: [.customShort("I"), .long], help: "Sample idle processors too.") var idle = false
+  @Option(name: [.customShort("C"), .long], help: ArgumentHelp("Only this processor.", valueName: "number")) var cpu: Int?
+
+  package init() {}
+
+  package mutating func validate() throws {
+    guard (1...20_000).contains(frequency) else { throw ValidationError("the frequency is 1 to 20000 Hz, not \(frequency)") }
+  }
+
+  package mutating func prepare() throws {
+    let online = Processors.online
+    if let cpu, !online.contains(cpu) {
+      throw ToolError("processor \(cpu) is not online; there are \(online.map(String.init).joined(separator: ", "))")
+    }
+  }
+
+  package var hooks: [Hook] { [Hook("the processors' clocks", ["sample"], attachedByTool: true)] }
+  package var unit: (Profile.Unit, divisor: UInt64) { (.samples, 1) }
+  package var details: [String] { ["\(frequency) Hz on \(cpu.map { "processor \($0)" } ?? "\(Processors.online.count) processors")"] }
+
+  package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
+    try probe.configure(".rodata.config", profile_config(idle: idle ? 1 : 0, reserved: (0, 0, 0, 0, 0, 0, 0)))
+  }
+
+  package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] {
+    var skipped: [Int] = []
+    for processor in cpu.map({ [$0] }) ?? Processors.online {
+      do {
+        links.add(try probe.attach("sample", perfEvent: try PerfEvent.clock(processor: processor, hertz: frequency)))
+      } catch let error as SystemError {
+        // ENODEV: taken offline between the list and now.
+        guard error.errno.rawValue == 19 else { throw BPFError("sample", "processor \(processor)", errno: error.errno) }
+        skipped.append(processor)
+      } catch let error as BPFError { throw error } catch { continue }
+    }
+    return skipped.isEmpty ? [] : ["without processors \(skipped.map(String.init).joined(separator: ", ")): offline"]
+  }
+}

@@ -1,0 +1,118 @@
+package import ArgumentParser
+internal import BPF
+internal import CProbes
+internal import Formats
+internal import Glibc
+internal import Linux
+package import Profiles
+internal import Symbolication
+
+/// What tools that sample stacks have in common on the command line. Declared before the session: its time is positional.
+package struct StackOptions: ParsableArguments {
+  @Argument(help: ArgumentHelp("End after this time: 500ms, 10s, 2m.", valueName: "duration"))
+  package var time: TimeSpan?
+  @Flag(name: [.customShort("U"), .long], help: "User stacks only.") package var userStacksOnly = false
+  @Flag(name: [.customShort("K"), .long], help: "Kernel stacks only.") package var kernelStacksOnly = false
+  @Flag(name: [.customShort("f"), .long], help: "The same as --format folded.") package var folded = false
+  @Flag(help: "Mark the kernel's frames with _[k] in folded output.") package var annotate = false
+  @Option(help: ArgumentHelp("Print so many of the hottest functions as well.", valueName: "count")) package var summary: Int?
+
+  package init() {}
+
+  package mutating func validate() throws {
+    if userStacksOnly, kernelStacksOnly { throw ValidationError("-U and -K exclude each other") }
+    if let summary, summary < 1 { throw ValidationError("--summary needs a count of at least 1") }
+  }
+}
+
+/// A tool whose events are stacks: it prints once, at the end.
+package protocol StackTool: Tool {
+  var stacks: StackOptions { get }
+  /// The unit of the output, and how many of the probe's it holds.
+  var unit: (Profile.Unit, divisor: UInt64) { get }
+  /// Whether user stacks come later than their events.
+  static var hasLateUserStacks: Bool { get }
+  /// What to say under a picture besides the command line.
+  var details: [String] { get }
+}
+
+extension StackTool {
+  package static var hasLateUserStacks: Bool { false }
+  package var details: [String] { [] }
+
+  package mutating func run() throws {
+    try prepare()
+    var settings = try session.settings(tool: Self.name)
+    if let time = stacks.time {
+      guard settings.duration == nil else { throw ToolError("the duration is given twice") }
+      settings.duration = time.nanoseconds
+    }
+    if stacks.folded, settings.format == nil { settings.format = .folded }
+    let destinations = try settings.destinations(allowed: [.table, .folded, .json, .csv, .svg, .html])
+    let tool = self
+    // Opened now: a folder that cannot be written should not be found out about after a minute of sampling.
+    let files = destinations.map(\.path)
+    for path in files { if let path { try Output.ensureWritable(path) } }
+    var output = try Output(path: nil)
+    var running = try Session(
+      Plan(
+        image: .named(Self.probe), hooks: hooks,
+        configure: { (probe, programs) throws(BPFError) in
+          try probe.configure(
+            ".rodata.stack",
+            swtrace_stack_config(
+              kernel: tool.stacks.userStacksOnly ? 0 : 1, user: tool.stacks.kernelStacksOnly ? 0 : 1, reserved: (0, 0, 0, 0, 0, 0)))
+          try tool.configure(&probe, programs)
+        },
+        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
+      settings, watching: output)
+    var aggregator = StackAggregator()
+    aggregator.isFromWaits = Self.hasLateUserStacks
+    while let turn = running.next(output) {
+      running.reader?.drain { record in aggregator.add(record) }
+      if turn == .end { break }
+    }
+    let elapsed = running.elapsed
+    let late = aggregator.settle()
+    var report = try running.finish(read: aggregator.count)
+    if aggregator.overflow > 0 {
+      report.lost[.mapFull, default: 0] += aggregator.overflow
+      report.delivered -= min(report.delivered, aggregator.overflow)
+    }
+    report.remarks[.missingUserStack, default: 0] += UInt64(late)
+    let (unit, divisor) = unit
+    let profile = aggregator.profile(unit: unit, divisor: divisor)
+    let title = CommandLine.arguments.joined(separator: " ")
+    let options = FlameGraph.Options(
+      title: title.hasPrefix("swtrace") ? title : "swtrace \(CommandLine.arguments.dropFirst().joined(separator: " "))",
+      details: details + ["\(elapsed / 1_000_000_000).\(elapsed / 100_000_000 % 10) s", report.line])
+    for (path, format) in destinations {
+      guard let path else {
+        write(profile, format, options, &output.buffer)
+        continue
+      }
+      var file = try Output(path: path)
+      write(profile, format, options, &file.buffer)
+      if format == .json { report.writeJSON(into: &file.buffer, durationNanoseconds: elapsed) }
+      try file.commit()
+      complain("swtrace \(settings.tool): wrote \(path)")
+    }
+    if let count = stacks.summary { StackWriter.writeHottest(profile.topFunctions(count), of: profile, into: &output.buffer) }
+    let toStandardOutput = destinations.first { $0.path == nil }?.format ?? .table
+    if settings.stats || stacks.summary != nil { complain("swtrace \(settings.tool): \(aggregator.symbolizer.report.line)") }
+    try running.conclude(report, &output, toStandardOutput, always: stacks.summary != nil)
+  }
+
+  private func write(
+    _ profile: Profile, _ format: OutputFormat, _ options: FlameGraph.Options, _ out: inout [UInt8]
+  ) {
+    switch format {
+    case .folded: FoldedWriter.write(profile, annotateKernel: stacks.annotate, to: &out)
+    case .svg: out += FlameGraph.svg(profile, options: options)
+    case .html: out += FlameGraph.html(profile, options: options)
+    case .json: StackWriter.writeJSON(profile, into: &out)
+    case .csv: StackWriter.writeCSV(profile, into: &out)
+    case .table: StackWriter.writeTable(profile, into: &out)
+    }
+  }
+}

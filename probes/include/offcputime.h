@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* Time that tasks spend off the processors, by stack. */
+#pragma once
+#include "types.h"
+
+struct offcputime_config {
+	__u64 minimum_ns;
+	__u64 maximum_ns;               /* 0: none */
+	__u64 states;                   /* bits of the task states that count; 0: every blocked state */
+	__u8 user_threads_only;
+	__u8 kernel_threads_only;
+	__u8 reserved[6];
+};

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* profile: what each processor runs, sampled by a clock.
+ *
+ * Hook: a perf event of the CPU clock on each processor. Runs in the timer interrupt, in the task that it hits.
+ */
+#include "kernel.h"
+#include "profile.h"
+#include "events.bpf.h"
+#include "filter.bpf.h"
+#include "loss.bpf.h"
+#include "stack.bpf.h"
+
+SEC(".rodata.config") const volatile struct profile_config config = {};
+
+SEC("perf_event")
+int sample(void *ctx)
+{
+	__u64 ids = bpf_get_current_pid_tgid();
+	struct moment now = see();
+	struct stack_room *room;
+
+	/* The idle tasks have pid 0. */
+	if (!config.idle && !ids)
+		return count(now, SWTRACE_FILTERED);
+	if (!filter_current())
+		return count(now, SWTRACE_FILTERED);
+	room = stack_room(now, 0);
+	if (!room)
+		return 0;
+	room->event.time_ns = bpf_ktime_get_ns();
+	room->event.value = 1;
+	room->event.pid = ids >> 32;
+	room->event.tid = (__u32)ids;
+	bpf_get_current_comm(room->event.comm, sizeof(room->event.comm));
+	/* A sample in user mode has no kernel part; bpf_get_stack then gives 0 or an error, which is no loss. */
+	if (stack_config.kernel) {
+		long bytes = bpf_get_stack(ctx, room->addresses, STACK_BYTES, 0);
+
+		room->event.kernel_frames = bytes > 0 ? bytes / sizeof(__u64) : 0;
+	}
+	/* Kernel threads and the idle tasks have no user part. */
+	if (ids && BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), mm))
+		walk_user(now, ctx, room);
+	return send_stack(now, room);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

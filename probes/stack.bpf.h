@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* Stacks, streamed with their events.
+ *
+ * User space counts equal ones. A map of stacks in the kernel would lose the hottest ones to collisions when it fills, and its
+ * memory would have to be sized for the worst machine.
+ */
+#pragma once
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include "events.bpf.h"
+#include "loss.bpf.h"
+#include "stack.h"
+
+SEC(".rodata.stack") const volatile struct swtrace_stack_config stack_config = { .kernel = 1, .user = 1 };
+
+#define STACK_BYTES (SWTRACE_STACK_DEPTH * sizeof(__u64))
+
+struct stack_room {
+	struct swtrace_stack_event event;
+	__u64 addresses[4 * (SWTRACE_STACK_DEPTH + 1)];
+};
+
+/* Two for each processor: hooks of which one may interrupt the other use different ones. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct stack_room);
+} stack_rooms SEC(".maps");
+
+/* Working memory for one event; null after counting LOST_SCRATCH. */
+static __always_inline struct stack_room *stack_room(struct moment now, __u32 which)
+{
+	struct stack_room *room = bpf_map_lookup_elem(&stack_rooms, &which);
+
+	if (!room) {
+		count(now, SWTRACE_LOST_SCRATCH);
+		return NULL;
+	}
+	room->event.kernel_frames = 0;
+	room->event.user_frames = 0;
+	room->event.kind = SWTRACE_STACK_WHOLE;
+	room->event.reserved = 0;
+	return room;
+}
+
+/* Notes the result of a walk that gave so many bytes, or a negative error. */
+static __always_inline int stack_frames(struct moment now, long bytes, enum swtrace_counter missing)
+{
+	if (bytes > 0)
+		return bytes / sizeof(__u64);
+	count(now, missing);
+	return bytes;
+}
+
+/* The kernel stack of the task that runs. */
+static __always_inline void walk_kernel(struct moment now, void *ctx, struct stack_room *room)
+{
+	if (stack_config.kernel)
+		room->event.kernel_frames =
+			stack_frames(now, bpf_get_stack(ctx, room->addresses, STACK_BYTES, 0), SWTRACE_MISSING_KERNEL_STACK);
+}
+
+/* The user stack of the task that runs, after the kernel's part. */
+static __always_inline void walk_user(struct moment now, void *ctx, struct stack_room *room)
+{
+	__u32 kernel = room->event.kernel_frames > 0 ? room->event.kernel_frames : 0;
+
+	if (stack_config.user && kernel <= SWTRACE_STACK_DEPTH)
+		room->event.user_frames = stack_frames(now, bpf_get_stack(ctx, &room->addresses[kernel], STACK_BYTES, BPF_F_USER_STACK),
+						       SWTRACE_MISSING_USER_STACK);
+}
+
+/* Sends the event with the addresses it has. Counts DELIVERED or LOST_RING. */
+static __always_inline int send_stack(struct moment now, struct stack_room *room)
+{
+	__u32 kernel = room->event.kernel_frames > 0 ? room->event.kernel_frames : 0;
+	__u32 user = room->event.user_frames > 0 ? room->event.user_frames : 0;
+	__u64 bytes = ((__u64)kernel + user) * sizeof(__u64);
+
+	/* The compiler must not derive the limit from elsewhere: the verifier wants to see it on this very value. */
+	barrier_var(bytes);
+	if (bytes > 2 * STACK_BYTES)
+		return count(now, SWTRACE_LOST_SCRATCH);
+	return send_event(now, room, sizeof(room->event) + bytes);
+}
