@@ -29,7 +29,21 @@ extension FlameGraph {
       <script type="application/json" id="profile">
       """
     return Array(text.utf8) + PageData(profile, options).json
-      + Array("</script>\n<script>\n\"use strict\";\n(() => {\n\(Page.model)\n\(Page.drawing)\n\(Page.controls)\n})();\n</script>\n</body>\n</html>\n".utf8)
+      + Array(
+        """
+        </script>
+        <script>
+        "use strict";
+        (() => {
+        \(Page.model)
+        \(Page.drawing)
+        \(Page.controls)
+        })();
+        </script>
+        </body>
+        </html>
+
+        """.utf8)
   }
 
   /// The parts of the page that do not depend on the profile.

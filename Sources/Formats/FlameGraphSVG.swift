@@ -77,8 +77,8 @@ private struct Picture {
 
       """
     for (line, detail) in options.details.enumerated() {
-      svg += #"<text class="detail" x="\#(short(width / 2))" y="\#(short(Measure.margin + 32 + Double(line) * 16))">\#(escaped(detail))</text>"#
-      svg += "\n"
+      let y = Measure.margin + 32 + Double(line) * 16
+      svg += #"<text class="detail" x="\#(short(width / 2))" y="\#(short(y))">\#(escaped(detail))</text>"# + "\n"
     }
     for (index, start) in drawn {
       let row = Double(options.orientation == .icicle ? tree.nodes[index].depth : depth - tree.nodes[index].depth)
@@ -123,8 +123,8 @@ private struct Picture {
       x -= Double(kind.label.count) * Measure.character
       svg += #"<text class="note" x="\#(short(x))" y="\#(short(y))">\#(kind.label)</text>"# + "\n"
       x -= 16
-      svg += #"<rect class="c\#(FlameGraph.Palette.index(of: kind))" x="\#(short(x))" y="\#(short(y - 10))" width="12" height="12" rx="2"/>"#
-      svg += "\n"
+      let color = FlameGraph.Palette.index(of: kind)
+      svg += #"<rect class="c\#(color)" x="\#(short(x))" y="\#(short(y - 10))" width="12" height="12" rx="2"/>"# + "\n"
       x -= 14
     }
   }

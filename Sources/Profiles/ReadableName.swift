@@ -8,8 +8,8 @@ package func readableName(_ bytes: some Collection<UInt8>) -> String {
   while let first = rest.first {
     let length = scalarLength(first)
     let candidate = rest.prefix(length)
-    if length > 0, candidate.count == length, let text = String(validating: candidate, as: UTF8.self), let scalar = text.unicodeScalars.first,
-      scalar.properties.generalCategory != .control
+    if length > 0, candidate.count == length, let text = String(validating: candidate, as: UTF8.self),
+      let scalar = text.unicodeScalars.first, scalar.properties.generalCategory != .control
     {
       name += text
       rest = rest.dropFirst(length)

@@ -79,7 +79,7 @@ package struct Flamegraph: ParsableCommand {
       if text.isEmpty { return bytes }
       bytes += text
     }
-    throw FlamegraphError("more than \(Self.inputLimit >> 20) MiB of folded stacks; leave out what is not needed, or make them of fewer samples")
+    throw FlamegraphError("more than \(Self.inputLimit >> 20) MiB of folded stacks; leave out what is not needed")
   }
 }
 

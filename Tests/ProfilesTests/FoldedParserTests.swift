@@ -76,7 +76,7 @@ func badTextNamesItsFirstBadLine(_ text: String, _ line: Int, _ message: String)
 /// Whatever is done to folded text, it is read or refused, and what is read adds up.
 @Test func mutatedTextIsReadOrRefused() throws {
   var random = SplitMix(state: 20_261)
-  let seed = Array("app;main;run_[k] 3\r\napp;naïve f(int, long);[unknown];x_[i] 2.75\n# note\n\nweb server;-;read 18446744073709551\n".utf8)
+  let seed = Array("app;main;run_[k] 3\r\napp;naïve f(int, long);[unknown];x_[i] 2.75\n# note\n\nweb server;-;read 18446744073709\n".utf8)
   let bytes: [UInt8] = [0, 9, 10, 13, 32, 35, 45, 46, 48, 57, 59, 91, 93, 95, 107, 127, 0x80, 0xC2, 0xE2, 0xF0, 0xFF]
   var (read, refused) = (0, 0)
   for _ in 0..<5_000 {

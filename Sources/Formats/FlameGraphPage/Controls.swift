@@ -90,7 +90,7 @@ extension FlameGraph.Page {
       if (node < 0) { byId("status").textContent = `${quantity(tree.total[0])} in all, ${grouped(tree.count - 1, 0)} frames`; return; }
       const origin = [moduleOf(node), kindOf(node)].filter(Boolean).join(", ");
       byId("status").textContent =
-        `${nameOf(node)}${origin && ` [${origin}]`}  self ${amount(tree.self[node], tree.total[0])}  total ${amount(tree.total[node], tree.total[0])}`;
+        `${nameOf(node)}${origin && ` [${origin}]`} · self ${amount(tree.self[node], tree.total[0])} · total ${amount(tree.total[node], tree.total[0])}`;
     }
 
     function showPath() {

@@ -57,7 +57,6 @@ extension FlameGraph.Page {
 
     function paint() {
       const colors = schemes[scheme()], fills = profile.colors[scheme()];
-      context.globalAlpha = 1;
       context.fillStyle = colors.page;
       context.fillRect(0, 0, width, height);
       if (!(tree.total[0] > 0)) {
@@ -70,10 +69,7 @@ extension FlameGraph.Page {
         const y = rowTop(depth);
         if (y > height || y + rowHeight < 0) continue;
         if (depth < callers.length) {
-          context.globalAlpha = depth < callers.length - 1 ? 0.6 : 1;
-          const node = callers[depth];
-          box(node, 0, width, y, colors, fills);
-          context.globalAlpha = 1;
+          box(callers[depth], 0, width, y, colors, fills);
         } else {
           paintRow(tree.rows[depth], y, colors, fills);
         }
@@ -115,8 +111,12 @@ extension FlameGraph.Page {
     function box(node, x, w, y, colors, fills) {
       const fn = tree.fn[node];
       const isMatched = state.matched !== null && state.matched[fn] === 1;
+      // Callers of the zoomed frame step back, and so does all that a search did not find.
+      const isFaint = !isMatched && (state.matched !== null || node < state.zoom);
+      if (isFaint) context.globalAlpha = 0.4;
       context.fillStyle = isMatched ? colors.match : fills[functions.color[fn]];
       context.fillRect(x, y, w > 2 ? w - 0.75 : w, rowHeight - 1);
+      if (isFaint) context.globalAlpha = 1;
       const columns = Math.floor((w - 2 * inset) / characterWidth);
       if (columns < 3) return;
       context.fillStyle = isMatched ? colors.matchText : colors.text;

@@ -41,7 +41,8 @@ extension FlameGraph.Page {
 
     const nameOf = node => strings[functions.name[tree.fn[node]]];
     const moduleOf = node => strings[functions.module[tree.fn[node]]];
-    const kindOf = node => profile.kinds[functions.kind[tree.fn[node]]];
+    // Ordinary code (kind 0) goes without saying.
+    const kindOf = node => functions.kind[tree.fn[node]] ? profile.kinds[functions.kind[tree.fn[node]]] : "";
 
     // The place in a row of the first node that is not before the given one.
     function lowerBound(row, node) {

@@ -45,7 +45,7 @@ extension FlameGraph.Page {
     button { cursor: pointer; }
     button:hover { border-color: var(--quiet); }
     :focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
-    #path { display: flex; gap: 2px; padding: 0 14px 6px; white-space: nowrap; overflow: hidden; min-height: 30px; align-items: center; }
+    #path { display: flex; gap: 2px; padding: 0 14px 6px 8px; white-space: nowrap; overflow: hidden; min-height: 30px; align-items: center; }
     #path button { border: 0; background: none; padding: 2px 6px; color: var(--accent); font: 12.5px ui-monospace, Menlo, Consolas, monospace;
       overflow: hidden; text-overflow: ellipsis; min-width: 24px; flex: 0 1 auto; }
     #path button:focus-visible { outline-offset: -2px; }
@@ -59,13 +59,14 @@ extension FlameGraph.Page {
     #status { flex: 1 1 420px; min-height: 1.4em; color: var(--text); overflow: hidden; text-overflow: ellipsis; white-space: nowrap;
       font-variant-numeric: tabular-nums; }
     #legend i { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin: 0 5px -1px 10px; }
-    kbd { font: 12px ui-monospace, Menlo, Consolas, monospace; border: 1px solid var(--line); border-radius: 4px; padding: 0 4px; margin-left: 6px;
+    kbd { font: 12px ui-monospace, Menlo, Consolas, monospace; border: 1px solid var(--line); border-radius: 4px; padding: 0 4px; margin: 0 2px 0 10px;
       color: var(--text); }
     #tooltip { position: fixed; z-index: 1; max-width: min(560px, 90vw); padding: 8px 11px; border-radius: 8px; border: 1px solid var(--line);
       background: var(--page); box-shadow: 0 4px 18px #0004; pointer-events: none; font-size: 13px; overflow-wrap: anywhere;
       font-variant-numeric: tabular-nums; }
     #tooltip b { display: block; font: 600 13px ui-monospace, Menlo, Consolas, monospace; }
     #tooltip span { display: block; color: var(--quiet); }
+    kbd:first-child { margin-left: 0; }
     .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
     noscript { padding: 20px; }
     """#
