@@ -74,8 +74,11 @@ package func foldedName(_ bytes: some Collection<UInt8>) -> [UInt8] {
 
 /// A command as the first of its line, which must not read as a comment.
 private func foldedCommand(_ bytes: [UInt8]) -> [UInt8] {
-  let name = foldedName(bytes)
-  return name.first == UInt8(ascii: "#") ? Array(#"\x23"#.utf8) + name.dropFirst() : name
+  var name = foldedName(bytes)
+  if let first = name.firstIndex(where: { $0 != UInt8(ascii: " ") }), name[first] == UInt8(ascii: "#") {
+    name.replaceSubrange(first...first, with: #"\x23"#.utf8)
+  }
+  return name
 }
 
 /// Replaces the blank of a leaf such as `Thread 2`: readers take two numbers at a line's end for the two sides of a difference.

@@ -79,19 +79,24 @@ extension FlameGraph.Page {
       }
     }
 
-    // Frames too narrow to see are drawn together, as what they are: more than can be shown here.
+    // Frames too narrow to see are drawn together, as what they are: more than can be shown here. What a search found among them
+    // keeps its share of the width.
     function paintRow(row, y, colors, fills) {
       const { start, total, fn } = tree, { matched } = state;
       const scale = width / total[state.zoom], origin = start[state.zoom];
       const last = lowerBound(row, tree.end[state.zoom]);
-      let left = 0, right = -1, anyMatched = false;
+      let left = 0, right = -1, firstMatch = 0, matchedWidth = 0;
       const flush = () => {
         if (right - left >= leastWidth) {
-          context.fillStyle = anyMatched ? colors.match : colors.small;
-          context.fillRect(left, y, Math.max(right - left, 1), rowHeight - 1);
+          context.fillStyle = colors.small;
+          context.fillRect(left, y, right - left, rowHeight - 1);
+          if (matchedWidth > 0) {
+            context.fillStyle = colors.match;
+            context.fillRect(firstMatch, y, Math.max(matchedWidth, leastWidth), rowHeight - 1);
+          }
         }
         right = -1;
-        anyMatched = false;
+        matchedWidth = 0;
       };
       for (let k = lowerBound(row, state.zoom + 1); k < last; k++) {
         const node = row[k], x = (start[node] - origin) * scale, w = total[node] * scale;
@@ -100,10 +105,13 @@ extension FlameGraph.Page {
           box(node, x, w, y, colors, fills);
           continue;
         }
-        if (right >= 0 && x - right > leastWidth) flush();
+        if (right >= 0 && (x - right > leastWidth || (matched !== null && right - left > 3))) flush();
         if (right < 0) left = x;
         right = x + w;
-        anyMatched ||= matched !== null && matched[fn[node]] === 1;
+        if (matched !== null && matched[fn[node]] === 1) {
+          if (matchedWidth === 0) firstMatch = x;
+          matchedWidth += w;
+        }
       }
       if (right >= 0) flush();
     }
