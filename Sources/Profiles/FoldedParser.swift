@@ -50,7 +50,7 @@ package enum FoldedParser {
   package static func parse(_ bytes: [UInt8], unit: Profile.Unit = .samples) throws(FoldedError) -> Profile {
     let decimals = decimals(bytes)
     var profile = Profile(unit: unit, decimals: decimals)
-    var frames: [[UInt8]: Frame.ID] = [:]
+    var frames: [Name: Frame.ID] = [:]
     var sum: UInt64 = 0
     var lines = Lines(bytes)
     while let line = try lines.next() {
@@ -74,7 +74,7 @@ package enum FoldedParser {
   }
 
   private static func add(
-    _ line: Line, count: UInt64, to profile: inout Profile, frames: inout [[UInt8]: Frame.ID]
+    _ line: Line, count: UInt64, to profile: inout Profile, frames: inout [Name: Frame.ID]
   ) throws(FoldedError) {
     var command: ArraySlice<UInt8>?
     var stack = Stack.ID.empty
@@ -91,22 +91,20 @@ package enum FoldedParser {
         command = name
         continue
       }
-      let key = Array(name)
-      let frame =
-        frames[key]
-        ?? {
-          let id = profile.stacks.intern(self.frame(key))
-          frames[key] = id
-          return id
-        }()
-      stack = profile.stacks.push(frame, on: stack)
+      if let known = frames[Name(bytes: name)] {
+        stack = profile.stacks.push(known, on: stack)
+      } else {
+        let frame = profile.stacks.intern(frame(name))
+        frames[Name(bytes: name)] = frame
+        stack = profile.stacks.push(frame, on: stack)
+      }
     }
     guard let command else { throw line.error(.noStack) }
     profile.add(count, stack: stack, process: Profile.Process(command: Array(command)))
   }
 
   /// A frame from its text, the suffixes taken off.
-  private static func frame(_ bytes: [UInt8]) -> Frame {
+  private static func frame(_ bytes: ArraySlice<UInt8>) -> Frame {
     var name = readableName(bytes)
     var kind = Frame.Kind.user
     var isInlined = false
@@ -121,6 +119,13 @@ package enum FoldedParser {
     }
     return Frame(function: name, kind: kind, isInlined: isInlined)
   }
+}
+
+/// A frame's text where it stands in the input; hashed in one piece, which a slice by itself is not.
+private struct Name: Hashable {
+  let bytes: ArraySlice<UInt8>
+
+  func hash(into hasher: inout Hasher) { bytes.withUnsafeBytes { hasher.combine(bytes: $0) } }
 }
 
 /// One line that holds a stack: `stack` and then a count of `whole` and, after the point, `fraction`, both only digits.

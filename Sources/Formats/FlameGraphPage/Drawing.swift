@@ -12,6 +12,13 @@ extension FlameGraph.Page {
       light: { page: "#ffffff", text: "#16181d", small: "#c3c8d1", match: "#c2185b", matchText: "#ffffff", hover: "#16181d", selected: "#0b57d0" },
       dark: { page: "#16181d", text: "#eceff4", small: "#434a57", match: "#f06292", matchText: "#16181d", hover: "#eceff4", selected: "#8ab4f8" },
     };
+    // Every frame color mixed with the page's, for what steps back: mixed once, not by opacity for each frame.
+    const faintFills = Object.fromEntries(Object.entries(schemes).map(([name, { page }]) => {
+      const channels = color => [1, 3, 5].map(at => parseInt(color.slice(at, at + 2), 16));
+      const paper = channels(page);
+      return [name, profile.colors[name].map(color =>
+        `#${channels(color).map((value, k) => Math.round(value * 0.4 + paper[k] * 0.6).toString(16).padStart(2, "0")).join("")}`)];
+    }));
     const prefersDark = matchMedia("(prefers-color-scheme: dark)");
     const scheme = () => state.theme || (prefersDark.matches ? "dark" : "light");
 
@@ -56,7 +63,7 @@ extension FlameGraph.Page {
     }
 
     function paint() {
-      const colors = schemes[scheme()], fills = profile.colors[scheme()];
+      const colors = schemes[scheme()], fills = profile.colors[scheme()], faint = faintFills[scheme()];
       context.fillStyle = colors.page;
       context.fillRect(0, 0, width, height);
       if (!(tree.total[0] > 0)) {
@@ -69,9 +76,9 @@ extension FlameGraph.Page {
         const y = rowTop(depth);
         if (y > height || y + rowHeight < 0) continue;
         if (depth < callers.length) {
-          box(callers[depth], 0, width, y, colors, fills);
+          box(callers[depth], 0, width, y, colors, fills, faint);
         } else {
-          paintRow(tree.rows[depth], y, colors, fills);
+          paintRow(tree.rows[depth], y, colors, fills, faint);
         }
       }
       for (const [node, color, line] of [[state.hovered, colors.hover, 1], [state.selected, colors.selected, 2.5]]) {
@@ -81,7 +88,7 @@ extension FlameGraph.Page {
 
     // Frames too narrow to see are drawn together, as what they are: more than can be shown here. What a search found among them
     // keeps its share of the width.
-    function paintRow(row, y, colors, fills) {
+    function paintRow(row, y, colors, fills, faint) {
       const { start, total, fn } = tree, { matched } = state;
       const scale = width / total[state.zoom], origin = start[state.zoom];
       const last = lowerBound(row, tree.end[state.zoom]);
@@ -102,7 +109,7 @@ extension FlameGraph.Page {
         const node = row[k], x = (start[node] - origin) * scale, w = total[node] * scale;
         if (w >= leastWidth) {
           if (right >= 0) flush();
-          box(node, x, w, y, colors, fills);
+          box(node, x, w, y, colors, fills, faint);
           continue;
         }
         if (right >= 0 && (x - right > leastWidth || (matched !== null && right - left > 3))) flush();
@@ -116,15 +123,13 @@ extension FlameGraph.Page {
       if (right >= 0) flush();
     }
 
-    function box(node, x, w, y, colors, fills) {
+    function box(node, x, w, y, colors, fills, faint) {
       const fn = tree.fn[node];
       const isMatched = state.matched !== null && state.matched[fn] === 1;
       // Callers of the zoomed frame step back, and so does all that a search did not find.
       const isFaint = !isMatched && (state.matched !== null || node < state.zoom);
-      if (isFaint) context.globalAlpha = 0.4;
-      context.fillStyle = isMatched ? colors.match : fills[functions.color[fn]];
+      context.fillStyle = isMatched ? colors.match : (isFaint ? faint : fills)[functions.color[fn]];
       context.fillRect(x, y, w > 2 ? w - 0.75 : w, rowHeight - 1);
-      if (isFaint) context.globalAlpha = 1;
       const columns = Math.floor((w - 2 * inset) / characterWidth);
       if (columns < 3) return;
       context.fillStyle = isMatched ? colors.matchText : colors.text;

@@ -38,7 +38,8 @@ extension FlameGraph.Page {
     .details { margin: 2px 0 0; color: var(--quiet); overflow-wrap: anywhere; }
     .details span + span::before { content: "·"; margin: 0 7px; }
     .tools { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; }
-    #matched { min-width: 130px; color: var(--quiet); font-variant-numeric: tabular-nums; text-align: right; order: -1; }
+    #matched:empty { display: none; }
+    #matched { color: var(--quiet); font-variant-numeric: tabular-nums; text-align: right; order: -1; }
     #matched.bad { color: var(--bad); }
     input, button { font: inherit; color: inherit; background: var(--raised); border: 1px solid var(--line); border-radius: 6px; padding: 5px 10px; }
     input { width: 230px; background: var(--page); font-family: ui-monospace, Menlo, Consolas, monospace; }
@@ -49,7 +50,8 @@ extension FlameGraph.Page {
     #path button { border: 0; background: none; padding: 2px 6px; color: var(--accent); font: 12.5px ui-monospace, Menlo, Consolas, monospace;
       overflow: hidden; text-overflow: ellipsis; min-width: 24px; flex: 0 1 auto; }
     #path button:focus-visible { outline-offset: -2px; }
-    #path button[aria-current] { color: var(--text); font-weight: 600; flex-shrink: 0.2; }
+    #path button:first-child { flex-shrink: 0; }
+    #path button[aria-current] { color: var(--text); font-weight: 600; flex-shrink: 0; max-width: 40%; }
     #path span { color: var(--quiet); }
     #view { flex: 1; min-height: 0; overflow: hidden auto; border-block: 1px solid var(--line); }
     #content { min-height: 100%; }
@@ -67,6 +69,7 @@ extension FlameGraph.Page {
     #tooltip b { display: block; font: 600 13px ui-monospace, Menlo, Consolas, monospace; }
     #tooltip span { display: block; color: var(--quiet); }
     kbd:first-child { margin-left: 0; }
+    @media (max-width: 700px) { .keys { display: none; } .tools, .search { flex: 1; } input { width: 100%; min-width: 160px; } }
     .hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
     noscript { padding: 20px; }
     """#
