@@ -118,7 +118,9 @@ struct nsproxy {
 
 struct signal_struct {
 	atomic_t live;          /* threads that have not begun to exit */
+	int nr_threads;         /* that have not been released */
 	int group_exit_code;
+	unsigned int flags;
 };
 
 struct task_struct {
@@ -186,7 +188,8 @@ struct fs_struct {
 };
 
 struct linux_binprm {
-	const char *filename;
+	const char *filename;   /* as given to execve; of execveat with a descriptor /dev/fd/N */
+	const char *interp;     /* the same pointer, except for scripts */
 };
 
 /* Block layer. */

@@ -81,3 +81,9 @@ static inline int swtrace_fork_gated(const char *path, char *const arguments[], 
 static inline int swtrace_wait_exited(int status) { return WIFEXITED(status); }
 static inline int swtrace_wait_status(int status) { return WEXITSTATUS(status); }
 static inline int swtrace_wait_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
+
+/* Names of errors ("ENOENT") and signals ("KILL"), or null; glibc 2.32, declared by string.h for GNU programs only. */
+extern const char *strerrorname_np(int error);
+extern const char *sigabbrev_np(int signal);
+static inline const char *swtrace_error_name(int error) { return strerrorname_np(error); }
+static inline const char *swtrace_signal_name(int signal) { return sigabbrev_np(signal); }

@@ -33,8 +33,10 @@ package struct ColumnLayout: Sendable {
   package var width: Int
   package var alignment: Alignment
   package var style: Style
-  /// Whether tables have the column. JSON and CSV have all columns.
+  /// Whether tables have the column.
   package var isInTable: Bool
+  /// Whether JSON and CSV have the column: all but those that another one says better to programs.
+  package var isInRecords: Bool
 }
 
 /// One column, declared once for the table, CSV and JSON: how it looks, and its value in a row.
@@ -44,10 +46,11 @@ package struct Column<Row>: Sendable {
 
   package init(
     _ title: String, key: String? = nil, width: Int, alignment: ColumnLayout.Alignment = .left, style: ColumnLayout.Style = .plain,
-    inTable: Bool = true, value: @escaping @Sendable (Row) -> Cell
+    inTable: Bool = true, inRecords: Bool = true, value: @escaping @Sendable (Row) -> Cell
   ) {
     layout = ColumnLayout(
-      title: title, key: key ?? title.lowercased(), width: width, alignment: alignment, style: style, isInTable: inTable)
+      title: title, key: key ?? title.lowercased(), width: width, alignment: alignment, style: style, isInTable: inTable,
+      isInRecords: inRecords)
     self.value = value
   }
 }

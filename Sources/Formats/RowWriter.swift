@@ -24,7 +24,7 @@ package struct RowWriter: Sendable {
   ) {
     self.format = format
     self.columns = columns
-    shown = columns.indices.filter { format != .table || columns[$0].isInTable }
+    shown = columns.indices.filter { format == .table ? columns[$0].isInTable : columns[$0].isInRecords }
     prefix = Array("{\"type\":\"\(kind)\"".utf8)
     keys = columns.map { Array(",\"\($0.key)\":".utf8) }
     self.localTime = localTime

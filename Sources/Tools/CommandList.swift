@@ -2,6 +2,8 @@ package import ArgumentParser
 
 /// The subcommands that observe the kernel, in alphabetical order.
 package let toolCommands: [any ParsableCommand.Type] = [
+  Execsnoop.self,
+  Exitsnoop.self,
   Funccount.self,
   Funclatency.self,
   Offcputime.self,

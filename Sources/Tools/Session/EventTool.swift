@@ -15,10 +15,13 @@ package protocol EventTool: Tool {
   var columns: [Column<Row>] { get }
   /// The row of a record; nil when the record is part of a later one.
   mutating func row(_ record: RawSpan, _ clock: WallClock) -> Row?
+  /// Whether a row passes the tests that only the tool itself can make; the others count as filtered.
+  func isWanted(_ row: Row) -> Bool
 }
 
 extension EventTool {
   package static var excludesItself: Bool { true }
+  package func isWanted(_ row: Row) -> Bool { true }
 
   package mutating func run() throws {
     try prepare()
@@ -37,18 +40,22 @@ extension EventTool {
         configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) },
         attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
       settings, watching: output)
+    var (read, unwanted): (UInt64, UInt64) = (0, 0)
     writer.writeHeader(into: &output.buffer)
     try output.flush()
     while let turn = running.next(output) {
       let clock = running.clock
       try running.reader?.drain { record in
-        if let row = row(record, clock) { writer.write(into: &output.buffer) { columns[$0].value(row) } }
+        if let row = row(record, clock) {
+          read += 1
+          if isWanted(row) { writer.write(into: &output.buffer) { columns[$0].value(row) } } else { unwanted += 1 }
+        }
         if output.buffer.count > 1 << 16 { try output.flush() }
       }
       if !output.buffer.isEmpty { running.clearProgress() }
       try output.flush()
       if turn == .end { break }
     }
-    try running.conclude(try running.finish(), &output, format)
+    try running.conclude(try running.finish(read: read, unwanted: unwanted), &output, format)
   }
 }

@@ -177,8 +177,10 @@ package struct Session: ~Copyable {
 
   /// The counts of the whole run. Call it after the last drain.
   ///
-  /// - Parameter read: the events that were read, where not every record is one.
-  package mutating func finish(read events: UInt64? = nil) throws(BPFError) -> LossReport {
+  /// - Parameters:
+  ///   - read: the events that were read, where not every record is one.
+  ///   - unwanted: events that were read and then left out by the tool.
+  package mutating func finish(read events: UInt64? = nil, unwanted: UInt64 = 0) throws(BPFError) -> LossReport {
     total += meter.settle()
     let missed = attachment.probe.statistics().reduce(attachment.links.missed) { $0 + $1.missed }
     total.lost[.missed] = missed
@@ -187,6 +189,8 @@ package struct Session: ~Copyable {
       total.lost[.unread] = total.delivered - read
       total.delivered = read
     }
+    total.delivered -= unwanted
+    total.filtered += unwanted
     return total
   }
 
