@@ -69,6 +69,8 @@ static __always_inline int send_exec(bool typed, struct moment now, struct exec 
 	event->arguments_offset = path_room;
 	event->pieces_length = exec->sent;
 	event->flags = exec->flags;
+	/* Older verifiers forget the bound of a variable that was on the stack, and the compiler knows it already. */
+	asm volatile("" : "+r"(length));
 	if (length > room)
 		length = room;
 	if (!bpf_probe_read_user(text + path_room, length, (void *)exec->start))
@@ -94,13 +96,15 @@ static __always_inline enum sent send_piece(struct moment now, struct exec *exec
 	piece->time_ns = exec->time_ns;
 	piece->pid = pid;
 	piece->length = size;
+	asm volatile("" : "+r"(size));
+	if (size > PIECE)
+		size = PIECE;
 	/* A page that is not resident, which is rare so soon after it was written. */
 	if (bpf_probe_read_user(piece + 1, size, (void *)(exec->start + exec->sent))) {
 		piece->length = 0;
 		sent = SENT_CUT;
 	}
 	bpf_ringbuf_submit(piece, wake_flag(sizeof(*piece) + PIECE));
-	exec->sent += size;
 	return sent;
 }
 
@@ -116,14 +120,17 @@ static __always_inline bool send_pieces(struct moment now, struct exec *exec, __
 		if (left <= PIECE)
 			break;
 		sent = send_piece(now, exec, pid, PIECE);
+		exec->sent += PIECE;
 		if (sent != SENT)
 			break;
 		left -= PIECE;
 	}
-	if (sent == SENT && left <= PIECE)
+	if (sent == SENT && left <= PIECE) {
 		sent = send_piece(now, exec, pid, left);
-	else if (sent == SENT)
+		exec->sent += left;
+	} else if (sent == SENT) {
 		sent = SENT_CUT;
+	}
 	if (sent == SENT_CUT)
 		exec->flags |= EXECSNOOP_ARGUMENTS_CUT;
 	return sent != SENT_LOST;

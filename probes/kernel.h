@@ -123,7 +123,13 @@ struct signal_struct {
 	unsigned int flags;
 };
 
+struct thread_info {
+	unsigned long flags;
+	__u32 status;           /* x86 */
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int __state;   /* since 5.14 */
 	int pid, tgid;
 	int exit_code;

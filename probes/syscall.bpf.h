@@ -27,3 +27,13 @@
 #define syscall_argument3(regs) PT_REGS_PARM3_CORE_SYSCALL(regs)
 #define syscall_argument4(regs) PT_REGS_PARM4_CORE_SYSCALL(regs)
 #define syscall_argument5(regs) PT_REGS_PARM5_CORE_SYSCALL(regs)
+
+/* Whether the current call came through the interface of 32-bit programs, whose numbers have another meaning. */
+static __always_inline bool is_compat(bool typed, struct task_struct *task)
+{
+#if defined(__TARGET_ARCH_x86)
+	return read_member(typed, task, thread_info.status) & 2;        /* TS_COMPAT */
+#else
+	return read_member(typed, task, thread_info.flags) & (1 << 22); /* TIF_32BIT */
+#endif
+}

@@ -10,6 +10,7 @@ package let toolCommands: [any ParsableCommand.Type] = [
   Opensnoop.self,
   ProfileTool.self,
   Runqlat.self,
+  Syscount.self,
 ]
 
 /// The other subcommands.

@@ -15,3 +15,4 @@
 #include "profile.h"
 #include "runqlat.h"
 #include "stack.h"
+#include "syscount.h"

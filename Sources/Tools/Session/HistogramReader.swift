@@ -64,7 +64,7 @@ struct HistogramReader {
     return result.sorted { ($0.histogram.count, $0.key) < ($1.histogram.count, $1.key) }
   }
 
-  private static func bucket(_ slot: UInt32, _ count: UInt64) -> Histogram.Bucket {
+  static func bucket(_ slot: UInt32, _ count: UInt64) -> Histogram.Bucket {
     let high = slot + 1 < SWTRACE_SLOTS ? swtrace_slot_low(slot + 1) - 1 : .max
     return Histogram.Bucket(low: swtrace_slot_low(slot), high: high, count: count)
   }

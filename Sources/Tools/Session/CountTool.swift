@@ -1,0 +1,128 @@
+internal import ArgumentParser
+package import BPF
+package import Formats
+internal import Glibc
+internal import Linux
+
+/// A tool that counts in the kernel and prints a table of rows, at the end or at each interval.
+///
+/// The probes keep two copies of the counts and fill the one of `struct moment`; the tool reads and empties the other.
+package protocol CountTool: Tool {
+  associatedtype Row
+  /// What reads the maps; made once, when the probe is loaded.
+  associatedtype Counts
+
+  /// Whether swtrace's own work is left out.
+  static var excludesItself: Bool { get }
+  /// Nanoseconds between prints; nil to print once, at the end.
+  var interval: UInt64? { get }
+  /// End after so many intervals.
+  var intervals: Int? { get }
+  /// Rows in a table, or nil for all. JSON and CSV have all rows.
+  var top: Int? { get }
+  var columns: [Column<Row>] { get }
+  /// Attaches what the hooks left to the tool, and opens the maps.
+  func open(_ attachment: inout Attachment) throws -> Counts
+  /// Reads and empties the counts of an interval that has ended.
+  ///
+  /// - Returns: the rows in the order of the table, and how many events they are.
+  func take(_ counts: inout Counts, copy: UInt32) throws -> (rows: [Row], events: UInt64)
+}
+
+extension CountTool {
+  package static var excludesItself: Bool { true }
+  package var intervals: Int? { nil }
+  package var top: Int? { nil }
+
+  package mutating func run() throws { try count() }
+
+  /// Counts until the end; what `run()` does unless the tool has something else to do.
+  package mutating func count() throws {
+    let settings = try session.settings(tool: Self.name)
+    let destinations = try settings.destinations(allowed: [.table, .json, .csv])
+    guard destinations.count == 1 else { throw ToolError("\(Self.name) writes to one file; it prints while it runs") }
+    let (path, format) = destinations[0]
+    let tool = self
+    var output = try Output(path: path)
+    var running = try Session(
+      Plan(
+        image: .named(Self.probe), hooks: hooks, excludesItself: Self.excludesItself,
+        configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) }, activity: Self.activity),
+      settings, interval: interval, count: intervals, watching: output)
+    var counts = try open(&running.attachment)
+    var printer = CountPrinter(format, columns, top: top)
+    var isRead = true
+    var events: UInt64 = 0
+    do {
+      printer.begin(&output.buffer)
+      while let turn = running.next(written: output.written) {
+        if turn == .tick { continue }
+        let (report, copy) = try running.closeInterval()
+        let (rows, number) = try take(&counts, copy: copy)
+        events += number
+        printer.print(rows, &output.buffer)
+        running.clearProgress()
+        try output.flush()
+        if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
+      }
+    } catch is OutputClosed {
+      isRead = false
+      _ = running.stop()
+    }
+    var report = try running.finish()
+    if events < report.delivered {
+      report.lost[.unread, default: 0] += report.delivered - events
+      report.delivered = events
+    }
+    do {
+      if format == .json { report.writeJSON(into: &output.buffer, durationNanoseconds: running.elapsed) }
+      try output.commit()
+    } catch is OutputClosed { isRead = false }
+    let code = running.conclude(report, isRead: isRead)
+    if code != 0 { throw ExitCode(code) }
+  }
+}
+
+/// Tables of counts, one for each interval; in JSON and CSV each row says which interval it is of.
+struct CountPrinter<Row> {
+  private let columns: [Column<Row>]
+  private let writer: RowWriter
+  private let top: Int?
+  private var interval: UInt64 = 0
+
+  init(_ format: OutputFormat, _ columns: [Column<Row>], top: Int?) {
+    let common = [
+      Column<Row>("INTERVAL", width: 0, inTable: false) { _ in .none }, Column<Row>("TIME", key: "time_unix_ns", width: 0, inTable: false) { _ in .none },
+    ]
+    self.columns = common + columns
+    self.top = top
+    writer = RowWriter(
+      format == .json ? .json : format == .csv ? .csv : .table, columns: self.columns.map(\.layout), kind: "count",
+      localTime: { Clock.localTime($0) })
+  }
+
+  /// What comes before the first interval.
+  func begin(_ out: inout [UInt8]) { if writer.format == .csv { writer.writeHeader(into: &out) } }
+
+  mutating func print(_ rows: [Row], _ out: inout [UInt8]) {
+    interval += 1
+    let now = Int64(Clock.realtime)
+    var rows = rows[...]
+    if writer.format == .table {
+      let (hour, minute, second) = Clock.localTime(now)
+      if interval > 1 { out.append(0x0a) }
+      out.append(contentsOf: "[\([hour, minute, second].map { $0 < 10 ? "0\($0)" : "\($0)" }.joined(separator: ":"))]\n".utf8)
+      writer.writeHeader(into: &out)
+      if let top { rows = rows.prefix(top) }
+    }
+    for row in rows {
+      writer.write(into: &out) { column in
+        switch column {
+        case 0: .unsigned(interval)
+        case 1: .integer(now)
+        default: columns[column].value(row)
+        }
+      }
+    }
+  }
+}
