@@ -107,7 +107,7 @@ extension LoadedProbe {
     let counters: [UInt64]? = targets.contains { $0.semaphore != 0 } ? targets.map(\.semaphore) : nil
     let link = unsafe path.withPlatformString { path in
       // Without any semaphore the kernel wants no list of them.
-      counters.withPointer { counters in
+      unsafe counters.withPointer { counters in
         unsafe swtrace_link_uprobes(
           descriptor, path, targets.map(\.offset), counters, targets.map(\.target), UInt32(targets.count), atReturn ? 1 : 0, process ?? 0)
       }
@@ -152,7 +152,7 @@ extension LoadedProbe {
 
 extension [UInt64]? {
   fileprivate func withPointer<Result>(_ body: (UnsafePointer<UInt64>?) -> Result) -> Result {
-    guard let self else { return unsafe body(nil) }
+    guard let self else { return body(nil) }
     return unsafe self.withUnsafeBufferPointer { unsafe body($0.baseAddress) }
   }
 }

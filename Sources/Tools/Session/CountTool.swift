@@ -51,35 +51,19 @@ extension CountTool {
       settings, interval: interval, count: intervals, watching: output)
     var counts = try open(&running.attachment)
     var printer = CountPrinter(format, columns, top: top)
-    var isRead = true
     var events: UInt64 = 0
-    do {
-      printer.begin(&output.buffer)
-      while let turn = running.next(written: output.written) {
-        if turn == .tick { continue }
-        let (report, copy) = try running.closeInterval()
-        let (rows, number) = try take(&counts, copy: copy)
-        events += number
-        printer.print(rows, &output.buffer)
-        running.clearProgress()
-        try output.flush()
-        if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
-      }
-    } catch is OutputClosed {
-      isRead = false
-      _ = running.stop()
+    printer.begin(&output.buffer)
+    while let turn = running.next(output) {
+      if turn == .tick { continue }
+      let (report, copy) = try running.closeInterval()
+      let (rows, number) = try take(&counts, copy: copy)
+      events += number
+      printer.print(rows, &output.buffer)
+      running.clearProgress()
+      try output.flush()
+      if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
     }
-    var report = try running.finish()
-    if events < report.delivered {
-      report.lost[.unread, default: 0] += report.delivered - events
-      report.delivered = events
-    }
-    do {
-      if format == .json { report.writeJSON(into: &output.buffer, durationNanoseconds: running.elapsed) }
-      try output.commit()
-    } catch is OutputClosed { isRead = false }
-    let code = running.conclude(report, isRead: isRead)
-    if code != 0 { throw ExitCode(code) }
+    try running.conclude(try running.finish(read: events), &output, format)
   }
 }
 
