@@ -104,13 +104,10 @@ extension LoadedProbe {
     process: UInt32?
   ) throws(BPFError) -> TargetLink {
     let descriptor = unsafe bpf_program__fd(try program(name))
-    let counters: [UInt64]? = targets.contains { $0.semaphore != 0 } ? targets.map(\.semaphore) : nil
     let link = unsafe path.withPlatformString { path in
-      // Without any semaphore the kernel wants no list of them.
-      unsafe counters.withPointer { counters in
-        unsafe swtrace_link_uprobes(
-          descriptor, path, targets.map(\.offset), counters, targets.map(\.target), UInt32(targets.count), atReturn ? 1 : 0, process ?? 0)
-      }
+      unsafe swtrace_link_uprobes(
+        descriptor, path, targets.map(\.offset), targets.map(\.semaphore), targets.map(\.target), UInt32(targets.count),
+        targets.contains { $0.semaphore != 0 } ? 1 : 0, atReturn ? 1 : 0, process ?? 0)
     }
     guard link >= 0 else {
       let errno = Errno(rawValue: -link)
@@ -147,13 +144,6 @@ extension LoadedProbe {
     let attached = TargetLink(link: link, event: event)
     guard swtrace_enable_event(event) == 0 else { throw failure(currentErrno()) }
     return attached
-  }
-}
-
-extension [UInt64]? {
-  fileprivate func withPointer<Result>(_ body: (UnsafePointer<UInt64>?) -> Result) -> Result {
-    guard let self else { return body(nil) }
-    return unsafe self.withUnsafeBufferPointer { unsafe body($0.baseAddress) }
   }
 }
 

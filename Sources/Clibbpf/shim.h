@@ -65,7 +65,7 @@ static inline int swtrace_disable_event(int event) { return ioctl(event, PERF_EV
  * Returns the link or a negative errno. */
 static inline int swtrace_link_uprobes(
 	int program, const char *path, const unsigned long long *offsets, const unsigned long long *counters,
-	const unsigned long long *cookies, unsigned count, int at_return, unsigned process)
+	const unsigned long long *cookies, unsigned count, int has_counters, int at_return, unsigned process)
 {
 	struct {
 		unsigned program, target, attach_type, flags;
@@ -79,7 +79,7 @@ static inline int swtrace_link_uprobes(
 	attributes.attach_type = 48;                                            /* BPF_TRACE_UPROBE_MULTI */
 	attributes.path = (unsigned long)path;
 	attributes.offsets = (unsigned long)offsets;
-	attributes.counters = (unsigned long)counters;
+	attributes.counters = has_counters ? (unsigned long)counters : 0;       /* without any semaphore the kernel wants no list */
 	attributes.cookies = (unsigned long)cookies;
 	attributes.count = count;
 	attributes.uprobe_flags = at_return ? 1 : 0;                            /* BPF_F_UPROBE_MULTI_RETURN */

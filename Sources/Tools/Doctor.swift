@@ -84,12 +84,15 @@ private struct Verdict {
       return
     }
     do {
-      let tool = try type.parse(type.exampleArguments)
+      var tool = try type.parse(type.exampleArguments)
+      try tool.prepare()
+      let prepared = tool
       let image = try ProbeImage.named(type.probe)
       let sections = try Probe(image)
       let attachment = try Attachment.attempt(
-        image, hooks: tool.hooks, typeInformation: typeInformation.map { FilePath($0) },
-        configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) })
+        image, hooks: prepared.hooks, typeInformation: typeInformation.map { FilePath($0) },
+        configure: { (probe, programs) throws(BPFError) in try prepared.configure(&probe, programs) },
+        attach: { (probe, programs, links) throws(BPFError) in try prepared.attach(probe, programs, &links) })
       hooks = attachment.chosen.compactMap { $0.map { sections.section(of: $0) } }
       reasons = attachment.remarks + attachment.rejected.map { "not \(sections.section(of: $0.program)): \($0.reason)" }
       status = attachment.remarks.isEmpty ? .complete : .reduced

@@ -32,7 +32,28 @@ package struct Funccount: Tool {
 
   package init() {}
 
-  package var hooks: [Hook] { [] }
+  private var targets: Targets?
+
+  private enum CodingKeys: String, CodingKey { case options, session, interval, timestamp, cpu }
+
+  package static let exampleArguments = ["vfs_read"]
+
+  package var hooks: [Hook] { targets?.hooks(returns: false) ?? [] }
+
+  package mutating func prepare() throws {
+    targets = try options.resolve(tool: Self.name, process: session.pid.flatMap { $0.ids.count == 1 ? $0.ids[0] : nil })
+  }
+
+  package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
+    try probe.configure(".rodata.config", generic_config(cpu: cpu ?? 0, has_cpu: cpu == nil ? 0 : 1, keyed: 0, reserved: (0, 0)))
+    guard let targets else { return }
+    try probe.resize("calls", to: 2 * targets.found.count)
+    try targets.configure(&probe, programs)
+  }
+
+  package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] {
+    try targets?.attach(probe, programs, &links) ?? []
+  }
 
   private struct Row {
     var time: Int64
@@ -51,22 +72,18 @@ package struct Funccount: Tool {
     let destinations = try settings.destinations(allowed: [.table, .json, .csv])
     guard destinations.count == 1 else { throw ToolError("\(Self.name) writes to one file; it prints while it runs") }
     let (path, format) = destinations[0]
-    let targets = try options.resolve(tool: Self.name, process: session.pid.flatMap { $0.ids.count == 1 ? $0.ids[0] : nil })
-    let cpu = cpu
+    try prepare()
+    let tool = self
+    let targets = targets?.found ?? []
     var output = try Output(path: path)
     var running = try Session(
       Plan(
-        image: .named(Self.probe), hooks: targets.hooks(returns: false),
-        configure: { (probe, programs) throws(BPFError) in
-          try probe.configure(
-            ".rodata.config", generic_config(cpu: cpu ?? 0, has_cpu: cpu == nil ? 0 : 1, keyed: 0, reserved: (0, 0)))
-          try probe.resize("calls", to: 2 * targets.found.count)
-          try targets.configure(&probe, programs)
-        },
-        attach: { (probe, programs, links) throws(BPFError) in try targets.attach(probe, programs, &links) },
+        image: .named(Self.probe), hooks: hooks,
+        configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) },
+        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) },
         activity: Self.activity),
       settings, interval: interval?.nanoseconds, watching: output)
-    var counts = try TargetCounts(running.attachment.probe, targets: targets.found.count)
+    var counts = try TargetCounts(running.attachment.probe, targets: targets.count)
     let columns = Self.columns
     let writer = RowWriter(format == .json ? .json : format == .csv ? .csv : .table, columns: columns.map(\.layout), kind: "count")
     if format == .csv { writer.writeHeader(into: &output.buffer) }
@@ -80,7 +97,7 @@ package struct Funccount: Tool {
         writer.writeHeader(into: &output.buffer)
       }
       for (target, count) in counts.take(copy: copy) {
-        let row = Row(time: now, name: targets.found[target].name, count: count)
+        let row = Row(time: now, name: targets[target].name, count: count)
         writer.write(into: &output.buffer) { columns[$0].value(row) }
       }
       running.clearProgress()

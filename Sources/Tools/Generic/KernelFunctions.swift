@@ -35,7 +35,15 @@ struct KernelFunctions {
         exact[String(cString: name), default: []].append(address)
       }
     }
-    if !isOneName, let traceable = try traceable() { exact = exact.filter { traceable.contains($0.key) } }
+    if !isOneName, let traceable = try traceable() {
+      // The list has one name for each place; an alias (`__x64_sys_getppid`) may be listed by another name.
+      let unlisted = Set(exact.filter { !traceable.contains($0.key) }.values.joined())
+      var reachable: Set<UInt64> = []
+      try forEach { name, address in
+        if unlisted.contains(address), traceable.contains(String(cString: name)) { reachable.insert(address) }
+      }
+      exact = exact.filter { traceable.contains($0.key) || $0.value.contains { reachable.contains($0) } }
+    }
     let found = (exact.isEmpty ? copies : exact).map { Function(name: $0, addresses: Array(Set($1)).sorted()) }
     guard found.isEmpty else { return found.sorted { $0.name < $1.name } }
     guard isOneName else { throw ToolError("no kernel function that can be traced matches '\(wanted)'") }
