@@ -3,9 +3,11 @@
  *
  * Hooks: a pair at the entry and the return: fentry and fexit for few kernel functions, kprobe.multi for many, single kprobes
  * elsewhere; uprobe and uretprobe for user functions. A call is known by its thread and its stack frame, so recursion keeps
- * every call apart, and a call that never returns (longjmp, an exception, a missed return) disturbs no other.
+ * every call apart, and a call that never returns (longjmp, an exception, a missed return) disturbs no other. The kernel
+ * observes the returns of at most 64 nested calls of user functions (MAX_URETPROBE_DEPTH); deeper ones are remarked.
  */
 #include "kernel.h"
+#include "funclatency.h"
 #include "generic.h"
 #include "filter.bpf.h"
 #include "histogram.bpf.h"
@@ -14,23 +16,17 @@
 
 SEC(".rodata.config") const volatile struct generic_config config = {};
 
-struct call {
-	__u64 frame;                    /* the same number at the entry and the return of a call, and of no other on its stack */
-	__u32 tid;
-	__u32 target;
-};
-
 /* Calls in progress. 16384 are about 1.4 MB; more at once count LOST_MAP_FULL. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
-	__type(key, struct call);
+	__type(key, struct funclatency_call);
 	__type(value, __u64);
 } calls SEC(".maps");
 
 static __always_inline int handle_entry(__u64 target, __u64 frame)
 {
-	struct call call = { .frame = frame, .tid = (__u32)bpf_get_current_pid_tgid(), .target = target };
+	struct funclatency_call call = { .frame = frame, .tid = (__u32)bpf_get_current_pid_tgid(), .target = target };
 	__u64 *earlier, time_ns;
 
 	if (!filter_current())
@@ -49,7 +45,7 @@ static __always_inline int handle_entry(__u64 target, __u64 frame)
 
 static __always_inline int handle_return(__u64 target, __u64 frame)
 {
-	struct call call = { .frame = frame, .tid = (__u32)bpf_get_current_pid_tgid(), .target = target };
+	struct funclatency_call call = { .frame = frame, .tid = (__u32)bpf_get_current_pid_tgid(), .target = target };
 	__u64 time_ns = bpf_ktime_get_ns(), *entered = bpf_map_lookup_elem(&calls, &call);
 	__u64 latency;
 

@@ -21,7 +21,8 @@ package struct Link: ~Copyable {
         "attach", "program \(program)", errno: errno, log: log,
         reason: FailureReason.ofAttach(section: section, errno: errno))
     }
-    let isPerf = !(section.hasPrefix("tp_btf") || section.hasPrefix("raw_tp") || section.hasPrefix("f") || section.hasPrefix("kprobe.multi"))
+    let isPerf =
+      !(section.hasPrefix("tp_btf") || section.hasPrefix("raw_tp") || section.hasPrefix("f") || section.hasPrefix("kprobe.multi"))
     return unsafe Link(link: link, isSlowToClose: isPerf)
   }
 
@@ -122,11 +123,13 @@ package struct Links: ~Copyable {
     for first in 0..<threads {
       let share = unsafe Unmanaged.passRetained(Share(stride(from: first, to: all.count, by: threads).map { all[$0] }))
       var handle = pthread_t()
-      let status = unsafe pthread_create(&handle, nil, { argument in
-        guard let argument = unsafe argument else { return nil }
-        unsafe Unmanaged<Share>.fromOpaque(argument).takeRetainedValue().close()
-        return nil
-      }, share.toOpaque())
+      let status = unsafe pthread_create(
+        &handle, nil,
+        { argument in
+          guard let argument = unsafe argument else { return nil }
+          unsafe Unmanaged<Share>.fromOpaque(argument).takeRetainedValue().close()
+          return nil
+        }, share.toOpaque())
       if status == 0 { handles.append(handle) } else { unsafe share.takeRetainedValue().close() }
     }
     for handle in handles { pthread_join(handle, nil) }

@@ -200,11 +200,13 @@ final class ProgramCopies {
     let count = unsafe bpf_program__insn_cnt(program)
     var instructions = unsafe Array(UnsafeBufferPointer(start: bpf_program__insns(program), count: Int(count)))
     // A 64-bit constant is two instructions, each with half of it.
-    guard let at = instructions.indices.dropLast().first(where: {
-      instructions[$0].code == 0x18 && instructions[$0].src_reg == 0
-        && UInt32(bitPattern: instructions[$0].imm) == UInt32(truncatingIfNeeded: marker)
-        && UInt32(bitPattern: instructions[$0 + 1].imm) == UInt32(truncatingIfNeeded: marker >> 32)
-    }) else { throw BPFError("copy", "program \(name)", errno: .invalidArgument, reason: "it has no target to replace") }
+    guard
+      let at = instructions.indices.dropLast().first(where: {
+        instructions[$0].code == 0x18 && instructions[$0].src_reg == 0
+          && UInt32(bitPattern: instructions[$0].imm) == UInt32(truncatingIfNeeded: marker)
+          && UInt32(bitPattern: instructions[$0 + 1].imm) == UInt32(truncatingIfNeeded: marker >> 32)
+      })
+    else { throw BPFError("copy", "program \(name)", errno: .invalidArgument, reason: "it has no target to replace") }
     instructions[at].imm = Int32(truncatingIfNeeded: target)
     instructions[at + 1].imm = Int32(truncatingIfNeeded: target >> 32)
     var options = unsafe bpf_prog_load_opts()
@@ -216,7 +218,8 @@ final class ProgramCopies {
     guard descriptor >= 0 else {
       let errno = Errno(rawValue: -descriptor)
       throw BPFError(
-        "load", "program \(name)", errno: errno, reason: FailureReason.ofLoad(section: function.map { "fentry/\($0)" }, errno: errno, log: []))
+        "load", "program \(name)", errno: errno,
+        reason: FailureReason.ofLoad(section: function.map { "fentry/\($0)" }, errno: errno, log: []))
     }
     made.append((name, descriptor))
     return descriptor

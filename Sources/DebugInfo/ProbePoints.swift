@@ -63,7 +63,7 @@ package struct ProbePoints: Sendable {
       }
       unsafe section = unsafe elf_nextscn(elf, each)
     }
-    for unsafe note in unsafe notes { unsafe readNotes(note.section, base: base, segments) }
+    for index in unsafe notes.indices { unsafe readNotes(notes[index].section, base: base, segments) }
     var seen: Set<Function> = []
     functions = functions.filter { seen.insert($0).inserted }
   }

@@ -165,7 +165,11 @@ func expectedKprobeProgram(_ prefix: String, many: Bool) -> String {
 
   @Test func tableHasBCCsColumns() throws {
     let finished = try Swtrace.run(["funccount", "\(program):shop_t*", "--", program])
-    #expect(finished.lines == ["", "FUNC                                    COUNT", "shop_three                                 31", "shop_two                                   53"])
+    #expect(
+      finished.lines == [
+        "", "FUNC                                    COUNT", "shop_three                                 31",
+        "shop_two                                   53",
+      ])
   }
 
   @Test func kernelFunctions() throws {

@@ -48,8 +48,28 @@ private struct Measured {
   @Test func callsThatNeverReturnDisturbNoOther() throws {
     let measured = try Measured(["-F", "\(program):outer,\(program):leaves,\(program):shop_*", "--", program])
     #expect(measured.counts == ["outer": 16, "shop_one": 101, "shop_two": 53, "shop_three": 31, "shop_four": 43])
-    // The frame of each such call is used again, but for that of the last one of `leaves`.
-    #expect(measured.unreturned == 15 + 14)
+    // Each left two functions: seen when the frame is used again, or at the end.
+    #expect(measured.unreturned == 15 + 15)
+  }
+
+  /// The kernel observes 64 levels of returns; the map has room for 16384 calls in progress. Nothing disappears.
+  @Test func whatIsTooDeepIsCounted() throws {
+    let deep = try compile(
+      """
+      volatile int sink;
+      __attribute__((noinline)) int nested(int depth) { sink++; return depth ? nested(depth - 1) + sink : sink; }
+      int main(int count, char **arguments) { nested(count > 1 ? 16999 : 999); return 0; }
+      """, in: folder, name: "deep", flags: ["-O1", "-fno-optimize-sibling-calls"])
+    let measured = try Measured(["\(deep):nested", "--", deep])
+    #expect(measured.counts == ["": 64])
+    #expect(measured.unreturned == 1000 - 64)
+    let finished = try Swtrace.run(["funclatency", "--format", "json", "\(deep):nested", "--", deep, "deeper"])
+    let records = try finished.json()
+    let counts = try summary(of: records)
+    #expect(counts.delivered == 64)
+    #expect(counts.lost["map_full"] == 17000 - 16384)
+    #expect((records.last?["remarks"] as? [String: Int])?["unreturned_calls"] == 16384 - 64)
+    #expect(finished.errorText.contains("616 map full"))
   }
 
   @Test func functionsTogetherAreOneHistogram() throws {

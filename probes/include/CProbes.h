@@ -5,6 +5,7 @@
 #include "exitsnoop.h"
 #include "filter.h"
 #include "events.h"
+#include "funclatency.h"
 #include "generic.h"
 #include "histogram.h"
 #include "loss.h"

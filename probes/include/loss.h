@@ -17,7 +17,7 @@ enum swtrace_counter {
 	SWTRACE_MISSING_KERNEL_STACK,
 	SWTRACE_MISSING_USER_STACK,
 	SWTRACE_UNFOLLOWED,             /* children of the traced command that are not traced: too many at once */
-	SWTRACE_UNRETURNED,             /* calls that left their function without returning: longjmp, or a missed return */
+	SWTRACE_UNRETURNED,             /* calls whose return was not seen: left by longjmp, or missed by the kernel */
 	SWTRACE_COUNTERS,
 };
 

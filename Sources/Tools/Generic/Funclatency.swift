@@ -2,6 +2,7 @@ package import ArgumentParser
 package import BPF
 internal import CProbes
 package import Formats
+internal import Linux
 
 /// Shows how long calls of functions take.
 package struct Funclatency: HistogramTool {
@@ -9,7 +10,8 @@ package struct Funclatency: HistogramTool {
     commandName: "funclatency", abstract: "Show how long calls of functions take, as histograms.",
     discussion: """
       Targets: vfs_read (kernel), c:malloc or /usr/bin/x:main (user). Patterns: vfs_*, c:str*.
-      Recursive calls are measured each on its own, from its entry to its return.
+      Recursive calls are measured each on its own, from its entry to its return; of user
+      functions the kernel observes 64 levels, and what is deeper is counted as not seen.
 
       Overhead: about 0.4 us for each call of a kernel function, and 2 to 4 us for each call
       of a user function: it traps into the kernel twice.
@@ -65,6 +67,23 @@ package struct Funclatency: HistogramTool {
 
   package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] {
     try targets?.attach(probe, programs, &links) ?? []
+  }
+
+  /// Calls of threads that are gone.
+  package func unreturned(_ probe: borrowing LoadedProbe) throws(BPFError) -> UInt64 {
+    let calls: ProbeMap<funclatency_call, UInt64> = try probe.map("calls")
+    var lives: [UInt32: Bool] = [:]
+    return calls.keys().reduce(0) { count, call in
+      let isAlive = lives[call.tid] ?? Self.isAlive(call.tid)
+      lives[call.tid] = isAlive
+      return isAlive ? count : count + 1
+    }
+  }
+
+  private static func isAlive(_ thread: UInt32) -> Bool {
+    // `PID (NAME) STATE …`; the name may have parentheses itself. A zombie's calls are over, too.
+    guard let stat = ProcFile.read("/proc/\(thread)/stat"), let end = stat.lastIndex(of: ")") else { return false }
+    return !["Z", "X"].contains(stat[end...].dropFirst(2).prefix(1))
   }
 
   package func title(_ entry: KeyedHistogram) -> [UInt8] {

@@ -30,7 +30,8 @@ package struct TargetOptions: ParsableArguments {
     for text in targets { found += try resolver.resolve(text) }
     let places = found.reduce(0) { $0 + $1.places.count }
     guard places <= maxProbes else {
-      throw ToolError("these are \(places) targets, more than \(maxProbes), so none was attached; raise the limit with --max-probes \(places)")
+      throw ToolError(
+        "these are \(places) targets, more than \(maxProbes), so none was attached; raise the limit with --max-probes \(places)")
     }
     for remark in resolver.remarks { complain("swtrace \(tool): \(remark)") }
     return Targets(found: found, forcesKprobes: kprobes, process: process)

@@ -52,7 +52,8 @@ package struct TargetResolver {
     let places = found.reduce(0) { $0 + $1.places.count }
     guard places <= limit else {
       throw ToolError(
-        "'\(text)' matches \(places) \(kind), more than \(limit), so none was attached; narrow it, or raise the limit with --max-probes \(places)")
+        "'\(text)' matches \(places) \(kind), more than \(limit), so none was attached; narrow it, "
+          + "or raise the limit with --max-probes \(places)")
     }
     return found
   }
@@ -100,7 +101,7 @@ package struct TargetResolver {
     do { return try ProbePoints(FilePath(path)) } catch { throw ToolError("\(error)") }
   }
 
-  private func userFunctions(_ path: String, _ name: String) throws -> [ResolvedTarget] {
+  private mutating func userFunctions(_ path: String, _ name: String) throws -> [ResolvedTarget] {
     let pattern = try NamePattern(name, isExpression: isExpression)
     let points = try points(path)
     let matching = points.functions.filter { pattern.matches($0.name) }
@@ -108,12 +109,16 @@ package struct TargetResolver {
     guard !direct.isEmpty else {
       if matching.contains(where: \.isIndirect) {
         throw ToolError(
-          "'\(name)' of \(path) is chosen when a program starts (an indirect function), so its calls pass no fixed place; trace the one that was chosen, by its own name")
+          "'\(name)' of \(path) is chosen when a program starts (an indirect function): its calls pass no fixed place; "
+            + "trace the chosen one by its own name")
       }
       let names = points.functions.map(\.name)
       guard !names.isEmpty else { throw ToolError("\(path) has no symbols of functions; it is stripped") }
       guard pattern.isOneName else { throw ToolError("no function of \(path) matches '\(name)'") }
       throw ToolError("\(path) has no function '\(name)'\(Suggestions.question(name, among: names))")
+    }
+    if pattern.isOneName, matching.contains(where: \.isIndirect) {
+      remarks.append("\(name): without the calls of the version that is chosen when a program starts (an indirect function)")
     }
     // Several names of one place are one function; the plainest name stands for it.
     var byOffset: [UInt64: String] = [:]

@@ -47,7 +47,9 @@ package struct Targets: Sendable {
       if kernel.count > Self.trampolines, kernel.allSatisfy({ $0.address != 0 }) { kinds.append("kprobe_multi") }
       hooks.append(Hook("calls of kernel functions", variants(kinds + ["kprobe", "kprobe_copy"]), attachedByTool: true))
     }
-    if !user.isEmpty { hooks.append(Hook("calls of user functions", variants(["uprobe_multi", "uprobe", "uprobe_copy"]), attachedByTool: true)) }
+    if !user.isEmpty {
+      hooks.append(Hook("calls of user functions", variants(["uprobe_multi", "uprobe", "uprobe_copy"]), attachedByTool: true))
+    }
     if !tracepoints.isEmpty { hooks.append(Hook("tracepoints", [Hook.Variant("hit_raw", with: ["hit_event"])], attachedByTool: true)) }
     return hooks
   }
@@ -84,8 +86,10 @@ package struct Targets: Sendable {
       guard let first = failures.first else { continue }
       guard failures.count < sites.count else { throw first.error }
       let names = failures.prefix(3).map(\.name).joined(separator: ", ")
+      let more = failures.count > 3 ? ", ..." : ""
       remarks.append(
-        "\(failures.count) of \(sites.count) targets could not be attached: \(names)\(failures.count > 3 ? ", ..." : ""): \(first.error.reason ?? "\(first.error.errno)")")
+        "\(failures.count) of \(sites.count) targets could not be attached: \(names)\(more): "
+          + (first.error.reason ?? "\(first.error.errno)"))
     }
     return remarks
   }
@@ -116,7 +120,9 @@ package struct Targets: Sendable {
 
   private func sites(of program: String) -> [Site] {
     if program.hasSuffix("_fentry") {
-      return kernel.map { Site(target: $0.target, name: $0.name, entry: .trampoline(function: $0.name), end: .trampoline(function: $0.name)) }
+      return kernel.map {
+        Site(target: $0.target, name: $0.name, entry: .trampoline(function: $0.name), end: .trampoline(function: $0.name))
+      }
     }
     if program.contains("_kprobe") {
       return kernel.map {

@@ -52,7 +52,7 @@ package struct LossReport: Equatable, Sendable {
       case .missingKernelStack: "without a kernel stack"
       case .missingUserStack: "without a user stack"
       case .unfollowed: "children of the command not traced"
-      case .unreturned: "calls that never returned"
+      case .unreturned: "calls whose return was not seen"
       }
     }
   }

@@ -207,7 +207,8 @@ package struct Session: ~Copyable {
     progress.clear()
     if format == .json { report.writeJSON(into: &output.buffer, durationNanoseconds: elapsed) }
     try output.commit()
-    let isNotable = report.totalLost > 0 || !report.isExact || report.remarks[.unfollowed] ?? 0 > 0
+    let notable = (report.remarks[.unfollowed] ?? 0) + (report.remarks[.unreturned] ?? 0)
+    let isNotable = report.totalLost > 0 || !report.isExact || notable > 0
     // Who closed the output knows that the rest is missing.
     if settings.stats || !output.isClosed && (isNotable || always) {
       complain("swtrace \(settings.tool): \(report.line)")
