@@ -163,7 +163,7 @@ package func run(_ arguments: [String], input: [UInt8]? = nil, environment: [Str
 }
 
 /// A folder that goes away with the test.
-package final class TemporaryFolder {
+package final class TemporaryFolder: Sendable {
   package let path: String
 
   package init() throws {

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// A program whose functions are called prime numbers of times, with two static probes of its own.
-let calledFunctions = """
+private let calledFunctions = """
   #define _GNU_SOURCE
   #include <setjmp.h>
   #include <stdlib.h>
@@ -43,6 +43,22 @@ let calledFunctions = """
     return 0;
   }
   """
+
+/// The program, compiled once for all tests: in a virtual machine that takes longer than most of them.
+enum CalledProgram {
+  private static let folder = Result { try TemporaryFolder() }
+  private static let dynamic = Result { try build("called", []) }
+  private static let fixed = Result { try build("fixed", ["-static"]) }
+
+  static func path() throws -> String { try dynamic.get() }
+  static func staticPath() throws -> String { try fixed.get() }
+
+  private static func build(_ name: String, _ flags: [String]) throws -> String {
+    // Globals are never released: the folder is removed when the tests end.
+    if name == "called" { atexit { if let path = try? CalledProgram.folder.get().path { _ = try? run(["rm", "-rf", path]) } } }
+    return try compile(calledFunctions, in: folder.get(), name: name, flags: ["-O1", "-fno-optimize-sibling-calls"] + flags)
+  }
+}
 
 /// The numbers of a counting tool by name, its summary checked, and the programs that ran.
 struct Counted {
@@ -84,13 +100,9 @@ func expectedKprobeProgram(_ prefix: String, many: Bool) -> String {
 }
 
 @Suite(.requiresBPF, .serialized) struct FunccountLiveTests {
-  private let folder: TemporaryFolder
   private let program: String
 
-  init() throws {
-    folder = try TemporaryFolder()
-    program = try compile(calledFunctions, in: folder, flags: ["-O1", "-fno-optimize-sibling-calls"])
-  }
+  init() throws { program = try CalledProgram.path() }
 
   @Test func userFunctionsOfAPattern() throws {
     let counted = try Counted(["\(program):shop_*", "--", program])
@@ -104,7 +116,7 @@ func expectedKprobeProgram(_ prefix: String, many: Bool) -> String {
   }
 
   @Test func aStaticProgramsFunctions() throws {
-    let fixed = try compile(calledFunctions, in: folder, name: "fixed", flags: ["-O1", "-static"])
+    let fixed = try CalledProgram.staticPath()
     #expect(try Counted(["\(fixed):shop_one,\(fixed):leaves", "--", fixed]).counts == ["shop_one": 101, "leaves": 15])
   }
 

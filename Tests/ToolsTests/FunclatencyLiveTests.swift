@@ -33,7 +33,7 @@ private struct Measured {
 
   init() throws {
     folder = try TemporaryFolder()
-    program = try compile(calledFunctions, in: folder, flags: ["-O1", "-fno-optimize-sibling-calls"])
+    program = try CalledProgram.path()
   }
 
   /// Every level of a recursion is a call of its own.
@@ -77,7 +77,7 @@ private struct Measured {
   }
 
   @Test func aStaticProgramsFunctions() throws {
-    let fixed = try compile(calledFunctions, in: folder, name: "fixed", flags: ["-O1", "-static", "-fno-optimize-sibling-calls"])
+    let fixed = try CalledProgram.staticPath()
     #expect(try Measured(["-F", "\(fixed):nested", "--", fixed]).counts == ["nested": 91])
   }
 
