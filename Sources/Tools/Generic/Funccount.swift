@@ -36,7 +36,7 @@ package struct Funccount: Tool {
 
   private enum CodingKeys: String, CodingKey { case options, session, interval, timestamp, cpu }
 
-  package static let exampleArguments = ["vfs_read"]
+  package static let exampleArguments = ["vfs_read,t:sched:sched_switch"]
 
   package var hooks: [Hook] { targets?.hooks(returns: false) ?? [] }
 

@@ -53,7 +53,7 @@ package struct Funclatency: HistogramTool {
     targets = try options.resolve(tool: Self.name, process: session.pid.flatMap { $0.ids.count == 1 ? $0.ids[0] : nil })
   }
 
-  package static let exampleArguments = ["vfs_read"]
+  package static let exampleArguments = ["vfs_read,c:malloc"]
 
   package var schedule: IntervalOptions { IntervalOptions(every: interval) }
   package var hooks: [Hook] { targets?.hooks(returns: true) ?? [] }

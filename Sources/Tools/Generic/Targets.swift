@@ -45,7 +45,11 @@ package struct Targets: Sendable {
       let isFew = kernel.count <= Self.trampolines && found.allSatisfy { $0.places.count == 1 }
       var kinds = isFew && !forcesKprobes ? ["fentry"] : []
       if kernel.count > Self.trampolines, kernel.allSatisfy({ $0.address != 0 }) { kinds.append("kprobe_multi") }
-      hooks.append(Hook("calls of kernel functions", variants(kinds + ["kprobe", "kprobe_copy"]), attachedByTool: true))
+      hooks.append(
+        Hook(
+          "calls of kernel functions", variants(kinds + ["kprobe", "kprobe_copy"]),
+          // Where other targets remain, they are observed.
+          without: user.isEmpty && tracepoints.isEmpty ? nil : "kernel functions", attachedByTool: true))
     }
     if !user.isEmpty {
       hooks.append(Hook("calls of user functions", variants(["uprobe_multi", "uprobe", "uprobe_copy"]), attachedByTool: true))
