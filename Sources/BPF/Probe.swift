@@ -66,6 +66,12 @@ package struct Probe: ~Copyable {
     return unsafe String(cString: bpf_program__section_name(found))
   }
 
+  /// Whether a program is attached by a number of the running kernel's own type information.
+  func needsKernelTypes(_ program: String) -> Bool {
+    let section = section(of: program)
+    return ["tp_btf", "fentry", "fexit"].contains { section.hasPrefix($0) }
+  }
+
   /// Names the kernel function that an fentry or fexit program is for.
   package func setTarget(_ program: String, _ function: String) throws(BPFError) {
     guard let found = unsafe bpf_object__find_program_by_name(object, program) else {

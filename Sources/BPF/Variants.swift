@@ -1,3 +1,4 @@
+internal import Linux
 package import SystemPackage
 
 /// A fact that a tool observes, and the programs that can deliver it, best first.
@@ -97,7 +98,13 @@ private struct Selection {
     var probe = try Probe(image, typeInformation: typeInformation)
     for hook in hooks.indices {
       guard let variant = variant(hook) else { continue }
-      for program in [variant.program] + variant.companions { try probe.select(program) }
+      for program in [variant.program] + variant.companions {
+        try probe.select(program)
+        // A file describes the kernel's structures, but not which tracepoint has which number.
+        if typeInformation != nil, !KernelFeatures.hasTypeInformation, probe.needsKernelTypes(program) {
+          throw BPFError("load", "program \(program)", errno: .noSuchFileOrDirectory, reason: "this kernel has no type information of its own")
+        }
+      }
     }
     try configure(&probe, chosen)
     let loaded = try probe.load()
