@@ -94,9 +94,8 @@ package struct Syscount: CountTool {
     var slots: ProbeMap<syscount_slot, UInt64>
   }
 
-  package func open(_ attachment: inout Attachment) throws -> Counts {
-    Counts(
-      cells: try attachment.probe.map("cells"), named: try attachment.probe.map("named_cells"), slots: try attachment.probe.map("slots"))
+  package func open(_ probe: borrowing LoadedProbe) throws -> Counts {
+    Counts(cells: try probe.map("cells"), named: try probe.map("named_cells"), slots: try probe.map("slots"))
   }
 
   package func take(_ counts: inout Counts, copy: UInt32) throws -> (rows: [Row], events: UInt64) {

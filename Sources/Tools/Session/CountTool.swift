@@ -21,8 +21,8 @@ package protocol CountTool: Tool {
   /// Rows in a table, or nil for all. JSON and CSV have all rows.
   var top: Int? { get }
   var columns: [Column<Row>] { get }
-  /// Attaches what the hooks left to the tool, and opens the maps.
-  func open(_ attachment: inout Attachment) throws -> Counts
+  /// Opens the maps.
+  func open(_ probe: borrowing LoadedProbe) throws -> Counts
   /// Reads and empties the counts of an interval that has ended.
   ///
   /// - Returns: the rows in the order of the table, and how many events they are.
@@ -38,6 +38,7 @@ extension CountTool {
 
   /// Counts until the end; what `run()` does unless the tool has something else to do.
   package mutating func count() throws {
+    try prepare()
     let settings = try session.settings(tool: Self.name)
     let destinations = try settings.destinations(allowed: [.table, .json, .csv])
     guard destinations.count == 1 else { throw ToolError("\(Self.name) writes to one file; it prints while it runs") }
@@ -47,9 +48,10 @@ extension CountTool {
     var running = try Session(
       Plan(
         image: .named(Self.probe), hooks: hooks, excludesItself: Self.excludesItself,
-        configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) }, activity: Self.activity),
+        configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) },
+        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
       settings, interval: interval, count: intervals, watching: output)
-    var counts = try open(&running.attachment)
+    var counts = try open(running.attachment.probe)
     var printer = CountPrinter(format, columns, top: top)
     var events: UInt64 = 0
     printer.begin(&output.buffer)
@@ -76,7 +78,8 @@ struct CountPrinter<Row> {
 
   init(_ format: OutputFormat, _ columns: [Column<Row>], top: Int?) {
     let common = [
-      Column<Row>("INTERVAL", width: 0, inTable: false) { _ in .none }, Column<Row>("TIME", key: "time_unix_ns", width: 0, inTable: false) { _ in .none },
+      Column<Row>("INTERVAL", width: 0, inTable: false) { _ in .none },
+      Column<Row>("TIME", key: "time_unix_ns", width: 0, inTable: false) { _ in .none },
     ]
     self.columns = common + columns
     self.top = top

@@ -1,0 +1,126 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite(.requiresBPF, .serialized) struct ExecsnoopLiveTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// Starts /bin/true in many ways; each child is waited for, so the order is fixed.
+  private func workload() throws -> String {
+    try compile(
+      """
+      #define _GNU_SOURCE
+      #include <fcntl.h>
+      #include <pthread.h>
+      #include <signal.h>
+      #include <stdio.h>
+      #include <stdlib.h>
+      #include <string.h>
+      #include <sys/syscall.h>
+      #include <sys/wait.h>
+      #include <unistd.h>
+      static char *none[] = { 0 };
+      static char *big(int size) { char *text = malloc(size + 1); memset(text, 'x', size); text[size] = 0; return text; }
+      static void *other(void *name) { execve("/bin/true", (char *[]) { "thread", 0 }, none); _exit(9); }
+      #define CHILD(...) do { int pid = fork(); if (!pid) { __VA_ARGS__; _exit(9); } waitpid(pid, 0, 0); } while (0)
+      int main(int count, char **arguments) {
+        int stopped = count > 2 ? atoi(arguments[2]) : 0;
+        if (!strcmp(arguments[1], "many")) {
+          static char *many[128]; char numbers[127][8];
+          many[0] = "many";
+          for (int i = 1; i < 127; i++) { sprintf(numbers[i], "a%d", i); many[i] = numbers[i]; }
+          CHILD(execve("/bin/true", many, none));
+          CHILD(execve("/bin/true", (char *[]) { "large", big(100000), "end", 0 }, none));
+          CHILD(execve("/bin/true", (char *[]) { "odd", "", "a\\nb", "\\x1b[31m", "\\xff", "q\\"\\\\", "", 0 }, none));
+        } else if (!strcmp(arguments[1], "at")) {
+          int d = open("/bin", O_PATH | O_DIRECTORY), f = open("/bin/true", O_PATH);
+          for (int i = 0; i < 12; i++) CHILD(syscall(SYS_execveat, d, "true", (char *[]) { "at", 0 }, none, 0));
+          for (int i = 0; i < 7; i++) CHILD(syscall(SYS_execveat, f, "", (char *[]) { "at", 0 }, none, AT_EMPTY_PATH));
+        } else if (!strcmp(arguments[1], "thread")) {
+          for (int i = 0; i < 5; i++) CHILD(pthread_t t; pthread_create(&t, 0, other, 0); pause());
+        } else if (!strcmp(arguments[1], "failed")) {
+          for (int i = 0; i < 13; i++) execve("/nonexistent/program", (char *[]) { "no", "one two", 0 }, none);
+          for (int i = 0; i < 3; i++) execve("/etc/passwd", (char *[]) { "not", 0 }, none);
+          syscall(SYS_execveat, 999, "x", (char *[]) { "bad", 0 }, none, 0);
+        } else if (!strcmp(arguments[1], "full")) {
+          kill(getppid(), SIGSTOP);
+          char *text = big(100000);
+          for (int i = 0; i < 67; i++) CHILD(execve("/bin/true", (char *[]) { "full", text, 0 }, none));
+          kill(getppid(), SIGCONT);
+        }
+        return 0;
+      }
+      """, in: folder)
+  }
+
+  /// The events of one part of the workload without the start of the workload itself, and the summary.
+  private func events(_ part: String, _ options: [String] = []) throws -> [[String: Any]] {
+    let finished = try Swtrace.run(["execsnoop", "--format", "json"] + options + ["--", try workload(), part])
+    #expect(finished.status == 0)
+    let records = try finished.json()
+    let counts = try summary(of: records)
+    #expect(counts.lost.values.allSatisfy { $0 == 0 })
+    #expect(counts.delivered == records.count - 1)
+    let first = try #require(records.first)
+    #expect(first["args"] as? [String] == ["\(folder.path)/workload", part])
+    return Array(records.dropFirst().dropLast())
+  }
+
+  @Test func argumentsAreNeverCut() throws {
+    let events = try events("many")
+    #expect(events.count == 3)
+    #expect(events.allSatisfy { $0["path"] as? String == "/bin/true" && $0["ret"] as? Int == 0 && $0["args_complete"] as? Bool == true })
+    let arguments = events.map { $0["args"] as? [String] ?? [] }
+    #expect(arguments[0] == ["many"] + (1..<127).map { "a\($0)" })
+    #expect(arguments[1] == ["large", String(repeating: "x", count: 100_000), "end"])
+    #expect(arguments[2] == ["odd", "", "a\nb", "\u{1b}[31m", "\\xff", "q\"\\", ""])
+  }
+
+  @Test func execveatAndExecsOfOtherThreadsAreSeen() throws {
+    let at = try events("at")
+    #expect(at.count == 19)
+    #expect(at.allSatisfy { $0["args"] as? [String] == ["at"] })
+    let threads = try events("thread")
+    #expect(threads.count == 5)
+    #expect(threads.allSatisfy { $0["args"] as? [String] == ["thread"] && $0["comm"] as? String == "true" })
+  }
+
+  @Test func failuresHaveTheirErrors() throws {
+    let failed = try events("failed", ["-x"])
+    func count(_ result: Int, _ path: String, _ arguments: [String]) -> Int {
+      failed.count { $0["ret"] as? Int == result && $0["path"] as? String == path && $0["args"] as? [String] == arguments }
+    }
+    #expect(failed.count == 17)
+    #expect(count(-2, "/nonexistent/program", ["no", "one two"]) == 13)
+    #expect(count(-13, "/etc/passwd", ["not"]) == 3)
+    #expect(count(-9, "x", ["bad"]) == 1)
+    #expect(try events("failed").isEmpty)
+  }
+
+  @Test func fullRingLosesWholeEventsAndCountsThem() throws {
+    let finished = try Swtrace.run(["execsnoop", "--format", "json", "--", try workload(), "full"])
+    let records = try finished.json()
+    let counts = try summary(of: records)
+    #expect(counts.seen == 68)
+    #expect(counts.lost["ring"] ?? 0 > 0)
+    #expect(counts.delivered == records.count - 1)
+    let large = String(repeating: "x", count: 100_000)
+    #expect(records.dropFirst().dropLast().allSatisfy { $0["args"] as? [String] == ["full", large] && $0["args_complete"] as? Bool == true })
+    #expect(finished.errorText.contains("ring buffer full"))
+  }
+
+  @Test func tableHasBCCsColumns() throws {
+    let workload = try workload()
+    let finished = try Swtrace.run(["execsnoop", "-T", "-t", "-U", "-q", "--max-args", "3", "-n", "true", "--", workload, "many"])
+    #expect(finished.lines.first == "TIME     TIME(s)  UID    PCOMM            PID     PPID    RET ARGS")
+    #expect(finished.lines.count == 4)
+    #expect(finished.lines[1].hasSuffix("  0 \"/bin/true\" \"a1\" \"a2\" ..."))
+    #expect(finished.lines[3].hasSuffix("  0 \"/bin/true\" \"\" \"a\\nb\" ..."))
+    let line = try Swtrace.run(["execsnoop", "--format", "json", "-l", "a126", "--", workload, "many"])
+    let records = try line.json()
+    let counts = try summary(of: records)
+    #expect(counts.filtered == 3 && counts.delivered == 1 && records.count == 2)
+  }
+}

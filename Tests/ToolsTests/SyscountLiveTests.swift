@@ -1,0 +1,112 @@
+import Foundation
+import TestSupport
+import Testing
+
+@testable import Tools
+
+@Suite(.requiresBPF, .serialized) struct SyscountLiveTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private func workload() throws -> String {
+    try compile(
+      """
+      #define _GNU_SOURCE
+      #include <fcntl.h>
+      #include <sys/syscall.h>
+      #include <sys/wait.h>
+      #include <unistd.h>
+      int main(void) {
+        for (int i = 0; i < 10007; i++) syscall(SYS_getppid);
+        for (int i = 0; i < 101; i++) syscall(SYS_openat, -1, "/nonexistent", O_RDONLY);
+        for (int i = 0; i < 53; i++) syscall(SYS_close, -1);
+        for (int i = 0; i < 31; i++) syscall(499);
+        for (int i = 0; i < 29; i++) syscall(5003);
+      #ifdef __x86_64__
+        for (int i = 0; i < 17; i++) { long result; __asm__ volatile("int $0x80" : "=a"(result) : "a"(20L) : "memory", "r8", "r9", "r10", "r11"); }
+      #endif
+        for (int i = 0; i < 7; i++) { if (!fork()) { for (int j = 0; j < 211; j++) syscall(SYS_getppid); _exit(0); } wait(0); }
+        return 0;
+      }
+      """, in: folder)
+  }
+
+  private func rows(_ options: [String]) throws -> (rows: [[String: Any]], counts: (seen: Int, filtered: Int, delivered: Int, lost: [String: Int])) {
+    let finished = try Swtrace.run(["syscount", "--format", "json"] + options + ["--", try workload()])
+    #expect(finished.status == 0)
+    let records = try finished.json()
+    let counts = try summary(of: records)
+    let rows = Array(records.dropLast())
+    #expect(rows.allSatisfy { $0["type"] as? String == "count" })
+    #expect(rows.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == counts.delivered)
+    return (rows, counts)
+  }
+
+  @Test(arguments: [[], ["-L"]]) func countsAreExact(_ options: [String]) throws {
+    let (rows, counts) = try rows(options)
+    #expect(counts.lost.values.allSatisfy { $0 == 0 })
+    func row(_ name: String) -> [String: Any] { rows.first { $0["syscall"] as? String == name } ?? [:] }
+    #expect(row("getppid")["count"] as? Int == 10007 + 7 * 211)
+    #expect(row("syscall_499")["count"] as? Int == 31 && row("syscall_499")["errors"] as? Int == 31)
+    #expect(row("syscall_5003")["count"] as? Int == 29)
+    #expect(row("wait4")["count"] as? Int == 7)
+    #if arch(x86_64)
+      // Kernels without the 32-bit interface kill the program at its first use; those here have it.
+      #expect(row("compat_20")["count"] as? Int == 17)
+    #endif
+    if !options.isEmpty {
+      let total = try #require(row("getppid")["total_ns"] as? Int)
+      let (average, p99, longest) = (row("getppid")["average_ns"] as? Int, row("getppid")["p99_ns"] as? Int, row("getppid")["max_ns"] as? Int)
+      #expect(average == total / (10007 + 7 * 211))
+      #expect(try #require(p99) <= #require(longest))
+    }
+  }
+
+  @Test func failuresAndErrorsSelect() throws {
+    let (failed, counts) = try rows(["-x"])
+    #expect(counts.filtered > 10007)
+    #expect(failed.allSatisfy { $0["count"] as? Int == $0["errors"] as? Int })
+    #expect(failed.first { $0["syscall"] as? String == "getppid" } == nil)
+    let (bad, _) = try rows(["-e", "EBADF"])
+    #expect(bad.first { $0["syscall"] as? String == "close" }?["count"] as? Int == 53)
+    #expect(bad.first { $0["syscall"] as? String == "openat" } == nil)
+  }
+
+  @Test func processesAreCountedApart() throws {
+    let (rows, counts) = try rows(["-P"])
+    #expect(counts.lost.values.allSatisfy { $0 == 0 })
+    #expect(rows.count == 8)
+    #expect(rows.allSatisfy { $0["comm"] as? String == "workload" })
+    #expect(rows.dropFirst().allSatisfy { $0["count"] as? Int ?? 0 >= 211 })
+  }
+
+  @Test func fullMapIsCounted() throws {
+    let finished = try Swtrace.run(["syscount", "-P", "--max-keys", "1", "--format", "json", "--", try workload()])
+    let records = try finished.json()
+    let counts = try summary(of: records)
+    #expect(counts.lost["map_full"] ?? 0 >= 211)
+    #expect(records.dropLast().reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == counts.delivered)
+    #expect(finished.errorText.contains("map full"))
+  }
+
+  @Test func intervalsLoseNothing() throws {
+    let (rows, counts) = try rows(["-i", "1ms"])
+    #expect(counts.lost.values.allSatisfy { $0 == 0 })
+    let getppid = rows.filter { $0["syscall"] as? String == "getppid" }
+    #expect(getppid.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == 10007 + 7 * 211)
+    #expect(try #require(rows.last?["interval"] as? Int) > 1)
+  }
+}
+
+@Suite struct SyscallNamesTests {
+  @Test func tablesAreRead() {
+    let x86 = Dictionary(SyscallNames.parse(SyscallNames.x86).map { ($0.number, $0.name) }) { first, _ in first }
+    let arm = Dictionary(SyscallNames.parse(SyscallNames.generic).map { ($0.number, $0.name) }) { first, _ in first }
+    #expect(x86[0] == "read" && x86[59] == "execve" && x86[322] == "execveat" && x86[334] == "rseq")
+    #expect(arm[56] == "openat" && arm[221] == "execve" && arm[281] == "execveat" && arm[25] == "fcntl")
+    for number in 424...469 { #expect(x86[number] == arm[number]) }
+    #expect(SyscallNames.name(100_000) == "syscall_100000")
+    #expect(SyscallNames.name(3, isCompat: true) == "compat_3")
+  }
+}
