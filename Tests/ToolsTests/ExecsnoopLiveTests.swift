@@ -103,7 +103,8 @@ import Testing
     let finished = try Swtrace.run(["execsnoop", "--format", "json", "--", try workload(), "full"])
     let records = try finished.json()
     let counts = try summary(of: records)
-    #expect(counts.seen == 68)
+    // Other processes of the machine are seen too, and filtered.
+    #expect(counts.seen - counts.filtered == 68)
     #expect(counts.lost["ring"] ?? 0 > 0)
     #expect(counts.delivered == records.count - 1)
     let large = String(repeating: "x", count: 100_000)
@@ -121,6 +122,6 @@ import Testing
     let line = try Swtrace.run(["execsnoop", "--format", "json", "-l", "a126", "--", workload, "many"])
     let records = try line.json()
     let counts = try summary(of: records)
-    #expect(counts.filtered == 3 && counts.delivered == 1 && records.count == 2)
+    #expect(counts.filtered >= 3 && counts.delivered == 1 && records.count == 2)
   }
 }

@@ -70,7 +70,8 @@ import Testing
     let workload = try workload()
     let failed = try Swtrace.run(["exitsnoop", "--format", "json", "-x", "--", workload]).json()
     let counts = try summary(of: failed)
-    #expect(counts.filtered == 2 && counts.delivered == failed.count - 1 && counts.seen == 36)
+    // Other processes of the machine are seen too, and filtered.
+    #expect(counts.filtered >= 2 && counts.delivered == 34 && failed.count == 35)
     let threads = try Swtrace.run(["exitsnoop", "--format", "json", "-T", "--", workload]).json()
     #expect(threads.count == 36 + 105 + 1)
     let table = try Swtrace.run(["exitsnoop", "-t", "--", workload])

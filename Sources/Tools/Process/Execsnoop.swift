@@ -75,8 +75,10 @@ package struct Execsnoop: EventTool {
       if !path.isEmpty, !isScript || line.isEmpty {
         if line.isEmpty { line = [path] } else { line[0] = path }
       }
-      return isComplete ? line : line + [Text("...")]
+      return line
     }
+
+    func shown(quoted: Bool) -> [Text] { (quoted ? line.map(\.quoted) : line) + (isComplete ? [] : [Text("...")]) }
   }
 
   package mutating func row(_ record: RawSpan, _ clock: WallClock) -> Row? {
@@ -118,7 +120,7 @@ package struct Execsnoop: EventTool {
       Column("RET", width: 3, alignment: .right) { .integer(Int64($0.event.result)) },
       Column("PATH", width: 0, inTable: false) { $0.event.path_length > 0 ? .text($0.path) : .none },
       // One column for people, one for programs: only the first has BCC's path in the place of the name.
-      Column("ARGS", width: 0, inRecords: false) { .texts(quote ? $0.line.map(\.quoted) : $0.line) },
+      Column("ARGS", width: 0, inRecords: false) { .texts($0.shown(quoted: quote)) },
       Column("ARGS", key: "args", width: 0, inTable: false) { .texts($0.arguments) },
       Column("COMPLETE", key: "args_complete", width: 0, inTable: false) { .flag($0.isComplete) },
     ]
