@@ -26,9 +26,11 @@ package struct Syscount: CountTool {
   package static let durationLetter: Character? = "d"
 
   @OptionGroup package var session: SessionOptions<Syscount>
-  @Option(name: [.customShort("i"), .customLong("interval")], help: ArgumentHelp("Print after each interval: 1, 500ms.", valueName: "time"))
+  @Option(
+    name: [.customShort("i"), .customLong("interval")], help: ArgumentHelp("Print after each interval: 1, 500ms.", valueName: "time"))
   var period: TimeSpan?
-  @Option(name: [.customShort("T"), .customLong("top")], help: ArgumentHelp("Rows of each table. JSON and CSV have all.", valueName: "number"))
+  @Option(
+    name: [.customShort("T"), .customLong("top")], help: ArgumentHelp("Rows of each table. JSON and CSV have all.", valueName: "number"))
   var rows = 10
   @Flag(name: [.customShort("x"), .long], help: "Only calls that failed.") var failures = false
   @Option(name: [.customShort("e"), .long], help: ArgumentHelp("Only calls that failed with this error: ENOENT, 2.", valueName: "error"))
@@ -150,7 +152,8 @@ package struct Syscount: CountTool {
     columns.append(Column("COUNT", width: 10, alignment: .right) { .unsigned($0.cell.count) })
     if latency {
       columns += [
-        time("TIME", "total_ns") { .unsigned($0.cell.total_ns) }, Column("ERRORS", width: 8, alignment: .right) { .unsigned($0.cell.errors) },
+        time("TIME", "total_ns") { .unsigned($0.cell.total_ns) },
+        Column("ERRORS", width: 8, alignment: .right) { .unsigned($0.cell.errors) },
         time("AVG", "average_ns") { .unsigned($0.cell.total_ns / max($0.cell.count, 1)) },
         time("P99", "p99_ns") { row in
           row.latencies.quantile(0.99, maximum: Double(row.cell.maximum_ns)).map { .unsigned(UInt64($0)) } ?? .none
@@ -166,7 +169,8 @@ package struct Syscount: CountTool {
   private func time(_ title: String, _ key: String, _ value: @escaping @Sendable (Row) -> Cell) -> Column<Row> {
     let unit = milliseconds ? "ms" : "us"
     return Column(
-      "\(title) (\(unit))", key: key, width: 14, alignment: .right, style: .scaled(by: milliseconds ? 1_000_000 : 1_000, decimals: 3), value: value)
+      "\(title) (\(unit))", key: key, width: 14, alignment: .right, style: .scaled(by: milliseconds ? 1_000_000 : 1_000, decimals: 3),
+      value: value)
   }
 }
 

@@ -51,6 +51,8 @@ package struct Session: ~Copyable {
   /// How often a ring is drained; at 640,000 events of 80 bytes a second this is half a megabyte.
   private static let tick: UInt64 = 10_000_000
 
+  private static let endings: EventPoll.Reasons = [.signal, .child, .outputClosed]
+
   /// Loads, attaches, and starts the command if there is one.
   package init(
     _ plan: Plan, _ settings: SessionSettings, interval: UInt64? = nil, count: Int? = nil, watching output: borrowing Output
@@ -140,6 +142,8 @@ package struct Session: ~Copyable {
       let now = Clock.monotonic
       if now >= deadline { return end() }
       if now >= nextInterval {
+        // Intervals shorter than their printing would otherwise leave no time to notice the end.
+        if !poll.wait(nanoseconds: 0).isDisjoint(with: Self.endings) { return end() }
         nextInterval += interval ?? 0
         if nextInterval < now { nextInterval = now }
         if let left = intervalsLeft {
@@ -153,7 +157,7 @@ package struct Session: ~Copyable {
       if reader != nil { until = min(until, now + Self.tick) }
       if progress.isShown { until = min(until, now + 1_000_000_000) }
       let reasons = poll.wait(nanoseconds: min(until - now, 3_600_000_000_000))
-      if !reasons.isDisjoint(with: [.signal, .child, .outputClosed]) { return end() }
+      if !reasons.isDisjoint(with: Self.endings) { return end() }
       if reader != nil { return .tick }
     }
   }
