@@ -3,6 +3,8 @@ package import ArgumentParser
 /// The subcommands that observe the kernel, in alphabetical order.
 package let toolCommands: [any ParsableCommand.Type] = [
   Bashreadline.self,
+  Biolatency.self,
+  Cpudist.self,
   Execsnoop.self,
   Exitsnoop.self,
   Funccount.self,

@@ -2,6 +2,8 @@
 /* What the kernel side and Swift share: one layout header per tool. */
 #pragma once
 #include "bashreadline.h"
+#include "biolatency.h"
+#include "cpudist.h"
 #include "execsnoop.h"
 #include "exitsnoop.h"
 #include "filter.h"

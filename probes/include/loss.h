@@ -18,6 +18,7 @@ enum swtrace_counter {
 	SWTRACE_MISSING_USER_STACK,
 	SWTRACE_UNFOLLOWED,             /* children of the traced command that are not traced: too many at once */
 	SWTRACE_UNRETURNED,             /* calls whose return was not seen: left by longjmp, or missed by the kernel */
+	SWTRACE_UNFINISHED,             /* beginnings without an end: a request of a device that went away */
 	SWTRACE_COUNTERS,
 };
 

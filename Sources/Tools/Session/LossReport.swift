@@ -11,6 +11,8 @@ package struct LossReport: Equatable, Sendable {
   package var lost: [Reason: UInt64] = [:]
   /// Remarks about events that are counted above.
   package var remarks: [Remark: UInt64] = [:]
+  /// What the tool lacks on this kernel, one line each.
+  package var lacking: [String] = []
 
   package enum Reason: String, CaseIterable, Sendable {
     case ring, mapFull, scratch
@@ -34,7 +36,7 @@ package struct LossReport: Equatable, Sendable {
   }
 
   package enum Remark: String, CaseIterable, Sendable {
-    case truncatedText, missingKernelStack, missingUserStack, unfollowed, unreturned
+    case truncatedText, missingKernelStack, missingUserStack, unfollowed, unreturned, unfinished
 
     package var key: String {
       switch self {
@@ -43,6 +45,7 @@ package struct LossReport: Equatable, Sendable {
       case .missingUserStack: "missing_user_stack"
       case .unfollowed: "unfollowed_children"
       case .unreturned: "unreturned_calls"
+      case .unfinished: "unfinished"
       }
     }
 
@@ -53,6 +56,7 @@ package struct LossReport: Equatable, Sendable {
       case .missingUserStack: "without a user stack"
       case .unfollowed: "children of the command not traced"
       case .unreturned: "calls whose return was not seen"
+      case .unfinished: "that began but never ended"
       }
     }
   }
@@ -86,7 +90,9 @@ package struct LossReport: Equatable, Sendable {
     out.append(contentsOf: Reason.allCases.map { "\"\($0.key)\":\(lost[$0] ?? 0)" }.joined(separator: ",").utf8)
     out.append(contentsOf: "},\"remarks\":{".utf8)
     out.append(contentsOf: Remark.allCases.map { "\"\($0.key)\":\(remarks[$0] ?? 0)" }.joined(separator: ",").utf8)
-    out.append(contentsOf: "},\"duration_ns\":\(durationNanoseconds)}\n".utf8)
+    out.append(contentsOf: "},\"lacking\":".utf8)
+    out.append(json: .texts(lacking.map { Text($0) }))
+    out.append(contentsOf: ",\"duration_ns\":\(durationNanoseconds)}\n".utf8)
   }
 }
 
@@ -101,7 +107,7 @@ extension LossReport {
     remarks = [
       .truncatedText: value(SWTRACE_TRUNCATED_TEXT), .missingKernelStack: value(SWTRACE_MISSING_KERNEL_STACK),
       .missingUserStack: value(SWTRACE_MISSING_USER_STACK), .unfollowed: value(SWTRACE_UNFOLLOWED),
-      .unreturned: value(SWTRACE_UNRETURNED),
+      .unreturned: value(SWTRACE_UNRETURNED), .unfinished: value(SWTRACE_UNFINISHED),
     ]
   }
 }

@@ -189,6 +189,7 @@ package struct Session: ~Copyable {
     let missed = attachment.probe.statistics().reduce(attachment.links.missed) { $0 + $1.missed }
     total.lost[.missed] = missed
     total.seen += missed
+    total.lacking = attachment.remarks
     if let read = events ?? reader?.delivered, read < total.delivered {
       total.lost[.unread] = total.delivered - read
       total.delivered = read
