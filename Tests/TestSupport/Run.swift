@@ -206,9 +206,13 @@ package enum Swtrace {
 }
 
 /// Compiles a C program for a test.
-package func compile(_ source: String, in folder: TemporaryFolder, name: String = "workload", flags: [String] = ["-O1"]) throws -> String {
+///
+/// - Parameter compiler: `clang`, the Swift toolchain's, where every function must have a frame pointer: gcc's leaf functions have none.
+package func compile(
+  _ source: String, in folder: TemporaryFolder, name: String = "workload", compiler: String = "cc", flags: [String] = ["-O1"]
+) throws -> String {
   let file = try folder.file("\(name).c", source)
-  let finished = try run(["cc"] + flags + ["-o", "\(folder.path)/\(name)", file] + ["-lpthread"])
+  let finished = try run([compiler] + flags + ["-o", "\(folder.path)/\(name)", file] + ["-lpthread"])
   guard finished.status == 0 else { throw RunError("cc: \(finished.errorText)") }
   return "\(folder.path)/\(name)"
 }

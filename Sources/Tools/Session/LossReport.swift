@@ -61,6 +61,8 @@ package struct LossReport: Equatable, Sendable {
     }
   }
 
+  package init() {}
+
   package var totalLost: UInt64 { lost.values.reduce(0, +) }
   package var isExact: Bool { seen == filtered + delivered + totalLost }
 
