@@ -111,7 +111,8 @@ import Testing
     var lines: [String] = []
     while let line = running.readLine() {
       lines.append(line)
-      if line.contains("\"interval\":3,") { break }
+      // An interval in which nothing was called has no rows.
+      if !["1", "2"].contains(where: { line.contains("\"interval\":\($0),") }) { break }
     }
     _ = try folder.file("go", "")
     var finished = running.finish()
