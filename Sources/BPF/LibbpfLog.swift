@@ -1,6 +1,6 @@
 internal import Clibbpf
-internal import Synchronization
 internal import Glibc
+internal import Synchronization
 
 /// What libbpf says while it works, kept instead of printed: the lines are evidence for errors.
 enum LibbpfLog {

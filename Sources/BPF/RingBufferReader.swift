@@ -1,6 +1,6 @@
 internal import Glibc
-internal import SystemPackage
 internal import Synchronization
+internal import SystemPackage
 
 /// The user-space end of a BPF ring buffer: its own mapping, read without copying. Kernel 5.8.
 ///

@@ -102,7 +102,8 @@ private struct Selection {
         try probe.select(program)
         // A file describes the kernel's structures, but not which tracepoint has which number.
         if typeInformation != nil, !KernelFeatures.hasTypeInformation, probe.needsKernelTypes(program) {
-          throw BPFError("load", "program \(program)", errno: .noSuchFileOrDirectory, reason: "this kernel has no type information of its own")
+          throw BPFError(
+            "load", "program \(program)", errno: .noSuchFileOrDirectory, reason: "this kernel has no type information of its own")
         }
       }
     }

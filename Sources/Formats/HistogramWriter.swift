@@ -63,7 +63,9 @@ package struct HistogramWriter: Sendable {
   /// A value in the unit of sums, shown in the buckets' unit: whole numbers without decimals.
   private func append(_ value: Double, _ out: inout [UInt8]) {
     let shown = value / Double(unit.size)
-    if shown == shown.rounded(), shown < 1e15 { out.append(decimal: UInt64(shown)) } else {
+    if shown == shown.rounded(), shown < 1e15 {
+      out.append(decimal: UInt64(shown))
+    } else {
       out.append(Int64((shown * 1000).rounded()), dividedBy: 1000, decimals: shown < 100 ? 2 : 1)
     }
   }

@@ -32,7 +32,9 @@ package struct ControlGroup: Hashable, Sendable {
     guard let mounts = ProcFile.read("/proc/self/mountinfo") else { return nil }
     for line in mounts.split(separator: "\n") {
       let fields = line.split(separator: " ")
-      guard let dash = fields.firstIndex(of: "-"), fields.count > dash + 1, fields[dash + 1] == "cgroup2", fields.count > 4 else { continue }
+      guard let dash = fields.firstIndex(of: "-"), fields.count > dash + 1, fields[dash + 1] == "cgroup2", fields.count > 4 else {
+        continue
+      }
       return String(fields[4])
     }
     return nil

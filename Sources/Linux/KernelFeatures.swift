@@ -8,7 +8,8 @@ package enum KernelFeatures {
   }
 
   package static var hasKprobes: Bool {
-    unsafe access("/sys/bus/event_source/devices/kprobe", F_OK) == 0 || tracefs.map { unsafe access("\($0)/kprobe_events", F_OK) == 0 } ?? false
+    unsafe access("/sys/bus/event_source/devices/kprobe", F_OK) == 0
+      || tracefs.map { unsafe access("\($0)/kprobe_events", F_OK) == 0 } ?? false
   }
 
   package static var hasUprobes: Bool { unsafe access("/sys/bus/event_source/devices/uprobe", F_OK) == 0 }
@@ -25,7 +26,8 @@ package enum KernelFeatures {
 
   /// The lockdown level: `none`, `integrity`, `confidentiality`, or nil without that security module.
   package static var lockdown: String? {
-    guard let text = ProcFile.read("/sys/kernel/security/lockdown"), let start = text.firstIndex(of: "["), let end = text.firstIndex(of: "]")
+    guard let text = ProcFile.read("/sys/kernel/security/lockdown"), let start = text.firstIndex(of: "["),
+      let end = text.firstIndex(of: "]")
     else { return nil }
     return String(text[text.index(after: start)..<end])
   }

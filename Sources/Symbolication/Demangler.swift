@@ -13,7 +13,8 @@ private func swiftSimpleDemangle(
 
 @_silgen_name("__cxa_demangle")
 private func itaniumDemangle(
-  _ name: UnsafePointer<CChar>, _ buffer: UnsafeMutablePointer<CChar>?, _ size: UnsafeMutablePointer<Int>?, _ status: UnsafeMutablePointer<CInt>
+  _ name: UnsafePointer<CChar>, _ buffer: UnsafeMutablePointer<CChar>?, _ size: UnsafeMutablePointer<Int>?,
+  _ status: UnsafeMutablePointer<CInt>
 ) -> UnsafeMutablePointer<CChar>?
 
 /// Turns linkers' names into those that programmers wrote.

@@ -184,7 +184,9 @@ package struct Symbolizer {
   /// Names an address of the kernel.
   package mutating func symbolize(_ address: KernelAddress, _ kind: StackAddress) -> Symbolized {
     let symbols: KernelSymbols?
-    if let kernel { symbols = kernel } else {
+    if let kernel {
+      symbols = kernel
+    } else {
       symbols = KernelSymbols.ofRunningKernel()
       kernel = symbols
     }

@@ -43,7 +43,9 @@ package struct Doctor: ParsableCommand {
     }
     out.append(contentsOf: "\n\("TOOL".padded(to: 14)) \("STATUS".padded(to: 8)) HOOKS\n".utf8)
     for verdict in verdicts {
-      out.append(contentsOf: "\(verdict.tool.padded(to: 14)) \(verdict.status.rawValue.padded(to: 8)) \(verdict.hooks.joined(separator: ", "))\n".utf8)
+      out.append(
+        contentsOf: "\(verdict.tool.padded(to: 14)) \(verdict.status.rawValue.padded(to: 8)) \(verdict.hooks.joined(separator: ", "))\n"
+          .utf8)
       for line in verdict.reasons { out.append(contentsOf: "\(String(repeating: " ", count: 24))\(line)\n".utf8) }
     }
   }

@@ -35,7 +35,9 @@ package struct List: ParsableCommand {
       if format == .csv { writer.writeHeader(into: &output.buffer) }
       for row in rows { writer.write(into: &output.buffer) { Self.probeColumns[$0].value(row) } }
     } else {
-      let rows = (toolCommands + otherCommands).map { (name: $0.configuration.commandName ?? $0._commandName, abstract: $0.configuration.abstract) }
+      let rows = (toolCommands + otherCommands).map {
+        (name: $0.configuration.commandName ?? $0._commandName, abstract: $0.configuration.abstract)
+      }
       let columns = [
         Column<(name: String, abstract: String)>("TOOL", width: 14) { .string($0.name) },
         Column<(name: String, abstract: String)>("PURPOSE", width: 0) { .string($0.abstract) },

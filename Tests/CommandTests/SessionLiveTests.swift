@@ -76,7 +76,10 @@ import Testing
   /// Children and grandchildren are followed; others are not seen.
   @Test func childrenAreFollowed() throws {
     let finished = try Swtrace.run(
-      ["opensnoop", "--format", "json", "--", "bash", "-c", "for i in 1 2 3 4 5 6 7; do (bash -c 'cat /etc/hostname >/dev/null') & done; wait"])
+      [
+        "opensnoop", "--format", "json", "--", "bash", "-c",
+        "for i in 1 2 3 4 5 6 7; do (bash -c 'cat /etc/hostname >/dev/null') & done; wait",
+      ])
     let records = try finished.json()
     let counts = try summary(of: records)
     #expect(counts.lost.values.allSatisfy { $0 == 0 })

@@ -73,10 +73,12 @@ import Testing
     }
   }
 
-  @Test(arguments: [
-    (0, 1_000, 2, "0.00"), (999, 1_000, 0, "1"), (1_499, 1_000, 0, "1"), (Int64.max, 1, 0, "9223372036854775807"),
-    (Int64.min, 1, 0, "-9223372036854775808"), (-1, 1_000, 2, "0.00"), (5, 1_000, 2, "0.01"), (Int64.max, 1_000_000_000, 3, "9223372036.855"),
-  ] as [(Int64, UInt64, Int, String)])
+  @Test(
+    arguments: [
+      (0, 1_000, 2, "0.00"), (999, 1_000, 0, "1"), (1_499, 1_000, 0, "1"), (Int64.max, 1, 0, "9223372036854775807"),
+      (Int64.min, 1, 0, "-9223372036854775808"), (-1, 1_000, 2, "0.00"), (5, 1_000, 2, "0.01"),
+      (Int64.max, 1_000_000_000, 3, "9223372036.855"),
+    ] as [(Int64, UInt64, Int, String)])
   func fractionsAreRounded(_ value: Int64, _ divisor: UInt64, _ decimals: Int, _ expected: String) {
     var out: [UInt8] = []
     out.append(value, dividedBy: divisor, decimals: decimals)

@@ -4,7 +4,10 @@ import Testing
 @Suite struct HistogramTests {
   @Test func powersOfTwoCountEveryValueOnce() {
     let histogram = Histogram(
-      buckets: [.init(low: 0, high: 0, count: 2), .init(low: 1, high: 1, count: 3), .init(low: 2, high: 2, count: 5), .init(low: 12, high: 13, count: 7)],
+      buckets: [
+        .init(low: 0, high: 0, count: 2), .init(low: 1, high: 1, count: 3), .init(low: 2, high: 2, count: 5),
+        .init(low: 12, high: 13, count: 7),
+      ],
       sum: 0, maximum: 13)
     #expect(histogram.powersOfTwo == [5, 5, 0, 7])
     #expect(histogram.count == 17)

@@ -6,7 +6,10 @@ import Testing
     ("_Z3foov", "foo()"),
     ("_ZN3foo3barEi", "foo::bar(int)"),
     ("_ZN4core3fmt5write17h0123456789abcdefE", "core::fmt::write"),
-    ("_ZN58_$LT$alloc..string..String$u20$as$u20$core..fmt..Write$GT$9write_str17h0123456789abcdefE", "<alloc::string::String as core::fmt::Write>::write_str"),
+    (
+      "_ZN58_$LT$alloc..string..String$u20$as$u20$core..fmt..Write$GT$9write_str17h0123456789abcdefE",
+      "<alloc::string::String as core::fmt::Write>::write_str"
+    ),
     ("$s4main5levelySiSi_SitYaKFTY0_", "level(_:_:)"),
     ("$s1a4MainV4mainyyYaKFZTQ0_", "static Main.main()"),
     ("_ZN3foo3barEi.isra.0", "foo::bar(int)"),

@@ -113,7 +113,9 @@ import Testing
     }
     for round in 0..<300 {
       var bytes = original
-      if round % 3 == 0 { bytes = Array(bytes.prefix(random(bytes.count))) } else {
+      if round % 3 == 0 {
+        bytes = Array(bytes.prefix(random(bytes.count)))
+      } else {
         for _ in 0..<1 + random(40) { bytes[random(min(bytes.count, round % 3 == 1 ? 1024 : bytes.count))] = UInt8(random(256)) }
       }
       let file = "\(folder.path)/hostile"

@@ -48,7 +48,9 @@ package final class Running: @unchecked Sendable {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
     defer { posix_spawn_file_actions_destroy(&actions) }
-    if input { posix_spawn_file_actions_adddup2(&actions, inputEnds[0], 0) } else {
+    if input {
+      posix_spawn_file_actions_adddup2(&actions, inputEnds[0], 0)
+    } else {
       posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
     }
     if let outputPath {

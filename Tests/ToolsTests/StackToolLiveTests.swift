@@ -42,7 +42,8 @@ import Testing
         for (int i = atoi(arguments[2]); i > 0; i--) rest();
         return 0;
       }
-      """, in: folder, name: "stacks", compiler: "clang", flags: ["-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-mno-omit-leaf-frame-pointer"])
+      """, in: folder, name: "stacks", compiler: "clang",
+      flags: ["-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-mno-omit-leaf-frame-pointer"])
   }
 
   private func frames(_ record: [String: Any]) -> [String] {
@@ -104,8 +105,12 @@ import Testing
     #expect(line.contains("nanosleep_[k]"))
     let value = try #require(line.split(separator: " ").last.flatMap { Int($0) })
     #expect(value >= 37 * 5_000)
-    #expect(try Swtrace.run(["offcputime", "-m", "4000", "-U", "-f", "--", try workload(), "0", "37"]).lines.allSatisfy { !$0.contains("do_syscall") })
-    #expect(try Swtrace.run(["offcputime", "-m", "4000", "-K", "-f", "--", try workload(), "0", "37"]).lines.allSatisfy { !$0.contains(";main") })
+    #expect(
+      try Swtrace.run(["offcputime", "-m", "4000", "-U", "-f", "--", try workload(), "0", "37"]).lines.allSatisfy {
+        !$0.contains("do_syscall")
+      })
+    #expect(
+      try Swtrace.run(["offcputime", "-m", "4000", "-K", "-f", "--", try workload(), "0", "37"]).lines.allSatisfy { !$0.contains(";main") })
   }
 
   @Test func picturesAndTablesComeTogether() throws {

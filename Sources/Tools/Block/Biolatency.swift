@@ -47,7 +47,8 @@ package struct Biolatency: HistogramTool {
 
   /// Whether the task that asks for a request matters.
   private var hasSubject: Bool {
-    session.pid != nil || session.tid != nil || session.uid != nil || session.comm != nil || session.cgroup != nil || !session.command.isEmpty
+    session.pid != nil || session.tid != nil || session.uid != nil || session.comm != nil || session.cgroup != nil
+      || !session.command.isEmpty
   }
 
   package var hooks: [Hook] {

@@ -22,9 +22,11 @@ package struct Offcputime: StackTool {
   // Before the session: its command is an array, after which no other positional argument may stand.
   @OptionGroup package var stacks: StackOptions
   @OptionGroup package var session: SessionOptions<Offcputime>
-  @Option(name: [.customShort("m"), .customLong("min-block-time")], help: ArgumentHelp("Only waits of at least so many us.", valueName: "us"))
+  @Option(
+    name: [.customShort("m"), .customLong("min-block-time")], help: ArgumentHelp("Only waits of at least so many us.", valueName: "us"))
   var minimum: UInt64 = 1
-  @Option(name: [.customShort("M"), .customLong("max-block-time")], help: ArgumentHelp("Only waits of at most so many us.", valueName: "us"))
+  @Option(
+    name: [.customShort("M"), .customLong("max-block-time")], help: ArgumentHelp("Only waits of at most so many us.", valueName: "us"))
   var maximum: UInt64?
   @Flag(name: [.customShort("u"), .long], help: "Only user threads.") var userThreadsOnly = false
   @Flag(name: [.customShort("k"), .long], help: "Only kernel threads.") var kernelThreadsOnly = false

@@ -9,7 +9,8 @@ package struct TimeSpan: ExpressibleByArgument, Codable, Sendable, CustomStringC
 
   package init?(argument: String) {
     let units: [(String, UInt64)] = [
-      ("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000), ("", 1_000_000_000),
+      ("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000),
+      ("", 1_000_000_000),
     ]
     guard let (suffix, unit) = units.first(where: { argument.hasSuffix($0.0) }),
       let number = Double(argument.dropLast(suffix.count)), number.isFinite, number > 0,

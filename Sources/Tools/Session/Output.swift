@@ -63,7 +63,8 @@ package struct Output: ~Copyable {
         return
       default:
         throw ToolError(
-          "\(SystemError("write", path ?? "standard output", errno: Errno(rawValue: errno))); \(path == nil ? "the output is cut" : "nothing was written")")
+          "\(SystemError("write", path ?? "standard output", errno: Errno(rawValue: errno))); \(path == nil ? "the output is cut" : "nothing was written")"
+        )
       }
     }
   }

@@ -29,7 +29,9 @@ package struct SessionOptions<Letters: OptionLetters>: ParsableArguments {
   package var btf: String?
   @Flag(help: "With a command: exit with its exit code.")
   package var propagateExit = false
-  @Argument(parsing: .postTerminator, help: ArgumentHelp("Trace this command and its children, from its first instruction on.", valueName: "command"))
+  @Argument(
+    parsing: .postTerminator,
+    help: ArgumentHelp("Trace this command and its children, from its first instruction on.", valueName: "command"))
   package var command: [String] = []
 
   package init() {}
@@ -63,7 +65,9 @@ package struct SessionOptions<Letters: OptionLetters>: ParsableArguments {
       filter.has_comm = 1
     }
     if let cgroup {
-      do { filter.cgroup_id = try ControlGroup(cgroup).id } catch { throw ToolError("\(error); see find $(findmnt -nt cgroup2 -o TARGET) -type d") }
+      do { filter.cgroup_id = try ControlGroup(cgroup).id } catch {
+        throw ToolError("\(error); see find $(findmnt -nt cgroup2 -o TARGET) -type d")
+      }
     }
     if !command.isEmpty {
       guard pid == nil else { throw ToolError("--pid and a command to start exclude each other") }
