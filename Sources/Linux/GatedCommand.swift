@@ -19,7 +19,7 @@ package struct GatedCommand: ~Copyable {
     let gates = try Self.pipe()
     let reports = try Self.pipe()
     var pointers = unsafe arguments.map { unsafe strdup($0) } + [nil]
-    defer { for unsafepointer in unsafe pointers { unsafe free(pointer) } }
+    defer { for index in arguments.indices { unsafe free(pointers[index]) } }
     let child = unsafe swtrace_fork_gated(pointers[0], &pointers, gates.read, gates.write, reports.write)
     let failure = Errno(rawValue: Glibc.errno)
     close(gates.read)

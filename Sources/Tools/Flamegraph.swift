@@ -45,15 +45,9 @@ package struct Flamegraph: ParsableCommand {
       case .svg: FlameGraph.svg(profile, options: options)
       case .html: FlameGraph.html(profile, options: options)
       }
-    guard let output else {
-      do { try FileDescriptor.standardOutput.writeAll(bytes) } catch let error as Errno {
-        throw FlamegraphError("cannot write to standard output: \(error)")
-      }
-      return
-    }
-    do { try OutputFile.write(bytes, to: FilePath(output)) } catch let error as Errno {
-      throw FlamegraphError("cannot write \(readableName(output.utf8)): \(error); is its folder there, and writable?")
-    }
+    var file = try Output(path: output)
+    file.buffer = bytes
+    try file.commit()
   }
 
   /// The largest input: beyond it a page would not open in any browser either.

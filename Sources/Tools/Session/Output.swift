@@ -11,10 +11,14 @@ package struct Output: ~Copyable {
   /// Whether the reader is gone, as `head` is when it has enough: not a failure, but a reason to end.
   package private(set) var isClosed = false
   private let path: String?
-  private let temporary: String?
+  /// The file beside the wanted one, and the name it gets in the end; nil where bytes go to their place at once.
+  private let temporary: (path: String, target: String)?
   private let descriptor: CInt
   private var isCommitted = false
 
+  /// Symbolic links are followed and an existing file's permissions kept; what is no regular file (`/dev/null`, a pipe) is written to
+  /// directly.
+  ///
   /// - Parameter path: nil for standard output.
   package init(path: String?) throws {
     self.path = path
@@ -23,11 +27,28 @@ package struct Output: ~Copyable {
       descriptor = 1
       return
     }
-    let temporary = "\(path).\(getpid()).tmp"
-    self.temporary = temporary
-    do { descriptor = try check(open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644), "create", path) } catch {
+    var status = stat()
+    let exists = stat(path, &status) == 0
+    do {
+      guard !exists || status.st_mode & S_IFMT == S_IFREG else {
+        temporary = nil
+        descriptor = try check(open(path, O_WRONLY | O_CLOEXEC), "write", path)
+        return
+      }
+      let target = exists ? Self.resolved(path) : path
+      let temporary = "\(target).\(getpid()).tmp"
+      self.temporary = (temporary, target)
+      descriptor = try check(open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666), "create", path)
+      if exists { fchmod(descriptor, status.st_mode & 0o7777) }
+    } catch {
       throw ToolError("\(error); give --output a folder that exists and can be written")
     }
+  }
+
+  private static func resolved(_ path: String) -> String {
+    guard let real = realpath(path, nil) else { return path }
+    defer { free(real) }
+    return String(cString: real)
   }
 
   /// Finds out whether a file can be created there, and leaves nothing behind.
@@ -36,10 +57,9 @@ package struct Output: ~Copyable {
   package static func ensureWritable(_ path: String) throws { _ = try Output(path: path) }
 
   deinit {
-    if let temporary {
-      close(descriptor)
-      if !isCommitted { unlink(temporary) }
-    }
+    guard path != nil else { return }
+    close(descriptor)
+    if let temporary, !isCommitted { unlink(temporary.path) }
   }
 
   /// For a closed reader to be noticed while nothing is written; nil for files.
@@ -76,7 +96,7 @@ package struct Output: ~Copyable {
     guard fsync(descriptor) == 0 || errno == EINVAL || errno == EROFS else {
       throw ToolError("\(SystemError("write", path, errno: Errno(rawValue: errno))); nothing was written")
     }
-    guard rename(temporary, path) == 0 else {
+    guard rename(temporary.path, temporary.target) == 0 else {
       throw ToolError("\(SystemError("create", path, errno: Errno(rawValue: errno))); nothing was written")
     }
     isCommitted = true
