@@ -22,7 +22,7 @@ struct process {
 	__u32 reserved;
 };
 
-/* Processes with more than one thread that have been reported. Forgetting old ones is right: all their threads are gone. */
+/* Processes that have been reported. Forgetting old ones is right: all their threads are gone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -37,12 +37,11 @@ static __always_inline bool is_last(bool typed, struct signal_struct *signal, st
 {
 	struct process process = {};
 	__u8 one = 1;
-	long error;
+	/* Not a long: older kernels leave the upper half of a helper's result as the function left it. */
+	int error;
 
 	if (read_member(typed, signal, live.counter))
 		return false;
-	if (read_member(typed, signal, nr_threads) == 1)
-		return true;
 	process.started_ns = read_member(typed, leader, start_boottime);
 	process.pid = read_member(typed, leader, tgid);
 	error = bpf_map_update_elem(&reported, &process, &one, BPF_NOEXIST);

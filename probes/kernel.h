@@ -118,7 +118,6 @@ struct nsproxy {
 
 struct signal_struct {
 	atomic_t live;          /* threads that have not begun to exit */
-	int nr_threads;         /* that have not been released */
 	int group_exit_code;
 	unsigned int flags;
 };
