@@ -5,10 +5,16 @@ import Testing
 @Suite(.requiresBPF, .serialized) struct ExecsnoopLiveTests {
   private let folder: TemporaryFolder
 
-  init() throws { folder = try TemporaryFolder() }
+  /// Compiled once for all tests: in a virtual machine that takes longer than most of them.
+  private static let shared = Result { try TemporaryFolder() }
+  private static let program = Result { try build() }
+
+  init() throws { folder = try Self.shared.get() }
+
+  private func workload() throws -> String { try Self.program.get() }
 
   /// Starts /bin/true in many ways; each child is waited for, so the order is fixed.
-  private func workload() throws -> String {
+  private static func build() throws -> String {
     try compile(
       """
       #define _GNU_SOURCE
@@ -52,7 +58,7 @@ import Testing
         }
         return 0;
       }
-      """, in: folder)
+      """, in: shared.get())
   }
 
   /// The events of one part of the workload without the start of the workload itself, and the summary.

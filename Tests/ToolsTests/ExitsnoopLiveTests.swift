@@ -5,9 +5,15 @@ import Testing
 @Suite(.requiresBPF, .serialized) struct ExitsnoopLiveTests {
   private let folder: TemporaryFolder
 
-  init() throws { folder = try TemporaryFolder() }
+  /// Compiled once for all tests: in a virtual machine that takes longer than most of them.
+  private static let shared = Result { try TemporaryFolder() }
+  private static let program = Result { try build() }
 
-  private func workload() throws -> String {
+  init() throws { folder = try Self.shared.get() }
+
+  private func workload() throws -> String { try Self.program.get() }
+
+  private static func build() throws -> String {
     try compile(
       """
       #define _GNU_SOURCE
@@ -41,7 +47,7 @@ import Testing
         }
         return 3;
       }
-      """, in: folder)
+      """, in: shared.get())
   }
 
   @Test func everyProcessEndsOnceWithItsReason() throws {

@@ -7,9 +7,15 @@ import Testing
 @Suite(.requiresBPF, .serialized) struct SyscountLiveTests {
   private let folder: TemporaryFolder
 
-  init() throws { folder = try TemporaryFolder() }
+  /// Compiled once for all tests: in a virtual machine that takes longer than most of them.
+  private static let shared = Result { try TemporaryFolder() }
+  private static let program = Result { try build() }
 
-  private func workload() throws -> String {
+  init() throws { folder = try Self.shared.get() }
+
+  private func workload() throws -> String { try Self.program.get() }
+
+  private static func build() throws -> String {
     try compile(
       """
       #define _GNU_SOURCE
@@ -29,7 +35,7 @@ import Testing
         for (int i = 0; i < 7; i++) { if (!fork()) { for (int j = 0; j < 211; j++) syscall(SYS_getppid); _exit(0); } wait(0); }
         return 0;
       }
-      """, in: folder)
+      """, in: shared.get())
   }
 
   private typealias Counts = (seen: Int, filtered: Int, delivered: Int, lost: [String: Int])
