@@ -13,7 +13,7 @@
 
 SEC(".rodata.filter") const volatile struct swtrace_filter filter = {};
 
-/* Process ids: the --pid list, or the traced command and its children. Sized by user space before the load. */
+/* Process ids: the --pid list (or thread ids: the --tid list), or the traced command and its children. Sized by user space before the load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
@@ -84,7 +84,7 @@ static __always_inline bool filter_ids(__u32 pid, __u32 tid)
 		return false;
 	if (filter.excluded_pid && pid == filter.excluded_pid)
 		return false;
-	return !filter.has_targets || is_target(pid);
+	return !filter.has_targets || is_target(filter.targets_are_threads ? tid : pid);
 }
 
 /* Whether any task matches; `typed` as for read_member(). */

@@ -3,8 +3,8 @@
  *
  * Hooks: sched_switch and raw_syscalls sys_exit. At the switch to a task its kernel stack is still the one it slept with,
  * so nothing is walked when it goes to sleep, and nothing at all below the minimum. Its user stack cannot be walked until it
- * runs: that is done where its system call ends. A wait outside a system call (a page fault) has its user stack walked at the
- * task's next one, or not at all.
+ * runs: that is done where its system call ends. Of a wait outside a system call (a page fault) only the interrupted user
+ * instruction is known: the next system call may come from anywhere.
  */
 #include "kernel.h"
 #include "offcputime.h"
@@ -13,13 +13,26 @@
 #include "loss.bpf.h"
 #include "stack.bpf.h"
 #include "starts.bpf.h"
+#include "syscall.bpf.h"
 
 SEC(".rodata.config") const volatile struct offcputime_config config = {};
 
-#define PF_KTHREAD 0x00200000
+/* A start's note is the end of the first wait whose user stack is owed, or 0. */
 
-/* In the start's note: a user stack is owed for waits that were sent. */
-#define OWES_USER_STACK 1
+/* Whether the task entered the kernel by a system call, as far as can be known; else `ip` is the user instruction. */
+static __always_inline bool is_in_syscall(bool typed, struct task_struct *task, __u64 *ip)
+{
+	/* The helper is of 5.15. Before, user space looks for an exception's entry in the kernel stack. */
+	if (typed && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+
+		if ((__s32)syscall_number(true, regs) < 0) {
+			*ip = PT_REGS_IP_CORE(regs);
+			return false;
+		}
+	}
+	return true;
+}
 
 static __always_inline bool is_wanted(bool typed, struct task_struct *task, long state)
 {
@@ -79,9 +92,19 @@ static __always_inline int end_wait(bool typed, struct task_struct *task, struct
 	if (typed && stack_config.kernel)
 		room->event.kernel_frames = stack_frames(now, bpf_get_task_stack(task, room->addresses, STACK_BYTES, 0),
 							 SWTRACE_MISSING_KERNEL_STACK);
-	if (stack_config.user && BPF_CORE_READ(task, mm)) {
-		room->event.kind = SWTRACE_STACK_USER_FOLLOWS;
-		start->note = OWES_USER_STACK;
+	if (stack_config.user && has_user_stack(typed, task)) {
+		__u32 kernel = room->event.kernel_frames > 0 ? room->event.kernel_frames : 0;
+		__u64 ip = 0;
+
+		if (is_in_syscall(typed, task, &ip)) {
+			room->event.kind = SWTRACE_STACK_USER_FOLLOWS;
+			if (!start->note)
+				start->note = time_ns;
+		} else if (kernel <= SWTRACE_STACK_DEPTH) {
+			room->addresses[kernel] = ip;
+			room->event.user_frames = 1;
+			count(now, SWTRACE_MISSING_USER_STACK);
+		}
 	}
 	return send_stack(now, room);
 }
@@ -115,41 +138,40 @@ int BPF_PROG(switch_raw, bool preempted, struct task_struct *prev, struct task_s
 	return handle_switch(false, preempted, prev, next);
 }
 
-/* The end of the system call in which the thread waited: now its user stack can be walked. */
+/* The end of the system call in which the thread waited: now its user stack can be walked.
+ *
+ * The part is no event: what it belongs to has been counted. User space counts the waits whose part does not come. */
 static __always_inline int handle_exit(void *ctx)
 {
 	__u64 ids = bpf_get_current_pid_tgid();
 	__u32 tid = ids;
-	struct start *start = bpf_map_lookup_elem(&starts, &tid);
-	struct moment now = { .copy = control.interval & 1 };
-	struct stack_room *room;
 	__u32 which = 1;                /* the second room: a switch can interrupt this hook */
-	__u64 bytes;
+	struct start *start = bpf_map_lookup_elem(&starts, &tid);
+	struct stack_room *room;
+	__u64 since, bytes = 0;
+	long walked;
 
-	if (!start || start->note != OWES_USER_STACK)
+	if (!start || !start->note)
 		return 0;
+	since = start->note;
 	start->note = 0;
-	now.tally = bpf_map_lookup_elem(&tallies, &now.copy);
 	room = bpf_map_lookup_elem(&stack_rooms, &which);
 	if (!room)
-		return count(now, SWTRACE_MISSING_USER_STACK);
+		return 0;
 	room->event.kind = SWTRACE_STACK_USER_PART;
 	room->event.reserved = 0;
-	room->event.time_ns = 0;
+	room->event.time_ns = since;
 	room->event.value = 0;
 	room->event.pid = ids >> 32;
 	room->event.tid = tid;
 	room->event.kernel_frames = 0;
-	room->event.user_frames = 0;
-	walk_user(now, ctx, room);
-	if (room->event.user_frames <= 0)
-		return 0;
-	bytes = (__u64)room->event.user_frames * sizeof(__u64);
+	walked = bpf_get_stack(ctx, room->addresses, STACK_BYTES, BPF_F_USER_STACK);
+	room->event.user_frames = walked > 0 ? walked / sizeof(__u64) : walked;
+	if (walked > 0)
+		bytes = (__u64)room->event.user_frames * sizeof(__u64);
 	barrier_var(bytes);
-	/* Not an event: what it belongs to has been counted. */
-	if (bytes > STACK_BYTES ||
-	    bpf_ringbuf_output(&events, room, sizeof(room->event) + bytes, BPF_RB_NO_WAKEUP))
-		count(now, SWTRACE_MISSING_USER_STACK);
+	if (bytes <= STACK_BYTES)
+		bpf_ringbuf_output(&events, room, sizeof(room->event) + bytes, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 

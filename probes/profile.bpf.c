@@ -32,14 +32,13 @@ int sample(void *ctx)
 	room->event.pid = ids >> 32;
 	room->event.tid = (__u32)ids;
 	bpf_get_current_comm(room->event.comm, sizeof(room->event.comm));
-	/* A sample in user mode has no kernel part; bpf_get_stack then gives 0 or an error, which is no loss. */
+	/* A sample in user mode has no kernel part: 0 bytes, no error. */
 	if (stack_config.kernel) {
 		long bytes = bpf_get_stack(ctx, room->addresses, STACK_BYTES, 0);
 
-		room->event.kernel_frames = bytes > 0 ? bytes / sizeof(__u64) : 0;
+		room->event.kernel_frames = bytes ? stack_frames(now, bytes, SWTRACE_MISSING_KERNEL_STACK) : 0;
 	}
-	/* Kernel threads and the idle tasks have no user part. */
-	if (ids && BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), mm))
+	if (stack_config.user && has_user_stack(false, (void *)bpf_get_current_task()))
 		walk_user(now, ctx, room);
 	return send_stack(now, room);
 }

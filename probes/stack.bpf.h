@@ -8,6 +8,7 @@
 #include "kernel.h"
 #include <bpf/bpf_helpers.h>
 #include "events.bpf.h"
+#include "filter.bpf.h"
 #include "loss.bpf.h"
 #include "stack.h"
 
@@ -27,6 +28,15 @@ struct {
 	__type(key, __u32);
 	__type(value, struct stack_room);
 } stack_rooms SEC(".maps");
+
+#define PF_IO_WORKER 0x00000010         /* of io_uring; never runs user code */
+#define PF_KTHREAD 0x00200000           /* may borrow a process's memory for a time */
+
+/* Whether a task has user code to return to; one that exits has none as soon as its memory is gone. */
+static __always_inline bool has_user_stack(bool typed, struct task_struct *task)
+{
+	return !(read_member(typed, task, flags) & (PF_KTHREAD | PF_IO_WORKER)) && read_member(typed, task, mm);
+}
 
 /* Working memory for one event; null after counting LOST_SCRATCH. */
 static __always_inline struct stack_room *stack_room(struct moment now, __u32 which)

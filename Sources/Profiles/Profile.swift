@@ -92,6 +92,14 @@ package struct Profile: Sendable {
     }
   }
 
+  /// The same stacks measured in a larger unit; sums below one of it are left out.
+  package func converted(to unit: Unit, dividingBy divisor: UInt64) -> Profile {
+    var result = Profile(unit: unit, decimals: decimals)
+    result.stacks = stacks
+    for sample in samples { result.add(sample.value / divisor, stack: sample.stack, process: processes[sample.process]) }
+    return result
+  }
+
   private mutating func intern(_ process: Process) -> Int {
     if let known = processIDs[process] { return known }
     processIDs[process] = processes.count

@@ -12,9 +12,10 @@ struct swtrace_filter {
 	__u32 excluded_pid;             /* swtrace itself, for tools whose own work would be events */
 	__u8 has_uid;                   /* uid 0 is a uid */
 	__u8 has_comm;
-	__u8 has_targets;               /* the process must be in `targets` */
+	__u8 has_targets;               /* the process, or the thread, must be in `targets` */
 	__u8 follow_children;           /* a process started by one in `targets` joins it */
-	__u8 reserved[4];
+	__u8 targets_are_threads;       /* `targets` has thread ids */
+	__u8 reserved[3];
 	char comm[SWTRACE_COMM_LENGTH];
 };
 _Static_assert(sizeof(struct swtrace_filter) == 48, "written by Sources/Tools/Session/TaskFilter.swift");

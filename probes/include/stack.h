@@ -15,7 +15,7 @@ struct swtrace_stack_config {
 enum swtrace_stack_kind {
 	SWTRACE_STACK_WHOLE,
 	SWTRACE_STACK_USER_FOLLOWS,     /* the user part comes with a later record of the thread */
-	SWTRACE_STACK_USER_PART,        /* that record; no event of its own */
+	SWTRACE_STACK_USER_PART,        /* that record, for the thread's events since time_ns; no event of its own */
 };
 
 /* Followed by kernel_frames and then user_frames addresses of 64 bits, innermost first.

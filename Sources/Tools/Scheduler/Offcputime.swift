@@ -48,7 +48,8 @@ package struct Offcputime: StackTool {
     return hooks
   }
 
-  package var unit: (Profile.Unit, divisor: UInt64) { (.microseconds, 1_000) }
+  package var unit: Profile.Unit { .nanoseconds }
+  package var shownUnit: (Profile.Unit, divisor: UInt64) { (.microseconds, 1_000) }
 
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
     try probe.configure(

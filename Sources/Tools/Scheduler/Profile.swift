@@ -18,7 +18,6 @@ package struct ProfileTool: StackTool {
 
   package static let activity = "sampling"
   package static let tidLetter: Character? = "L"
-  package static let durationLetter: Character? = "d"
 
   // Before the session: its command is an array, after which no other positional argument may stand.
   @OptionGroup package var stacks: StackOptions
@@ -42,7 +41,7 @@ package struct ProfileTool: StackTool {
   }
 
   package var hooks: [Hook] { [Hook("the processors' clocks", ["sample"], attachedByTool: true)] }
-  package var unit: (Profile.Unit, divisor: UInt64) { (.samples, 1) }
+  package var unit: Profile.Unit { .samples }
   package var details: [String] { ["\(frequency) Hz on \(cpu.map { "processor \($0)" } ?? "\(Processors.online.count) processors")"] }
 
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {

@@ -6,8 +6,8 @@ internal import Linux
 package struct SessionOptions<Letters: OptionLetters>: ParsableArguments {
   @Option(name: .long(Letters.pidLetter), help: ArgumentHelp("Only this process, or these.", valueName: "pid,..."))
   package var pid: ProcessList?
-  @Option(name: .long(Letters.tidLetter), help: "Only this thread.")
-  package var tid: UInt32?
+  @Option(name: .long(Letters.tidLetter), help: ArgumentHelp("Only this thread, or these.", valueName: "tid,..."))
+  package var tid: ProcessList?
   @Option(name: .long(Letters.uidLetter), help: ArgumentHelp("Only tasks of this user.", valueName: "user"))
   package var uid: String?
   @Option(name: .long(Letters.commLetter), help: ArgumentHelp("Only tasks with exactly this command name.", valueName: "name"))
@@ -49,8 +49,16 @@ package struct SessionOptions<Letters: OptionLetters>: ParsableArguments {
       if pid.ids.count == 1 { filter.pid = pid.ids[0] } else { targets = pid.ids }
     }
     if let tid {
-      guard ProcFile.bytes("/proc/\(tid)/stat") != nil else { throw ToolError("no thread has the id \(tid); see ps -eL") }
-      filter.tid = tid
+      for id in tid.ids where ProcFile.bytes("/proc/\(id)/stat") == nil {
+        throw ToolError("no thread has the id \(id); see ps -eL")
+      }
+      if tid.ids.count == 1 {
+        filter.tid = tid.ids[0]
+      } else {
+        guard targets.isEmpty else { throw ToolError("a list of processes and a list of threads exclude each other") }
+        targets = tid.ids
+        filter.targets_are_threads = 1
+      }
     }
     if let uid {
       filter.uid = try Users.id(of: uid)
@@ -70,7 +78,7 @@ package struct SessionOptions<Letters: OptionLetters>: ParsableArguments {
       }
     }
     if !command.isEmpty {
-      guard pid == nil else { throw ToolError("--pid and a command to start exclude each other") }
+      guard pid == nil, tid == nil else { throw ToolError("--pid or --tid and a command to start exclude each other") }
     } else if propagateExit {
       throw ToolError("--propagate-exit needs a command: swtrace \(tool) --propagate-exit -- COMMAND")
     }

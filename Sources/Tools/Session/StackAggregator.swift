@@ -6,18 +6,9 @@ package import Symbolication
 
 /// Counts equal stacks while events come, and names them when all have come.
 package struct StackAggregator {
-  /// A stack as it was seen: addresses, innermost first, the kernel's before the user's.
-  private struct Raw: Hashable {
-    var process: UInt32
-    var thread: UInt32
-    var command: Text
-    var kernelFrames: Int
-    var addresses: [UInt64]
-  }
-
-  /// A wait whose user stack has not come yet.
+  /// A wait whose user stack has not come yet; its entry has the kernel's part only.
   private struct Owed {
-    var raw: Raw
+    var entry: Int
     var value: UInt64
     var time: UInt64
   }
@@ -27,15 +18,15 @@ package struct StackAggregator {
   package private(set) var count: UInt64 = 0
   /// Events whose stack was one too many.
   package private(set) var overflow: UInt64 = 0
-  private var values: [Raw: UInt64] = [:]
+  /// Events whose user stack came never, or was not theirs. Known when `profile` has been made.
+  package private(set) var withoutUserStack: UInt64 = 0
+  private var stacks: RawStacks
   private var owed: [UInt32: [Owed]] = [:]
-  private let byThread: Bool
+  /// Of the record that is taken in; kept for its memory.
+  private var addresses: [UInt64] = []
 
-  /// About 1 KB each: more would be memory that nobody expects a tool to take.
-  private static let limit = 1 << 18
-
-  /// - Parameter byThread: whether threads of a process are kept apart.
-  package init(byThread: Bool = false) { self.byThread = byThread }
+  package init() { stacks = RawStacks() }
+  init(stacks: RawStacks) { self.stacks = stacks }
 
   /// Takes in one record.
   package mutating func add(_ record: RawSpan) {
@@ -43,75 +34,92 @@ package struct StackAggregator {
     let kernel = Int(max(event.kernel_frames, 0))
     let user = Int(max(event.user_frames, 0))
     let body = record.extracting(droppingFirst: MemoryLayout<swtrace_stack_event>.size)
-    guard body.byteCount >= (kernel + user) * 8 else { return }
-    var addresses: [UInt64] = []
-    addresses.reserveCapacity(kernel + user)
-    for index in 0..<kernel + user { addresses.append(body.unsafeLoadUnaligned(fromByteOffset: index * 8, as: UInt64.self)) }
+    precondition(body.byteCount >= (kernel + user) * 8)
+    if event.kind == SWTRACE_STACK_USER_PART.rawValue { return settle(event.tid, since: event.time_ns, body, user) }
 
-    switch event.kind {
-    case SWTRACE_STACK_USER_PART.rawValue:
-      for wait in owed.removeValue(forKey: event.tid) ?? [] {
-        var raw = wait.raw
-        raw.addresses += addresses
-        add(raw, wait.value)
-      }
-      return
-    default:
-      count += 1
-      if event.pid != 0 { symbolizer.learn(ProcessID(event.pid)) }
-      let raw = Raw(
-        process: event.pid, thread: byThread ? event.tid : 0, command: Text(comm: event.comm), kernelFrames: kernel, addresses: addresses)
-      if event.kind == SWTRACE_STACK_USER_FOLLOWS.rawValue {
-        owed[event.tid, default: []].append(Owed(raw: raw, value: event.value, time: event.time_ns))
-      } else {
-        add(raw, event.value)
-      }
+    count += 1
+    let owner = RawStacks.Owner(process: event.pid, command: unsafeBitCast(event.comm, to: SIMD16<UInt8>.self))
+    addresses.removeAll(keepingCapacity: true)
+    append(body, kernel + user)
+    guard let entry = entry(owner, kernel) else { return }
+    if event.kind == SWTRACE_STACK_USER_FOLLOWS.rawValue {
+      owed[event.tid, default: []].append(Owed(entry: entry, value: event.value, time: event.time_ns))
+    } else {
+      stacks.add(event.value, to: entry)
     }
   }
 
-  private mutating func add(_ raw: Raw, _ value: UInt64) {
-    if values[raw] == nil, values.count >= Self.limit {
+  private mutating func append(_ body: RawSpan, _ frames: Int) {
+    for index in 0..<frames { addresses.append(body.unsafeLoadUnaligned(fromByteOffset: index * 8, as: UInt64.self)) }
+  }
+
+  /// The entry of the stack in `addresses`; counts what has no room.
+  private mutating func entry(_ owner: RawStacks.Owner, _ kernel: Int) -> Int? {
+    let known = stacks.entries.count
+    guard let entry = stacks.entry(owner, kernelFrames: kernel, addresses) else {
       overflow += 1
-      return
+      return nil
     }
-    values[raw, default: 0] += value
+    if stacks.entries.count > known, owner.process != 0 { symbolizer.learn(ProcessID(owner.process)) }
+    return entry
   }
 
-  /// Gives up on user stacks that never came.
+  /// Gives a thread's waits the user stack that they ended in. Waits from before `since` were in an earlier system call, whose
+  /// record was lost.
+  private mutating func settle(_ thread: UInt32, since: UInt64, _ body: RawSpan, _ user: Int) {
+    for wait in owed.removeValue(forKey: thread) ?? [] {
+      guard wait.time >= since, user > 0 else {
+        withoutUserStack += 1
+        stacks.add(wait.value, to: wait.entry)
+        continue
+      }
+      let partial = stacks.entries[wait.entry]
+      addresses.removeAll(keepingCapacity: true)
+      addresses += stacks.kernel(partial)
+      append(body, user)
+      if let whole = entry(partial.owner, Int(partial.kernelFrames)) { stacks.add(wait.value, to: whole) }
+    }
+  }
+
+  /// All stacks with names. Call it when the last record was taken in.
   ///
-  /// - Returns: how many waits are without theirs.
-  package mutating func settle() -> Int {
-    let rest = owed.values.flatMap(\.self)
+  /// - Parameter delimited: whether a marker stands between the user and the kernel part.
+  package mutating func profile(unit: Profile.Unit, delimited: Bool = false) -> Profile {
+    for waits in owed.values {
+      for wait in waits {
+        withoutUserStack += 1
+        stacks.add(wait.value, to: wait.entry)
+      }
+    }
     owed = [:]
-    for wait in rest { add(wait.raw, wait.value) }
-    return rest.count
-  }
-
-  /// All stacks with names.
-  package mutating func profile(unit: Profile.Unit, divisor: UInt64 = 1) -> Profile {
     var profile = Profile(unit: unit)
-    for (raw, value) in values {
-      let process = Profile.Process(command: raw.command.bytes, pid: raw.process, tid: byThread ? raw.thread : nil)
-      profile.add(value / divisor, stack: name(raw), process: process)
+    for entry in stacks.entries where entry.events > 0 {
+      let command = withUnsafeBytes(of: entry.owner.command) { Text(zeroTerminated: $0.bytes) }
+      let process = Profile.Process(command: command.bytes, pid: entry.owner.process)
+      profile.add(entry.value, stack: name(entry, delimited), process: process)
     }
     return profile
   }
 
-  private mutating func name(_ raw: Raw) -> Stack {
+  private mutating func name(_ entry: RawStacks.Entry, _ delimited: Bool) -> Stack {
     var frames: [Frame] = []
-    var isInterrupted = false
-    for (index, address) in raw.addresses[..<raw.kernelFrames].enumerated() {
+    var isOfCall = true
+    for (index, address) in stacks.kernel(entry).enumerated() {
       switch symbolizer.symbolize(KernelAddress(address), index == 0 ? .programCounter : .returnAddress) {
       case .frames(let found):
         frames += found
-        // A wait in a page fault is not part of any system call: the user stack at the next call's end is another one.
-        if found[0].function.hasPrefix("asm_exc_") { isInterrupted = true }
+        if let function = found.first?.function, Self.isOutsideCalls(function) { isOfCall = false }
       case .unknown: frames.append(Frame(function: "[unknown]", module: "[kernel]", kind: .kernel))
       }
     }
-    let isWait = raw.kernelFrames > 0 && isInterrupted && isFromWaits
-    for (index, address) in raw.addresses[raw.kernelFrames...].enumerated() where !isWait {
-      let process = ProcessID(raw.process)
+    // A wait in a page fault is not part of any system call: the user stack at the next call's end is another one.
+    if !isOfCall, takesUserStacksFromCalls, entry.userFrames > 1 {
+      withoutUserStack += entry.events
+      return Stack(frames.reversed())
+    }
+    if delimited, entry.kernelFrames > 0, entry.userFrames > 0 { frames.append(Frame(function: "-", kind: .marker)) }
+    let process = ProcessID(entry.owner.process)
+    for (index, address) in stacks.user(entry).enumerated() {
       switch symbolizer.symbolize(VirtualAddress(address), index == 0 ? .programCounter : .returnAddress, in: process) {
       case .frames(let found): frames += found
       case .unknown: frames.append(symbolizer.placeholder(VirtualAddress(address), in: process))
@@ -120,6 +128,12 @@ package struct StackAggregator {
     return Stack(frames.reversed())
   }
 
-  /// Whether user stacks were walked later than kernel stacks.
-  package var isFromWaits = false
+  /// Whether user stacks were walked at the ends of system calls.
+  package var takesUserStacksFromCalls = false
+
+  /// The kernel's ways in and out that are no system call: exceptions, interrupts, and the work before user code goes on.
+  private static func isOutsideCalls(_ function: String) -> Bool {
+    ["asm_exc_", "asm_sysvec_", "asm_common_interrupt", "exit_to_user_mode", "irqentry_exit", "syscall_exit_to_user_mode"]
+      .contains { function.hasPrefix($0) }
+  }
 }

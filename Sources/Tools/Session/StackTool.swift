@@ -14,6 +14,7 @@ package struct StackOptions: ParsableArguments {
   @Flag(name: [.customShort("U"), .long], help: "User stacks only.") package var userStacksOnly = false
   @Flag(name: [.customShort("K"), .long], help: "Kernel stacks only.") package var kernelStacksOnly = false
   @Flag(name: [.customShort("f"), .long], help: "The same as --format folded.") package var folded = false
+  @Flag(name: [.customShort("d"), .long], help: "Mark where the kernel's frames begin.") package var delimited = false
   @Flag(help: "Mark the kernel's frames with _[k] in folded output.") package var annotate = false
   @Option(help: ArgumentHelp("Print so many of the hottest functions as well.", valueName: "count")) package var summary: Int?
 
@@ -28,8 +29,10 @@ package struct StackOptions: ParsableArguments {
 /// A tool whose events are stacks: it prints once, at the end.
 package protocol StackTool: Tool {
   var stacks: StackOptions { get }
-  /// The unit of the output, and how many of the probe's it holds.
-  var unit: (Profile.Unit, divisor: UInt64) { get }
+  /// The unit of the probe's values.
+  var unit: Profile.Unit { get }
+  /// The unit of the output other than JSON, and how many of the probe's it holds.
+  var shownUnit: (Profile.Unit, divisor: UInt64) { get }
   /// Whether user stacks come later than their events.
   static var hasLateUserStacks: Bool { get }
   /// What to say under a picture besides the command line.
@@ -38,6 +41,7 @@ package protocol StackTool: Tool {
 
 extension StackTool {
   package static var hasLateUserStacks: Bool { false }
+  package var shownUnit: (Profile.Unit, divisor: UInt64) { (unit, 1) }
   package var details: [String] { [] }
 
   package mutating func run() throws {
@@ -67,52 +71,67 @@ extension StackTool {
         attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
       settings, watching: output)
     var aggregator = StackAggregator()
-    aggregator.isFromWaits = Self.hasLateUserStacks
+    aggregator.takesUserStacksFromCalls = Self.hasLateUserStacks
     while let turn = running.next(output) {
       running.reader?.drain { record in aggregator.add(record) }
       if turn == .end { break }
     }
     let elapsed = running.elapsed
-    let late = aggregator.settle()
+    let measured = aggregator.profile(unit: unit, delimited: stacks.delimited)
     var report = try running.finish(read: aggregator.count)
     if aggregator.overflow > 0 {
       report.lost[.mapFull, default: 0] += aggregator.overflow
       report.delivered -= min(report.delivered, aggregator.overflow)
     }
-    report.remarks[.missingUserStack, default: 0] += UInt64(late)
-    let (unit, divisor) = unit
-    let profile = aggregator.profile(unit: unit, divisor: divisor)
+    report.remarks[.missingUserStack, default: 0] += aggregator.withoutUserStack
+    let profile = shownUnit.divisor == 1 ? measured : measured.converted(to: shownUnit.0, dividingBy: shownUnit.divisor)
+    let symbols = aggregator.symbolizer.report
     let title = CommandLine.arguments.joined(separator: " ")
     let options = FlameGraph.Options(
       title: title.hasPrefix("swtrace") ? title : "swtrace \(CommandLine.arguments.dropFirst().joined(separator: " "))",
       details: details + ["\(elapsed / 1_000_000_000).\(elapsed / 100_000_000 % 10) s", report.line])
     for (path, format) in destinations {
       guard let path else {
-        write(profile, format, options, &output.buffer)
+        write(format == .json ? measured : profile, format, options, symbols, &output.buffer)
         continue
       }
       var file = try Output(path: path)
-      write(profile, format, options, &file.buffer)
+      write(format == .json ? measured : profile, format, options, symbols, &file.buffer)
       if format == .json { report.writeJSON(into: &file.buffer, durationNanoseconds: elapsed) }
       try file.commit()
       complain("swtrace \(settings.tool): wrote \(path)")
     }
     if let count = stacks.summary { StackWriter.writeHottest(profile.topFunctions(count), of: profile, into: &output.buffer) }
     let toStandardOutput = destinations.first { $0.path == nil }?.format ?? .table
-    if settings.stats || stacks.summary != nil { complain("swtrace \(settings.tool): \(aggregator.symbolizer.report.line)") }
+    if settings.stats || stacks.summary != nil { complain("swtrace \(settings.tool): \(symbols.line)") }
     try running.conclude(report, &output, toStandardOutput, always: stacks.summary != nil)
   }
 
   private func write(
-    _ profile: Profile, _ format: OutputFormat, _ options: FlameGraph.Options, _ out: inout [UInt8]
+    _ profile: Profile, _ format: OutputFormat, _ options: FlameGraph.Options, _ symbols: SymbolizationReport, _ out: inout [UInt8]
   ) {
     switch format {
     case .folded: FoldedWriter.write(profile, annotateKernel: stacks.annotate, to: &out)
     case .svg: out += FlameGraph.svg(profile, options: options)
     case .html: out += FlameGraph.html(profile, options: options)
-    case .json: StackWriter.writeJSON(profile, into: &out)
+    case .json:
+      StackWriter.writeJSON(profile, into: &out)
+      symbols.writeJSON(into: &out)
     case .csv: StackWriter.writeCSV(profile, into: &out)
     case .table: StackWriter.writeTable(profile, into: &out)
     }
+  }
+}
+
+extension SymbolizationReport {
+  /// `{"type":"symbols",…}`: how many addresses have a name, and why others have none.
+  func writeJSON(into out: inout [UInt8]) {
+    out.append(contentsOf: "{\"type\":\"symbols\",\"named\":\(named),\"unknown\":{".utf8)
+    for (index, reason) in Symbolized.Reason.allCases.enumerated() {
+      if index > 0 { out.append(0x2c) }
+      out.append(jsonString: Array(reason.rawValue.map { $0 == " " ? "_" : $0 }.reduce(into: "") { $0.append($1) }.utf8))
+      out.append(contentsOf: ":\(unknown[reason] ?? 0)".utf8)
+    }
+    out.append(contentsOf: "}}\n".utf8)
   }
 }

@@ -1,0 +1,102 @@
+/// Stacks of addresses, each once for each process, with what was measured there.
+///
+/// One array of addresses and one of entries: an event with a known stack allocates nothing.
+struct RawStacks {
+  /// Whose stack: a process is another one after it has started another program.
+  struct Owner: Hashable {
+    var process: UInt32
+    /// The kernel's `char[16]`.
+    var command: SIMD16<UInt8>
+  }
+
+  struct Entry {
+    var owner: Owner
+    /// Where in `addresses`: the kernel's part innermost first, then the user part innermost first.
+    var start: Int
+    var kernelFrames: Int32
+    var userFrames: Int32
+    /// Events with this stack.
+    var events: UInt64 = 0
+    /// The sum of their values.
+    var value: UInt64 = 0
+    fileprivate var hash: UInt64
+  }
+
+  private(set) var entries: [Entry] = []
+  private var addresses: [UInt64] = []
+  /// Open addressing: indexes of `entries` plus 1, or 0. A power of two, at most half of it used.
+  private var index = [UInt32](repeating: 0, count: 1024)
+  private let entryLimit: Int
+  private let addressLimit: Int
+
+  /// - Parameters:
+  ///   - entryLimit: different stacks at most; 64 bytes each.
+  ///   - addressLimit: addresses of all of them at most; 8 bytes each.
+  init(entryLimit: Int = 1 << 20, addressLimit: Int = 1 << 24) {
+    self.entryLimit = entryLimit
+    self.addressLimit = addressLimit
+  }
+
+  /// The entry of a stack, or nil when there is no room for another one.
+  mutating func entry(_ owner: Owner, kernelFrames: Int, _ stack: [UInt64]) -> Int? {
+    let hash = Self.hash(owner, kernelFrames, stack)
+    var slot = Int(truncatingIfNeeded: hash) & (index.count - 1)
+    while index[slot] != 0 {
+      let candidate = Int(index[slot]) - 1
+      if matches(entries[candidate], hash, owner, kernelFrames, stack) { return candidate }
+      slot = (slot + 1) & (index.count - 1)
+    }
+    guard entries.count < entryLimit, addresses.count + stack.count <= addressLimit else { return nil }
+    entries.append(
+      Entry(
+        owner: owner, start: addresses.count, kernelFrames: Int32(kernelFrames), userFrames: Int32(stack.count - kernelFrames), hash: hash))
+    addresses += stack
+    index[slot] = UInt32(entries.count)
+    if entries.count * 2 > index.count { grow() }
+    return entries.count - 1
+  }
+
+  /// Adds an event to an entry.
+  mutating func add(_ value: UInt64, to entry: Int) {
+    entries[entry].events += 1
+    entries[entry].value &+= value
+  }
+
+  /// The kernel's part of a stack, innermost first.
+  func kernel(_ entry: Entry) -> ArraySlice<UInt64> { addresses[entry.start..<entry.start + Int(entry.kernelFrames)] }
+
+  /// The user part of a stack, innermost first.
+  func user(_ entry: Entry) -> ArraySlice<UInt64> {
+    let start = entry.start + Int(entry.kernelFrames)
+    return addresses[start..<start + Int(entry.userFrames)]
+  }
+
+  private func matches(_ entry: Entry, _ hash: UInt64, _ owner: Owner, _ kernelFrames: Int, _ stack: [UInt64]) -> Bool {
+    guard entry.hash == hash, entry.owner == owner, Int(entry.kernelFrames) == kernelFrames, Int(entry.userFrames) == stack.count - kernelFrames
+    else { return false }
+    for position in stack.indices where addresses[entry.start + position] != stack[position] { return false }
+    return true
+  }
+
+  private mutating func grow() {
+    index = [UInt32](repeating: 0, count: index.count * 4)
+    for (number, entry) in entries.enumerated() {
+      var slot = Int(truncatingIfNeeded: entry.hash) & (index.count - 1)
+      while index[slot] != 0 { slot = (slot + 1) & (index.count - 1) }
+      index[slot] = UInt32(number + 1)
+    }
+  }
+
+  private static func hash(_ owner: Owner, _ kernelFrames: Int, _ stack: [UInt64]) -> UInt64 {
+    let command = unsafeBitCast(owner.command, to: SIMD2<UInt64>.self)
+    var hash = UInt64(owner.process) << 32 | UInt64(kernelFrames)
+    func mix(_ word: UInt64) {
+      hash = (hash ^ word) &* 0x9e37_79b9_7f4a_7c15
+      hash ^= hash >> 29
+    }
+    mix(command.x)
+    mix(command.y)
+    for address in stack { mix(address) }
+    return hash
+  }
+}
