@@ -92,7 +92,10 @@ struct NappingProcess {
     return counts
   }
 
-  func end() { _ = running.finish() }
+  func end() {
+    running.closeInput()
+    _ = running.finish()
+  }
 
   /// A thread's counters, once it has left its processor: until then `syscall` says "running".
   private static func blockedSwitches(_ process: Int32, thread: Int32) throws -> Switches {

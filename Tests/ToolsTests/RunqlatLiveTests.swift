@@ -19,7 +19,7 @@ import Testing
     let expected = switches.values.reduce(0) { $0 + $1.all }
     #expect(expected >= 997 + 211)
     #expect(run.counts() == [0: expected])
-    #expect(run.isExact(delivered: expected))
+    #expect(run.isExact(delivered: expected), "\(run.reports.last ?? [])")
     process.end()
   }
 
