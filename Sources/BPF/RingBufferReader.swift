@@ -47,7 +47,7 @@ package struct RingBufferReader: ~Copyable {
     unsafe munmap(producerPage, pageSize + 2 * size)
   }
 
-  /// Hands each finished record to `body`, oldest first, and gives its room back.
+  /// Hands each record that is finished now to `body`, oldest first, and gives its room back.
   ///
   /// The span is valid during the call only. Room is given back after every 64 kB of records and at the end: the writers see it early,
   /// and the shared cache line is not fought over for each record.
@@ -64,24 +64,23 @@ package struct RingBufferReader: ~Copyable {
       unsafe consumer.pointee.store(position, ordering: .releasing)
       delivered += UInt64(count)
     }
-    while true {
-      let end = unsafe producer.pointee.load(ordering: .acquiring)
-      guard position < end else { break }
-      while position < end {
-        let at = Int(position & mask)
-        let word = unsafe (data + at).assumingMemoryBound(to: Atomic<UInt32>.self).pointee.load(ordering: .acquiring)
-        if word & Self.busy != 0 { return count }
-        let length = UInt64(word & ~(Self.busy | Self.discarded))
-        let start = position + Self.header
-        position = start + (length + 7) & ~7
-        if word & Self.discarded == 0 {
-          count += 1
-          try unsafe body(UnsafeRawBufferPointer(start: data + at + Int(Self.header), count: Int(length)).bytes)
-        }
-        if position - given > 1 << 16 {
-          unsafe consumer.pointee.store(position, ordering: .releasing)
-          given = position
-        }
+    // Up to what is there now: with writers faster than this reader, a loop to the very end would never return, and no signal or
+    // deadline would be looked at.
+    let end = unsafe producer.pointee.load(ordering: .acquiring)
+    while position < end {
+      let at = Int(position & mask)
+      let word = unsafe (data + at).assumingMemoryBound(to: Atomic<UInt32>.self).pointee.load(ordering: .acquiring)
+      if word & Self.busy != 0 { return count }
+      let length = UInt64(word & ~(Self.busy | Self.discarded))
+      let start = position + Self.header
+      position = start + (length + 7) & ~7
+      if word & Self.discarded == 0 {
+        count += 1
+        try unsafe body(UnsafeRawBufferPointer(start: data + at + Int(Self.header), count: Int(length)).bytes)
+      }
+      if position - given > 1 << 16 {
+        unsafe consumer.pointee.store(position, ordering: .releasing)
+        given = position
       }
     }
     return count

@@ -128,7 +128,8 @@ struct HistogramRun {
     guard finished.status == 0 else { throw RunError(errors) }
     let keys = heading.split(separator: ",").map(String.init)
     records = finished.lines.map { line in
-      Dictionary(uniqueKeysWithValues: zip(keys, line.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) as Any? ?? String($0) }))
+      let values = line.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) as Any? ?? String($0) }
+      return Dictionary(uniqueKeysWithValues: zip(keys, values))
     }
   }
 

@@ -72,7 +72,8 @@ struct RawStacks {
   }
 
   private func matches(_ entry: Entry, _ hash: UInt64, _ owner: Owner, _ kernelFrames: Int, _ stack: [UInt64]) -> Bool {
-    guard entry.hash == hash, entry.owner == owner, Int(entry.kernelFrames) == kernelFrames, Int(entry.userFrames) == stack.count - kernelFrames
+    guard entry.hash == hash, entry.owner == owner, Int(entry.kernelFrames) == kernelFrames,
+      Int(entry.userFrames) == stack.count - kernelFrames
     else { return false }
     for position in stack.indices where addresses[entry.start + position] != stack[position] { return false }
     return true

@@ -166,6 +166,8 @@ package struct Session: ~Copyable {
     hasEnded = true
     progress.clear()
     attachment.links.detach()
+    // Probes that still run finish their events now, so that the last drain finds all of them.
+    total += meter.settle()
     return .end
   }
 
