@@ -15,7 +15,9 @@ import Testing
 
   /// Starts /bin/true in many ways; each child is waited for, so the order is fixed.
   private static func build() throws -> String {
-    try compile(
+    // Static values are never released: the folder is removed when the tests end.
+    atexit { if let path = try? ExecsnoopLiveTests.shared.get().path { _ = try? run(["rm", "-rf", path]) } }
+    return try compile(
       """
       #define _GNU_SOURCE
       #include <fcntl.h>

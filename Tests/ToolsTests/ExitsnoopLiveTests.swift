@@ -14,7 +14,9 @@ import Testing
   private func workload() throws -> String { try Self.program.get() }
 
   private static func build() throws -> String {
-    try compile(
+    // Static values are never released: the folder is removed when the tests end.
+    atexit { if let path = try? ExitsnoopLiveTests.shared.get().path { _ = try? run(["rm", "-rf", path]) } }
+    return try compile(
       """
       #define _GNU_SOURCE
       #include <pthread.h>
