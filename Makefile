@@ -37,6 +37,8 @@ run: release ## profile this machine for 10 s: swtrace-profile.html and swtrace-
 test: ## every test: here, under five kernels in virtual machines, in a browser
 	@$(SETUP) build test web
 	swift build --build-tests
+	@# The virtual machines test the release binary: what users get, and several times faster where all is emulated.
+	@$(MAKE) --no-print-directory release
 	@Tests/run here kernels web
 
 test-here: ## the tests that need no virtual machine and no browser

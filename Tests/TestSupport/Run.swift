@@ -186,7 +186,10 @@ package final class TemporaryFolder: Sendable {
 
 /// The program under test: the executable that was built with this bundle.
 package enum Swtrace {
+  ///
+  /// `SWTRACE_UNDER_TEST` names another, such as the release binary, which is several times faster where the processor is emulated.
   package static let path: String = {
+    if let named = ProcessInfo.processInfo.environment["SWTRACE_UNDER_TEST"] { return named }
     let bundle = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
     // The bundle runs by itself, or in swiftpm's helper, whose arguments name it.
     let candidates = [bundle] + CommandLine.arguments
