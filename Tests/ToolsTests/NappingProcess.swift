@@ -1,24 +1,93 @@
 import Foundation
+import Linux
 import TestSupport
+import Testing
 
-/// How often a thread left its processor, as the kernel counts it.
+/// What a thread did on processors, as the kernel's own trace shows it.
 struct Switches: Equatable {
-  var voluntary: Int
-  var involuntary: Int
-  var all: Int { voluntary + involuntary }
+  /// It came to a processor: the end of a wait.
+  var comings = 0
+  /// It left after a coming: the end of a stretch on a processor.
+  var voluntaryLeavings = 0
+  var involuntaryLeavings = 0
+  /// It came after a leaving: the end of a stretch off a processor.
+  var returns = 0
 
-  static func - (left: Switches, right: Switches) -> Switches {
-    Switches(voluntary: left.voluntary - right.voluntary, involuntary: left.involuntary - right.involuntary)
+  var leavings: Int { voluntaryLeavings + involuntaryLeavings }
+}
+
+/// The kernel's trace of task switches (tracefs), in an instance of its own.
+///
+/// It is compared with, rather than the switch counters of /proc/PID/status: some machines have tasks whose switches the kernel
+/// counts, but shows to no tracer.
+private struct SwitchTrace: ~Copyable {
+  private let folder: String
+
+  init() throws {
+    let root = access("/sys/kernel/tracing/instances", F_OK) == 0 ? "/sys/kernel/tracing" : "/sys/kernel/debug/tracing"
+    folder = "\(root)/instances/swtrace-test-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    try set("buffer_size_kb", "8192")
+    // All threads of a napping process are called so.
+    try set("events/sched/sched_switch/filter", #"prev_comm ~ "nap*" || next_comm ~ "nap*""#)
+    try set("events/sched/sched_switch/enable", "1")
+  }
+
+  deinit {
+    // The kernel may still hold it for a moment after its events have been switched off.
+    var attempts = 0
+    while rmdir(folder) != 0, errno == EBUSY, attempts < 100 {
+      poll(nil, 0, 10)
+      attempts += 1
+    }
+  }
+
+  private func set(_ file: String, _ value: String) throws {
+    try value.write(toFile: "\(folder)/\(file)", atomically: false, encoding: .utf8)
+  }
+
+  /// Ends the trace.
+  ///
+  /// - Returns: what threads did that were off their processors when it began.
+  consuming func finish(_ threads: [Int32]) throws -> [Int32: Switches] {
+    try set("events/sched/sched_switch/enable", "0")
+    var result = Dictionary(uniqueKeysWithValues: threads.map { ($0, Switches()) })
+    // Where each thread is: nil until its first event.
+    var isOn: [Int32: Bool] = [:]
+    guard let text = ProcFile.bytes("\(folder)/trace", limit: 1 << 27) else { throw RunError("cannot read \(folder)/trace") }
+    for bytes in text.split(separator: 0x0a) {
+      let line = String(decoding: bytes, as: UTF8.self)
+      if line.hasPrefix("CPU:"), line.contains("LOST") { throw RunError("the trace is incomplete: \(line)") }
+      guard line.contains(" sched_switch: ") else { continue }
+      func field(_ name: String) -> Substring? {
+        line.range(of: " \(name)=", options: .backwards).map { line[$0.upperBound...].prefix { $0 != " " } }
+      }
+      guard let prev = field("prev_pid").flatMap({ Int32($0) }), let next = field("next_pid").flatMap({ Int32($0) }),
+        let state = field("prev_state")
+      else { throw RunError("not understood: \(line)") }
+      if result[prev] != nil {
+        if isOn[prev] == true {
+          // R: it could have gone on; R+: it was preempted.
+          if state.hasPrefix("R") { result[prev]?.involuntaryLeavings += 1 } else { result[prev]?.voluntaryLeavings += 1 }
+        }
+        isOn[prev] = false
+      }
+      if result[next] != nil {
+        result[next]?.comings += 1
+        if isOn[next] == false { result[next]?.returns += 1 }
+        isOn[next] = true
+      }
+    }
+    return result
   }
 }
 
 /// A process whose threads sleep, compute and yield on one processor, so that each waits for the others; then all of them block.
 ///
-/// While it is blocked its threads' switch counters stand still: their differences are what a scheduler tool must have counted.
+/// What the kernel traces of it between two times when it is blocked is what a scheduler tool must have counted.
 struct NappingProcess {
   let running: Running
   let naps: [Int]
-  private let before: Switches
 
   /// Starts it and waits until it blocks.
   ///
@@ -48,7 +117,7 @@ struct NappingProcess {
         pthread_mutex_unlock(&lock);
       }
       static void *thread(void *count) {
-        prctl(PR_SET_NAME, "nap\\n\\x1b[1m");
+        prctl(PR_SET_NAME, "nap\\t\\x1b[1m");
         nap((long)count);
         for (;;) pause();
       }
@@ -73,23 +142,20 @@ struct NappingProcess {
     running = try Running([program] + naps.map(String.init), input: true)
     self.naps = naps
     _ = try running.wait(for: "ready")
-    before = try Self.blockedSwitches(running.pid, thread: running.pid)
+    try Self.waitUntilBlocked(running.pid, thread: running.pid)
   }
 
   /// Lets the threads run until all have done their naps and are blocked again.
   ///
   /// - Returns: each thread's switches meanwhile.
   func work() throws -> [Int32: Switches] {
+    let trace = try SwitchTrace()
     running.write("g")
     _ = try running.wait(for: "done")
-    var counts: [Int32: Switches] = [:]
-    for name in try FileManager.default.contentsOfDirectory(atPath: "/proc/\(running.pid)/task") {
-      guard let thread = Int32(name) else { continue }
-      let switches = try Self.blockedSwitches(running.pid, thread: thread)
-      counts[thread] = thread == running.pid ? switches - before : switches
-    }
-    guard counts.count == naps.count else { throw RunError("\(counts.count) threads") }
-    return counts
+    let threads = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(running.pid)/task").compactMap { Int32($0) }
+    guard threads.count == naps.count else { throw RunError("\(threads.count) threads") }
+    for thread in threads { try Self.waitUntilBlocked(running.pid, thread: thread) }
+    return try trace.finish(threads)
   }
 
   func end() {
@@ -97,17 +163,9 @@ struct NappingProcess {
     _ = running.finish()
   }
 
-  /// A thread's counters, once it has left its processor: until then `syscall` says "running".
-  private static func blockedSwitches(_ process: Int32, thread: Int32) throws -> Switches {
+  /// Until a thread has left its processor, `syscall` says "running".
+  private static func waitUntilBlocked(_ process: Int32, thread: Int32) throws {
     while try String(contentsOfFile: "/proc/\(process)/task/\(thread)/syscall", encoding: .utf8).hasPrefix("running") { usleep(1000) }
-    let status = try String(contentsOfFile: "/proc/\(process)/task/\(thread)/status", encoding: .utf8)
-    func value(_ key: String) throws -> Int {
-      guard let line = status.split(separator: "\n").first(where: { $0.hasPrefix("\(key):") }),
-        let number = Int(line.dropFirst(key.count + 1).filter(\.isNumber))
-      else { throw RunError("no \(key) in \(status)") }
-      return number
-    }
-    return Switches(voluntary: try value("voluntary_ctxt_switches"), involuntary: try value("nonvoluntary_ctxt_switches"))
   }
 }
 
@@ -160,3 +218,6 @@ struct HistogramRun {
     return reports.allSatisfy { $0[0] == $0[1] + $0[2] + $0[3] }
   }
 }
+
+/// Suites whose workloads would count in each other's: one after the other.
+@Suite(.requiresBPF, .serialized) enum SwitchLiveTests {}

@@ -4,123 +4,126 @@ import Foundation
 import Linux
 import TestSupport
 import Testing
+
 @testable import Tools
 
-@Suite(.requiresBPF, .serialized) struct RunqlatLiveTests {
-  private let folder: TemporaryFolder
+extension SwitchLiveTests {
+  @Suite(.serialized) struct RunqlatLiveTests {
+    private let folder: TemporaryFolder
 
-  init() throws { folder = try TemporaryFolder() }
+    init() throws { folder = try TemporaryFolder() }
 
-  /// Every coming to a processor ends a wait; comings are leavings for a process that is blocked before and after.
-  @Test func everyWaitIsCounted() throws {
-    let process = try NappingProcess([997, 211], in: folder)
-    var switches: [Int32: Switches] = [:]
-    let run = try HistogramRun(["runqlat", "-p", "\(process.running.pid)"]) { switches = try process.work() }
-    let expected = switches.values.reduce(0) { $0 + $1.all }
-    #expect(expected >= 997 + 211)
-    #expect(run.counts() == [0: expected])
-    #expect(run.isExact(delivered: expected), "\(run.reports.last ?? [])")
-    process.end()
-  }
-
-  /// A timer wakes the tasks, in a context that is in no cgroup of interest: the filter must look at the tasks.
-  @Test func cgroupIsThatOfTheWaitingTask() throws {
-    guard let root = ControlGroup.root else { throw RunError("no cgroup v2 is mounted") }
-    let group = "\(root)/swtrace-test-\(getpid())"
-    let inner = "\(group)/inner"
-    try FileManager.default.createDirectory(atPath: inner, withIntermediateDirectories: true)
-    let process = try NappingProcess([499], in: folder)
-    defer {
+    /// Every coming to a processor ends a wait.
+    @Test func everyWaitIsCounted() throws {
+      let process = try NappingProcess([997, 211], in: folder)
+      var switches: [Int32: Switches] = [:]
+      let run = try HistogramRun(["runqlat", "-p", "\(process.running.pid)"]) { switches = try process.work() }
+      let expected = switches.values.reduce(0) { $0 + $1.comings }
+      #expect(expected >= 997 + 211)
+      #expect(run.counts() == [0: expected])
+      #expect(run.isExact(delivered: expected), "\(run.reports.last ?? [])")
       process.end()
-      rmdir(inner)
-      rmdir(group)
     }
-    try "\(process.running.pid)".write(toFile: "\(inner)/cgroup.procs", atomically: false, encoding: .utf8)
-    var switches: [Int32: Switches] = [:]
-    // The group above counts too, named by its path in the hierarchy.
-    let run = try HistogramRun(["runqlat", "-c", "/swtrace-test-\(getpid())"]) { switches = try process.work() }
-    #expect(run.counts() == [0: switches[process.running.pid]?.all ?? -1])
-  }
 
-  @Test func keysAreProcessesThreadsAndNamespaces() throws {
-    var process = try NappingProcess([101, 53, 31], in: folder)
-    var switches: [Int32: Switches] = [:]
-    var run = try HistogramRun(["runqlat", "-L", "-p", "\(process.running.pid)"]) { switches = try process.work() }
-    #expect(run.counts(by: "tid") == Dictionary(uniqueKeysWithValues: switches.map { (Int($0.key), $0.value.all) }))
-    #expect(Set(run.records.compactMap { $0["comm"] as? String }).isSubset(of: ["napping", "nap\\n\\x1b[1m"]))
-    process.end()
-
-    process = try NappingProcess([101, 53], in: folder)
-    run = try HistogramRun(["runqlat", "-P", "-p", "\(process.running.pid)"]) { switches = try process.work() }
-    #expect(run.counts(by: "pid") == [Int(process.running.pid): switches.values.reduce(0) { $0 + $1.all }])
-    process.end()
-
-    process = try NappingProcess([101], in: folder)
-    run = try HistogramRun(["runqlat", "--pidnss", "-p", "\(process.running.pid)"]) { switches = try process.work() }
-    let link = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(process.running.pid)/ns/pid")
-    let namespace = try #require(Int(link.filter(\.isNumber)))
-    #expect(run.counts(by: "pid_namespace") == [namespace: switches.values.reduce(0) { $0 + $1.all }])
-    process.end()
-  }
-
-  /// Two processes that answer each other through pipes on one processor: each of their turns is a wait.
-  @Test func pingPongThroughPipes() throws {
-    let rounds = 1009
-    let program = try compile(
-      """
-      #define _GNU_SOURCE
-      #include <sched.h>
-      #include <stdlib.h>
-      #include <sys/wait.h>
-      #include <unistd.h>
-      int main(int count, char **arguments) {
-        int rounds = atoi(arguments[1]), there[2], back[2];
-        char byte = 0;
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET(0, &set);
-        sched_setaffinity(0, sizeof(set), &set);
-        if (pipe(there) || pipe(back)) return 1;
-        if (!fork()) {
-          for (int i = 0; i < rounds; i++) if (read(there[0], &byte, 1) != 1 || write(back[1], &byte, 1) != 1) _exit(1);
-          _exit(0);
-        }
-        for (int i = 0; i < rounds; i++) if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1) return 1;
-        wait(0);
-        return 0;
+    /// A timer wakes the tasks, in a context that is in no cgroup of interest: the filter must look at the tasks.
+    @Test func cgroupIsThatOfTheWaitingTask() throws {
+      guard let root = ControlGroup.root else { throw RunError("no cgroup v2 is mounted") }
+      let group = "\(root)/swtrace-test-\(getpid())"
+      let inner = "\(group)/inner"
+      try FileManager.default.createDirectory(atPath: inner, withIntermediateDirectories: true)
+      let process = try NappingProcess([499], in: folder)
+      defer {
+        process.end()
+        rmdir(inner)
+        rmdir(group)
       }
-      """, in: folder)
-    let finished = try Swtrace.run(["runqlat", "--propagate-exit", "--format", "json", "--", program, "\(rounds)"])
-    #expect(finished.status == 0)
-    let counts = try summary(of: try finished.json())
-    #expect(counts.lost.values.allSatisfy { $0 == 0 })
-    // Each round makes each of them wait for the other once; preemption may add waits, but nothing takes one away.
-    #expect(counts.delivered >= 2 * rounds)
-    #expect(counts.delivered == (try finished.json()).dropLast().reduce(0) { $0 + ($1["count"] as? Int ?? 0) })
-  }
+      try "\(process.running.pid)".write(toFile: "\(inner)/cgroup.procs", atomically: false, encoding: .utf8)
+      var switches: [Int32: Switches] = [:]
+      // The group above counts too, named by its path in the hierarchy.
+      let run = try HistogramRun(["runqlat", "-c", "/swtrace-test-\(getpid())"]) { switches = try process.work() }
+      #expect(run.counts() == [0: switches[process.running.pid]?.comings ?? -1])
+    }
 
-  /// With room for two threads nearly every wake-up is lost, and each is counted.
-  @Test func fullMapLosesNothingInSilence() throws {
-    let process = try NappingProcess([211, 101, 53], in: folder)
-    let hooks: [Hook] = [
-      Hook("wake-ups", ["wakeup_btf"]), Hook("wake-ups of new tasks", ["wakeup_new_btf"]), Hook("task switches", ["switch_btf"]),
-    ]
-    var attachment = try Attachment.attempt(
-      .named("runqlat"), hooks: hooks,
-      configure: { (probe, _) throws(BPFError) in
-        var filter = swtrace_filter()
-        filter.pid = UInt32(process.running.pid)
-        try probe.configure(".rodata.filter", filter)
-        try probe.resize("starts", to: 2)
-      })
-    var meter = try LossMeter(attachment.probe)
-    let switches = try process.work()
-    attachment.links.detach()
-    let (report, _) = try meter.close()
-    #expect(report.isExact)
-    #expect((report.lost[.mapFull] ?? 0) > 0)
-    #expect(report.delivered > 0)
-    #expect(report.delivered + (report.lost[.mapFull] ?? 0) >= UInt64(switches.values.reduce(0) { $0 + $1.all }))
-    process.end()
+    @Test func keysAreProcessesThreadsAndNamespaces() throws {
+      var process = try NappingProcess([101, 53, 31], in: folder)
+      var switches: [Int32: Switches] = [:]
+      var run = try HistogramRun(["runqlat", "-L", "-p", "\(process.running.pid)"]) { switches = try process.work() }
+      #expect(run.counts(by: "tid") == Dictionary(uniqueKeysWithValues: switches.map { (Int($0.key), $0.value.comings) }))
+      #expect(Set(run.records.compactMap { $0["comm"] as? String }).isSubset(of: ["napping", "nap\\t\\x1b[1m"]))
+      process.end()
+
+      process = try NappingProcess([101, 53], in: folder)
+      run = try HistogramRun(["runqlat", "-P", "-p", "\(process.running.pid)"]) { switches = try process.work() }
+      #expect(run.counts(by: "pid") == [Int(process.running.pid): switches.values.reduce(0) { $0 + $1.comings }])
+      process.end()
+
+      process = try NappingProcess([101], in: folder)
+      run = try HistogramRun(["runqlat", "--pidnss", "-p", "\(process.running.pid)"]) { switches = try process.work() }
+      let link = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(process.running.pid)/ns/pid")
+      let namespace = try #require(Int(link.filter(\.isNumber)))
+      #expect(run.counts(by: "pid_namespace") == [namespace: switches.values.reduce(0) { $0 + $1.comings }])
+      process.end()
+    }
+
+    /// Two processes that answer each other through pipes on one processor: each of their turns is a wait.
+    @Test func pingPongThroughPipes() throws {
+      let rounds = 1009
+      let program = try compile(
+        """
+        #define _GNU_SOURCE
+        #include <sched.h>
+        #include <stdlib.h>
+        #include <sys/wait.h>
+        #include <unistd.h>
+        int main(int count, char **arguments) {
+          int rounds = atoi(arguments[1]), there[2], back[2];
+          char byte = 0;
+          cpu_set_t set;
+          CPU_ZERO(&set);
+          CPU_SET(0, &set);
+          sched_setaffinity(0, sizeof(set), &set);
+          if (pipe(there) || pipe(back)) return 1;
+          if (!fork()) {
+            for (int i = 0; i < rounds; i++) if (read(there[0], &byte, 1) != 1 || write(back[1], &byte, 1) != 1) _exit(1);
+            _exit(0);
+          }
+          for (int i = 0; i < rounds; i++) if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1) return 1;
+          wait(0);
+          return 0;
+        }
+        """, in: folder)
+      let finished = try Swtrace.run(["runqlat", "--propagate-exit", "--format", "json", "--", program, "\(rounds)"])
+      #expect(finished.status == 0)
+      let counts = try summary(of: try finished.json())
+      #expect(counts.lost.values.allSatisfy { $0 == 0 })
+      // Each round makes each of them wait for the other once; preemption may add waits, but nothing takes one away.
+      #expect(counts.delivered >= 2 * rounds)
+      #expect(counts.delivered == (try finished.json()).dropLast().reduce(0) { $0 + ($1["count"] as? Int ?? 0) })
+    }
+
+    /// With room for two threads nearly every wake-up is lost, and each is counted.
+    @Test func fullMapLosesNothingInSilence() throws {
+      let process = try NappingProcess([211, 101, 53], in: folder)
+      let hooks: [Hook] = [
+        Hook("wake-ups", ["wakeup_btf"]), Hook("wake-ups of new tasks", ["wakeup_new_btf"]), Hook("task switches", ["switch_btf"]),
+      ]
+      var attachment = try Attachment.attempt(
+        .named("runqlat"), hooks: hooks,
+        configure: { (probe, _) throws(BPFError) in
+          var filter = swtrace_filter()
+          filter.pid = UInt32(process.running.pid)
+          try probe.configure(".rodata.filter", filter)
+          try probe.resize("starts", to: 2)
+        })
+      var meter = try LossMeter(attachment.probe)
+      let switches = try process.work()
+      attachment.links.detach()
+      let (report, _) = try meter.close()
+      #expect(report.isExact)
+      #expect((report.lost[.mapFull] ?? 0) > 0)
+      #expect(report.delivered > 0)
+      #expect(report.delivered + (report.lost[.mapFull] ?? 0) >= UInt64(switches.values.reduce(0) { $0 + $1.comings }))
+      process.end()
+    }
   }
 }

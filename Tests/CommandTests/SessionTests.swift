@@ -2,8 +2,8 @@ import Glibc
 import TestSupport
 import Testing
 
-/// How runs begin and end, whatever the tool.
-@Suite(.requiresBPF, .serialized) struct SessionLiveTests {
+/// How runs begin and end, whatever the tool and the kernel.
+@Suite(.requiresBPF, .serialized) struct SessionTests {
   /// Starts a tool that sees this test's own opens, and waits for the first.
   private func started(_ arguments: [String] = [], format: String = "json") throws -> Running {
     let running = try Swtrace.start(["opensnoop", "--format", format, "--pid", "\(getpid())"] + arguments)
