@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* One line typed into a shell. */
 #pragma once
 #include "types.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* One execve or execveat: the new program, or the error. */
 #pragma once
 #include "types.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* The end of a process, or of a thread. */
 #pragma once
 #include "types.h"

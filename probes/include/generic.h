@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* The generic tools: calls of chosen functions, tracepoints and static probes. */
 #pragma once
 #include "types.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* Text longer than a record: pieces that go before the event they belong to, joined again by user space. */
 #pragma once
 #include "types.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 /* System calls by number or by process. */
 #pragma once
 #include "types.h"
