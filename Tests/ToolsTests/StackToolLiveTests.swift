@@ -1,4 +1,5 @@
 import Foundation
+import Linux
 import TestSupport
 import Testing
 
@@ -46,8 +47,10 @@ import Testing
       flags: ["-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-mno-omit-leaf-frame-pointer"])
   }
 
-  private func frames(_ record: [String: Any]) -> [String] {
-    (record["frames"] as? [[String: Any]] ?? []).compactMap { $0["function"] as? String }
+  /// The functions of a stack, innermost first; the kernel's or the user's only.
+  private func frames(_ record: [String: Any], ofKernel: Bool? = nil) -> [String] {
+    (record["frames"] as? [[String: Any]] ?? []).filter { ofKernel == nil || $0["kernel"] as? Bool == ofKernel }
+      .compactMap { $0["function"] as? String }
   }
 
   @Test func samplesAreNamedFromTheRootToTheLeaf() throws {
@@ -73,12 +76,18 @@ import Testing
 
   @Test func everyWaitIsSummedWithItsStack() throws {
     let workload = try workload()
-    let finished = try Swtrace.run(["offcputime", "-m", "4000", "--format", "json", "--", workload, "0", "47"])
+    // Interruptible waits of this command: its sleeps and nothing else, not even page faults.
+    let only = ["offcputime", "--comm", "stacks", "--state", "1", "--format", "json"]
+    let finished = try Swtrace.run(only + ["-m", "0", "--", workload, "0", "47"])
     let records = try finished.json()
     let counts = try summary(of: records)
     #expect(counts.lost.values.allSatisfy { $0 == 0 })
-    let naps = records.filter { frames($0).contains("nap") }
-    #expect(naps.reduce(0) { $0 + ($1["value"] as? Int ?? 0) } >= 47 * 5_000)
+    #expect(counts.delivered == 47)
+    let naps = records.filter { $0["type"] as? String == "stack" }
+    #expect(!naps.isEmpty && naps.allSatisfy { $0["unit"] as? String == "ns" && $0["comm"] as? String == "stacks" })
+    #expect(naps.reduce(0) { $0 + ($1["value"] as? Int ?? 0) } >= 47 * 5_000_000)
+    #expect((records.last?["remarks"] as? [String: Int])?["missing_user_stack"] == 0)
+    #expect((records.last?["remarks"] as? [String: Int])?["missing_kernel_stack"] == 0)
     for nap in naps {
       let names = frames(nap)
       let kernel = (nap["frames"] as? [[String: Any]] ?? []).prefix { $0["kernel"] as? Bool == true }.count
@@ -87,14 +96,15 @@ import Testing
       let at = try #require(user.firstIndex(of: "nap"), "\(names)")
       #expect(Array(user[at...].prefix(3)) == ["nap", "rest", "main"])
     }
-    // Every wait of at least 4 ms is one of the naps, unless the machine was that slow elsewhere.
-    #expect(counts.delivered >= 47)
-    #expect(counts.seen == counts.filtered + counts.delivered)
-    // The same with a minimum that none reaches: all are seen, none is delivered.
-    let none = try Swtrace.run(["offcputime", "-m", "600000000", "--format", "json", "--", workload, "0", "47"]).json()
-    let filtered = try summary(of: none)
-    #expect(filtered.delivered == 0)
-    #expect(filtered.filtered >= 47)
+    // The same with a minimum that none reaches, and with a maximum that all exceed: all are seen, none is delivered.
+    for limits in [["-m", "600000000"], ["-m", "0", "-M", "4999"]] {
+      let filtered = try summary(of: try Swtrace.run(only + limits + ["--", workload, "0", "47"]).json())
+      #expect(filtered.delivered == 0)
+      #expect(filtered.filtered >= 47)
+    }
+    // A user thread is no kernel thread.
+    #expect(try summary(of: try Swtrace.run(only + ["-u", "-m", "0", "--", workload, "0", "47"]).json()).delivered == 47)
+    #expect(try summary(of: try Swtrace.run(only + ["-k", "-m", "0", "--", workload, "0", "47"]).json()).delivered == 0)
   }
 
   @Test func foldedIsCommandThenRootToLeaf() throws {
@@ -138,5 +148,140 @@ import Testing
     let folder = try Swtrace.run(["profile", "-o", "/nonexistent/x.svg", "1"])
     #expect(folder.status == 1)
     #expect(folder.errorText.contains("cannot create /nonexistent/x.svg"))
+  }
+
+  /// While nobody reads, the ring fills: what is lost is counted, and no wait gets the user stack of another one.
+  @Test func aFullRingLosesNothingUncounted() throws {
+    let workload = try compile(
+      """
+      #include <pthread.h>
+      #include <signal.h>
+      #include <time.h>
+      #include <unistd.h>
+      static int there[2], back[2];
+      volatile int sink;
+      /* Deep, so that a user part needs more room than its event: at the end the event still fits, and the part does not. */
+      __attribute__((noinline)) void pass(int depth, int from, int to) {
+        char byte;
+        if (depth) pass(depth - 1, from, to);
+        else if (read(from, &byte, 1) == 1) sink += write(to, &byte, 1);
+        sink++;
+      }
+      __attribute__((noinline)) void nap(void) { struct timespec time = { 0, 20000000 }; nanosleep(&time, 0); sink++; }
+      static void *answer(void *rounds) { for (long i = 0; i < (long)rounds; i++) pass(90, there[0], back[1]); return 0; }
+      int main(void) {
+        long rounds = 9973;
+        pthread_t thread;
+        if (pipe(there) || pipe(back)) return 1;
+        kill(getppid(), SIGSTOP);
+        pthread_create(&thread, 0, answer, (void *)rounds);
+        for (long i = 0; i < rounds; i++) { sink += write(there[1], "x", 1); char byte; sink += read(back[0], &byte, 1); }
+        pthread_join(thread, 0);
+        kill(getppid(), SIGCONT);
+        for (int i = 0; i < 13; i++) nap();
+        return 0;
+      }
+      """, in: folder, name: "flood", compiler: "clang", flags: ["-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls"])
+    let records = try Swtrace.run(["offcputime", "--comm", "flood", "-m", "0", "--format", "json", "--", workload]).json()
+    let counts = try summary(of: records)
+    #expect((counts.lost["ring"] ?? 0) > 0)
+    #expect(counts.delivered > 0)
+    // Parts were lost as well: their waits are without a user stack.
+    #expect(((records.last?["remarks"] as? [String: Int])?["missing_user_stack"] ?? 0) > 0)
+    for stack in records where stack["type"] as? String == "stack" {
+      let user = frames(stack, ofKernel: false)
+      let sleeps = frames(stack, ofKernel: true).contains { $0.contains("nanosleep") }
+      if user.contains(where: { $0.contains("nanosleep") }) { #expect(sleeps, "\(frames(stack))") }
+      if sleeps { #expect(!user.contains("read"), "\(frames(stack))") }
+    }
+  }
+
+  /// A wait in a page fault is not of the system call that comes next.
+  @Test func aPageFaultHasTheInterruptedFunction() throws {
+    let workload = try compile(
+      """
+      #define _GNU_SOURCE
+      #include <fcntl.h>
+      #include <linux/userfaultfd.h>
+      #include <pthread.h>
+      #include <sys/ioctl.h>
+      #include <sys/mman.h>
+      #include <sys/syscall.h>
+      #include <time.h>
+      #include <unistd.h>
+      static int faults;
+      volatile int sink;
+      static void *serve(void *unused) {
+        struct uffd_msg message;
+        while (read(faults, &message, sizeof(message)) == sizeof(message)) {
+          struct timespec time = { 0, 5000000 };
+          struct uffdio_zeropage zero = { .range = { message.arg.pagefault.address & ~4095ul, 4096 } };
+          nanosleep(&time, 0);
+          ioctl(faults, UFFDIO_ZEROPAGE, &zero);
+        }
+        return unused;
+      }
+      __attribute__((noinline)) void touch(char *page) { sink += *(volatile char *)page; sink++; }
+      __attribute__((noinline)) void call(void) { sink += syscall(SYS_getppid); sink++; }
+      int main(void) {
+        char *pages = mmap(0, 19 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        struct uffdio_api api = { .api = UFFD_API };
+        struct uffdio_register area = { .range = { (unsigned long)pages, 19 * 4096 }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+        pthread_t thread;
+        faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+        if (faults < 0 || ioctl(faults, UFFDIO_API, &api) || ioctl(faults, UFFDIO_REGISTER, &area)) return 3;
+        pthread_create(&thread, 0, serve, 0);
+        for (int i = 0; i < 19; i++) { touch(pages + i * 4096); call(); }
+        return 0;
+      }
+      """, in: folder, name: "faults", compiler: "clang", flags: ["-O1", "-fno-omit-frame-pointer", "-mno-omit-leaf-frame-pointer"])
+    let finished = try Swtrace.run(
+      ["offcputime", "--comm", "faults", "-m", "4000", "--propagate-exit", "--format", "json", "--", workload])
+    #expect(finished.status == 0)
+    let records = try finished.json()
+    _ = try summary(of: records)
+    let waits = records.filter { record in frames(record).contains { $0.contains("handle_userfault") } }
+    #expect(waits.reduce(0) { $0 + ($1["value"] as? Int ?? 0) } >= 19 * 5_000_000)
+    for wait in waits {
+      let user = frames(wait, ofKernel: false)
+      // Kernel 5.10 cannot tell where user code was interrupted.
+      #expect(user == ["touch"] || user.isEmpty && KernelFeatures.release.hasPrefix("5.10."), "\(frames(wait))")
+    }
+    #expect(((records.last?["remarks"] as? [String: Int])?["missing_user_stack"] ?? 0) >= 19)
+  }
+
+  @Test func onlyWhatWasAskedForIsSampled() throws {
+    let workload = try workload()
+    let wanted = try Running([workload, "1000000", "0"])
+    let other = try Running([workload, "1000000", "0"])
+    defer {
+      for process in [wanted, other] {
+        process.signal(SIGKILL)
+        _ = process.finish()
+      }
+    }
+    let stacks = { (arguments: [String]) throws -> [[String: Any]] in
+      let records = try Swtrace.run(["profile", "-F", "499", "--format", "json"] + arguments + ["1"]).json()
+      let counts = try summary(of: records)
+      let stacks = records.filter { $0["type"] as? String == "stack" }
+      #expect(counts.delivered > 0 && stacks.reduce(0) { $0 + ($1["value"] as? Int ?? 0) } == counts.delivered)
+      #expect((records.last?["remarks"] as? [String: Int])?["missing_kernel_stack"] == 0)
+      return stacks
+    }
+    for ids in [["-p", "\(wanted.pid)"], ["-L", "\(wanted.pid)"]] {
+      #expect(try stacks(ids).allSatisfy { $0["pid"] as? Int == Int(wanted.pid) })
+    }
+    for option in ["-p", "-L"] {
+      let both = try stacks([option, "\(wanted.pid),\(other.pid)"])
+      #expect(Set(both.compactMap { $0["pid"] as? Int }) == [Int(wanted.pid), Int(other.pid)])
+    }
+    #expect(try stacks(["-p", "\(wanted.pid)", "-K"]).allSatisfy { !frames($0).contains("spin") })
+    #expect(try stacks(["-p", "\(wanted.pid)", "-U"]).contains { frames($0).contains("spin") })
+    let delimited = try Swtrace.run(["offcputime", "-d", "-m", "4000", "--comm", "stacks", "-f", "--", workload, "0", "7"])
+    #expect(delimited.lines.allSatisfy { $0.contains(";main;rest;nap;-;") }, "\(delimited.lines)")
+    let table = try Swtrace.run(["offcputime", "-d", "-m", "4000", "--comm", "stacks", "--", workload, "0", "7"])
+    let at = try #require(table.lines.firstIndex(of: "    nap"))
+    #expect(table.lines[(at - 1)...].prefix(4) == ["    --", "    nap", "    rest", "    main"])
+    #expect(table.lines.contains { $0.hasPrefix("    -                stacks (") })
   }
 }

@@ -45,7 +45,8 @@ package struct Session: ~Copyable {
   private var intervalsLeft: Int?
   private var nextInterval: UInt64
   private let deadline: UInt64
-  private var hasEnded = false
+  /// On the monotonic clock.
+  private var endedAt: UInt64?
   private var progress: Progress
 
   /// How often a ring is drained; at 640,000 events of 80 bytes a second this is half a megabyte.
@@ -136,7 +137,7 @@ package struct Session: ~Copyable {
   /// - Parameter output: where the tool writes; when its reader is gone, the run ends, and while it grows, no progress is shown.
   /// - Returns: `.end` once, with everything detached: drain what is left. Then nil.
   package mutating func next(_ output: borrowing Output) -> Turn? {
-    guard !hasEnded else { return nil }
+    guard endedAt == nil else { return nil }
     if output.isClosed { return end() }
     while true {
       let now = Clock.monotonic
@@ -163,7 +164,7 @@ package struct Session: ~Copyable {
   }
 
   private mutating func end() -> Turn {
-    hasEnded = true
+    endedAt = Clock.monotonic
     progress.clear()
     attachment.links.detach()
     // Probes that still run finish their events now, so that the last drain finds all of them.
@@ -201,8 +202,8 @@ package struct Session: ~Copyable {
     return total
   }
 
-  /// How long the run has taken, in nanoseconds.
-  package var elapsed: UInt64 { Clock.monotonic - clock.start }
+  /// How long events have been taken in, in nanoseconds; what comes after the end of the run does not count.
+  package var elapsed: UInt64 { (endedAt ?? Clock.monotonic) - clock.start }
 
   /// Writes the rest, prints the losses if there are any or if asked, and ends the command.
   ///

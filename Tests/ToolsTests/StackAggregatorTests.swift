@@ -1,0 +1,94 @@
+import CProbes
+import Profiles
+import Testing
+
+@testable import Tools
+
+@Suite struct StackAggregatorTests {
+  /// A process that cannot exist: its addresses have no names, so stacks differ by their depth only.
+  private static let process: UInt32 = 0x7fff_0000
+
+  private func record(_ kind: swtrace_stack_kind, thread: UInt32 = 1, time: UInt64 = 0, value: UInt64 = 0, user: [UInt64] = []) -> [UInt8] {
+    var event = swtrace_stack_event()
+    event.kind = kind.rawValue
+    event.pid = Self.process
+    event.tid = thread
+    event.time_ns = time
+    event.value = value
+    event.user_frames = Int32(user.count)
+    return withUnsafeBytes(of: event) { Array($0) } + user.flatMap { address in withUnsafeBytes(of: address) { Array($0) } }
+  }
+
+  /// The values of a profile by the depth of their stacks.
+  private func depths(_ aggregator: inout StackAggregator) -> [Int: UInt64] {
+    let profile = aggregator.profile(unit: .nanoseconds)
+    return profile.samples.reduce(into: [:]) { $0[profile.stacks[$1.stack].frames.count, default: 0] += $1.value }
+  }
+
+  @Test func equalStacksAreOne() {
+    var aggregator = StackAggregator()
+    for value in 1...5 as ClosedRange<UInt64> { aggregator.add(record(SWTRACE_STACK_WHOLE, value: value, user: [16, 32]).span.bytes) }
+    aggregator.add(record(SWTRACE_STACK_WHOLE, value: 100, user: [16, 32, 48]).span.bytes)
+    #expect(aggregator.count == 6)
+    #expect(depths(&aggregator) == [2: 15, 3: 100])
+    #expect(aggregator.withoutUserStack == 0)
+  }
+
+  @Test func aUserPartIsForAllWaitsOfItsCall() {
+    var aggregator = StackAggregator()
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 7, time: 100, value: 1).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 8, time: 110, value: 2).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 7, time: 120, value: 4).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_PART, thread: 7, time: 100, user: [16, 32, 48]).span.bytes)
+    #expect(aggregator.count == 3)
+    #expect(depths(&aggregator) == [3: 5, 0: 2])
+    #expect(aggregator.withoutUserStack == 1)
+  }
+
+  /// The part of the first call was lost: its wait must not get that of the second.
+  @Test func aLostUserPartIsNotReplacedByTheNext() {
+    var aggregator = StackAggregator()
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 7, time: 100, value: 1).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 7, time: 200, value: 2).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_PART, thread: 7, time: 200, user: [16]).span.bytes)
+    // A walk that failed.
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 7, time: 300, value: 4).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_PART, thread: 7, time: 300).span.bytes)
+    #expect(depths(&aggregator) == [1: 2, 0: 5])
+    #expect(aggregator.withoutUserStack == 2)
+  }
+
+  @Test func whatHasNoRoomIsCounted() {
+    var aggregator = StackAggregator(stacks: RawStacks(entryLimit: 3, addressLimit: 4))
+    aggregator.add(record(SWTRACE_STACK_WHOLE, value: 1, user: [16, 32]).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_WHOLE, value: 1, user: [16, 32, 48]).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_WHOLE, value: 1, user: [16]).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_WHOLE, value: 1, user: []).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_WHOLE, value: 1, user: [64]).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_WHOLE, value: 1, user: [16, 32]).span.bytes)
+    #expect(aggregator.count == 6)
+    #expect(aggregator.overflow == 2)
+    #expect(depths(&aggregator) == [2: 2, 1: 1, 0: 1])
+  }
+
+  /// More than the first size of the index, twice, so that every one is found again after it has grown.
+  @Test func manyStacksAreKeptApart() {
+    var stacks = RawStacks()
+    let command = SIMD16<UInt8>(repeating: 0)
+    for round in 1...2 as ClosedRange<UInt64> {
+      for number in 0..<10_007 as Range<UInt64> {
+        let owner = RawStacks.Owner(process: UInt32(number % 7), command: command)
+        guard let entry = stacks.entry(owner, kernelFrames: Int(number % 3), [number, number, 5]) else {
+          Issue.record("no room for stack \(number)")
+          return
+        }
+        #expect(entry == Int(number))
+        stacks.add(number, to: entry)
+        #expect(stacks.entries[entry].events == round)
+      }
+    }
+    #expect(stacks.entries.count == 10_007)
+    let last = stacks.entries[10_006]
+    #expect(last.value == 20_012 && Array(stacks.kernel(last)) == [10_006] && Array(stacks.user(last)) == [10_006, 5])
+  }
+}
