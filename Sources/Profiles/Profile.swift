@@ -48,6 +48,8 @@ package struct Profile: Sendable {
     /// An index of `processes`.
     package let process: Int
     package internal(set) var value: UInt64
+    /// How many measurements were added up.
+    package internal(set) var count: UInt64
   }
 
   package var unit: Unit
@@ -74,21 +76,22 @@ package struct Profile: Sendable {
   }
 
   /// Adds to what was measured for this stack in this process; values of 0 leave no trace.
-  package mutating func add(_ value: UInt64, stack: Stack, process: Process) {
-    add(value, stack: stacks.intern(stack), process: process)
+  package mutating func add(_ value: UInt64, count: UInt64 = 1, stack: Stack, process: Process) {
+    add(value, count: count, stack: stacks.intern(stack), process: process)
   }
 
   /// The same for a stack already in `stacks`.
-  package mutating func add(_ value: UInt64, stack: Stack.ID, process: Process) {
+  package mutating func add(_ value: UInt64, count: UInt64 = 1, stack: Stack.ID, process: Process) {
     guard value > 0 else { return }
     let process = intern(process)
     total.addSaturating(value)
     let key = Key(stack: stack, process: process)
     if let known = sampleIDs[key] {
       samples[known].value.addSaturating(value)
+      samples[known].count.addSaturating(count)
     } else {
       sampleIDs[key] = samples.count
-      samples.append(Sample(stack: stack, process: process, value: value))
+      samples.append(Sample(stack: stack, process: process, value: value, count: count))
     }
   }
 
@@ -96,7 +99,9 @@ package struct Profile: Sendable {
   package func converted(to unit: Unit, dividingBy divisor: UInt64) -> Profile {
     var result = Profile(unit: unit, decimals: decimals)
     result.stacks = stacks
-    for sample in samples { result.add(sample.value / divisor, stack: sample.stack, process: processes[sample.process]) }
+    for sample in samples {
+      result.add(sample.value / divisor, count: sample.count, stack: sample.stack, process: processes[sample.process])
+    }
     return result
   }
 

@@ -96,7 +96,7 @@ package struct StackAggregator {
     for entry in stacks.entries where entry.events > 0 {
       let command = withUnsafeBytes(of: entry.owner.command) { Text(zeroTerminated: $0.bytes) }
       let process = Profile.Process(command: command.bytes, pid: entry.owner.process)
-      profile.add(entry.value, stack: name(entry, delimited), process: process)
+      profile.add(entry.value, count: entry.events, stack: name(entry, delimited), process: process)
     }
     return profile
   }
