@@ -11,7 +11,7 @@ struct Swtrace: ParsableCommand {
 
       Examples:
         swtrace opensnoop -- ls             what one command opens
-        swtrace profile -d 10 -o cpu.html   where the processors' time goes
+        swtrace profile -o cpu.html 10      where the processors' time goes
         swtrace runqlat 1                   how long tasks wait for a processor
       """,
     version: "0.1.0",
