@@ -20,6 +20,20 @@ enum FailureReason {
       return "this kernel refuses fentry programs"
     }
     if errno == .notPermitted || errno == .permissionDenied, let missing = Privileges.current.missing { return missing }
+    if let helper = missingHelper(log) { return "this kernel has no BPF helper \(helper)" }
+    return log.contains { $0.contains("-- BEGIN PROG LOAD LOG --") } ? "this kernel's verifier rejects it" : nil
+  }
+
+  /// The helper that the verifier does not know; by number, if it is not one that the probes can do without.
+  private static func missingHelper(_ log: [String]) -> String? {
+    let phrase = "invalid func unknown#"
+    for text in log {
+      for line in text.split(separator: "\n") where line.hasPrefix(phrase) {
+        let number = line.dropFirst(phrase.count)
+        // Numbers from the kernel's enum bpf_func_id; in 5.11 and 5.15.
+        return ["158": "bpf_get_current_task_btf", "174": "bpf_get_attach_cookie"][String(number)] ?? String(number)
+      }
+    }
     return nil
   }
 

@@ -66,8 +66,14 @@ package struct HistogramWriter: Sendable {
     if shown == shown.rounded(), shown < 1e15 {
       out.append(decimal: UInt64(shown))
     } else {
-      out.append(Int64((shown * 1000).rounded()), dividedBy: 1000, decimals: shown < 100 ? 2 : 1)
+      out.append(Self.thousandths(shown), dividedBy: 1000, decimals: shown < 100 ? 2 : 1)
     }
+  }
+
+  /// Values above nine quadrillions are the largest that can be written.
+  private static func thousandths(_ value: Double) -> Int64 {
+    let scaled = (value * 1000).rounded()
+    return scaled < 0x1p63 ? Int64(scaled) : .max
   }
 
   /// `{"type":"histogram",…}` with the exact bounds of each bucket that has values.
@@ -85,7 +91,7 @@ package struct HistogramWriter: Sendable {
     for (name, fraction) in Self.quantiles {
       guard let value = histogram.quantile(fraction, maximum: Double(histogram.maximum) / Double(unit.size)) else { continue }
       out.append(contentsOf: ",\"\(name.replacing(Character("."), with: Character("_")))_\(unit.key)\":".utf8)
-      out.append(Int64((value * 1000).rounded()), dividedBy: 1000, decimals: 3)
+      out.append(Self.thousandths(value), dividedBy: 1000, decimals: 3)
     }
     out.append(contentsOf: ",\"buckets\":[".utf8)
     for (index, bucket) in histogram.buckets.enumerated() {
@@ -110,7 +116,8 @@ package struct HistogramWriter: Sendable {
         case .integer(let number): out.append(decimal: number)
         case .unsigned(let number): out.append(decimal: number)
         case .flag(let flag): out.append(contentsOf: (flag ? "true" : "false").utf8)
-        case .none, .texts: break
+        case .texts(let texts): out.append(csv: Array(texts.map(\.bytes).joined(separator: [0x20])))
+        case .none: break
         }
         out.append(0x2c)
       }

@@ -63,7 +63,7 @@ package struct RowWriter: Sendable {
       switch cell(index) {
       case .none: break
       case .integer(let value): append(value, columns[index].style, &out)
-      case .unsigned(let value): append(Int64(clamping: value), columns[index].style, &out)
+      case .unsigned(let value): append(value, columns[index].style, &out)
       case .text(let text): out.append(escaped: text)
       case .texts(let texts):
         for (index, text) in texts.enumerated() {
@@ -92,6 +92,16 @@ package struct RowWriter: Sendable {
     }
   }
 
+  private func append(_ value: UInt64, _ style: ColumnLayout.Style, _ out: inout [UInt8]) {
+    switch style {
+    case .plain: out.append(decimal: value)
+    case .octal: out.append(contentsOf: "0\(String(value, radix: 8))".utf8)
+    // The kernel's addresses have the highest bit set.
+    case .hexadecimal: out.append(contentsOf: "0x\(String(value, radix: 16))".utf8)
+    case .scaled, .clock: append(Int64(clamping: value), style, &out)
+    }
+  }
+
   /// Fills a cell up to its width and adds the gap to the next; nothing follows the last one.
   private func pad(_ out: inout [UInt8], from start: Int, _ index: Int) {
     var length = 0
@@ -105,7 +115,7 @@ package struct RowWriter: Sendable {
 
   private func writeCSV(_ cell: (Int) -> Cell, _ out: inout [UInt8]) {
     for index in shown {
-      if index > 0 { out.append(0x2c) }
+      if index != shown[0] { out.append(0x2c) }
       switch cell(index) {
       case .none: break
       case .integer(let value): out.append(decimal: value)

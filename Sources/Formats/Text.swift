@@ -89,9 +89,11 @@ enum UTF8Sequence {
   static func isControl(_ bytes: [UInt8], at index: Int) -> Bool {
     switch bytes[index] {
     case 0xc2: return bytes[index + 1] < 0xa0
+    case 0xd8: return bytes[index + 1] == 0x9c
     case 0xe2:
       let pair = (bytes[index + 1], bytes[index + 2])
-      return pair.0 == 0x80 && (0xa8...0xae).contains(pair.1) || pair.0 == 0x81 && (0xa6...0xa9).contains(pair.1)
+      return pair.0 == 0x80 && (pair.1 == 0x8e || pair.1 == 0x8f || (0xa8...0xae).contains(pair.1))
+        || pair.0 == 0x81 && (0xa6...0xa9).contains(pair.1)
     default: return false
     }
   }

@@ -51,6 +51,24 @@ import Testing
     for line in lines { _ = try JSONSerialization.jsonObject(with: Data(line.utf8)) }
   }
 
+  /// Columns of tables only leave no gap in records, and numbers of 64 bits are whole.
+  @Test func columnsOfOneFormat() {
+    let columns: [Column<UInt64>] = [
+      Column("A", width: 2, inRecords: false) { .unsigned($0) }, Column("B", key: "b", width: 2, style: .hexadecimal) { .unsigned($0) },
+      Column("C", key: "c", width: 2) { .unsigned($0) },
+    ]
+    func text(_ format: RowWriter.Format) -> String {
+      var out: [UInt8] = []
+      let writer = RowWriter(format, columns: columns.map(\.layout), kind: "row")
+      writer.writeHeader(into: &out)
+      writer.write(into: &out) { columns[$0].value(.max) }
+      return String(decoding: out, as: UTF8.self)
+    }
+    #expect(text(.csv) == "b,c\n18446744073709551615,18446744073709551615\n")
+    #expect(text(.json) == #"{"type":"row","b":18446744073709551615,"c":18446744073709551615}"# + "\n")
+    #expect(text(.table) == "A  B  C\n18446744073709551615 0xffffffffffffffff 18446744073709551615\n")
+  }
+
   /// Whatever bytes a name has, JSON parses, and no control character reaches a terminal.
   @Test func anyNameIsHarmless() throws {
     var state: UInt64 = 42

@@ -65,6 +65,20 @@ extension SwitchLiveTests {
       process.end()
     }
 
+    /// Each of two tools sees everything, as if it were alone.
+    @Test func toolsRunSideBySide() throws {
+      let process = try NappingProcess([211], in: folder)
+      var switches: [Int32: Switches] = [:]
+      var inner: HistogramRun?
+      let outer = try HistogramRun(["runqlat", "-p", "\(process.running.pid)"]) {
+        inner = try HistogramRun(["runqlat", "-p", "\(process.running.pid)"]) { switches = try process.work() }
+      }
+      let expected = switches.values.reduce(0) { $0 + $1.comings }
+      #expect(outer.counts() == [0: expected])
+      #expect(inner?.counts() == [0: expected])
+      process.end()
+    }
+
     /// Two processes that answer each other through pipes on one processor: each of their turns is a wait.
     @Test func pingPongThroughPipes() throws {
       let rounds = 1009

@@ -61,7 +61,12 @@ package struct LossReport: Equatable, Sendable {
     }
   }
 
-  package init() {}
+  package init(
+    seen: UInt64 = 0, filtered: UInt64 = 0, delivered: UInt64 = 0, lost: [Reason: UInt64] = [:], remarks: [Remark: UInt64] = [:]
+  ) {
+    (self.seen, self.filtered, self.delivered) = (seen, filtered, delivered)
+    (self.lost, self.remarks) = (lost, remarks)
+  }
 
   package var totalLost: UInt64 { lost.values.reduce(0, +) }
   package var isExact: Bool { seen == filtered + delivered + totalLost }
@@ -102,9 +107,7 @@ extension LossReport {
   /// From the counters of enum swtrace_counter.
   init(counters: [UInt64]) {
     func value(_ counter: swtrace_counter) -> UInt64 { counters[Int(counter.rawValue)] }
-    seen = value(SWTRACE_SEEN)
-    filtered = value(SWTRACE_FILTERED)
-    delivered = value(SWTRACE_DELIVERED)
+    self.init(seen: value(SWTRACE_SEEN), filtered: value(SWTRACE_FILTERED), delivered: value(SWTRACE_DELIVERED))
     lost = [.ring: value(SWTRACE_LOST_RING), .mapFull: value(SWTRACE_LOST_MAP_FULL), .scratch: value(SWTRACE_LOST_SCRATCH)]
     remarks = [
       .truncatedText: value(SWTRACE_TRUNCATED_TEXT), .missingKernelStack: value(SWTRACE_MISSING_KERNEL_STACK),

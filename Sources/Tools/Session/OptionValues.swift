@@ -14,7 +14,9 @@ package struct TimeSpan: ExpressibleByArgument, Codable, Sendable, CustomStringC
     ]
     guard let (suffix, unit) = units.first(where: { argument.hasSuffix($0.0) }),
       let number = Double(argument.dropLast(suffix.count)), number.isFinite, number > 0,
-      number * Double(unit) < 3.2e17, argument.first.map({ $0.isNumber || $0 == "." }) == true
+      number * Double(unit) < 3.2e17, argument.first.map({ $0.isNumber || $0 == "." }) == true,
+      // Hexadecimal numbers are none that people write times in.
+      !argument.contains("x")
     else { return nil }
     nanoseconds = UInt64((number * Double(unit)).rounded())
     guard nanoseconds > 0 else { return nil }
