@@ -48,6 +48,7 @@ test-here: ## the tests that need no virtual machine and no browser
 
 bench: release ## swtrace side by side with libbpf-tools, bpftrace and perf
 	@$(SETUP) build bench
+	swift build --configuration release --product ConsumerBenchmark --static-swift-stdlib
 	$(ROOT) Benchmarks/run
 
 lint: ## format, warnings, scripts, size and contents of the release

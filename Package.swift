@@ -68,6 +68,11 @@ let package = Package(
       dependencies: ["Tools", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: settings, linkerSettings: archives),
 
+    .target(name: "CConsumer", path: "Benchmarks/CConsumer"),
+    .executableTarget(
+      name: "ConsumerBenchmark", dependencies: ["BPF", "CConsumer", "CProbes", "Tools"], path: "Benchmarks/Consumer",
+      swiftSettings: settings, linkerSettings: archives),
+
     .target(name: "TestSupport", dependencies: ["Linux"], path: "Tests/TestSupport", swiftSettings: settings),
   ]
     + tests([

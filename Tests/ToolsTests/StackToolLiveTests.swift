@@ -87,7 +87,8 @@ import Testing
     #expect(stacks.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == counts.delivered)
     let naps = stacks.filter { frames($0).contains("nap") }
     #expect(naps.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == 47)
-    #expect(naps.reduce(0) { $0 + ($1["value"] as? Int ?? 0) } >= 47 * 5_000_000)
+    // The 5 ms of a nap begin a little before its switch.
+    #expect(naps.reduce(0) { $0 + ($1["value"] as? Int ?? 0) } >= 47 * 4_000_000)
     #expect((records.last?["remarks"] as? [String: Int])?["missing_kernel_stack"] == 0)
     for nap in naps {
       let names = frames(nap)
@@ -99,7 +100,7 @@ import Testing
     }
     // The same with a minimum that none reaches, and with a maximum that all exceed: all are seen, none is delivered.
     // A user thread is no kernel thread.
-    for limits in [["-m", "600000000"], ["-m", "0", "-M", "4999"], ["-m", "0", "-k"]] {
+    for limits in [["-m", "600000000"], ["-m", "0", "-M", "1"], ["-m", "0", "-k"]] {
       let records = try Swtrace.run(only + limits + ["--", workload, "0", "47"]).json()
       #expect(records.allSatisfy { !frames($0).contains("nap") })
       #expect(try summary(of: records).filtered >= 47)
@@ -115,7 +116,7 @@ import Testing
     #expect(line.contains(";main;rest;nap;"))
     #expect(line.contains("nanosleep_[k]"))
     let value = try #require(line.split(separator: " ").last.flatMap { Int($0) })
-    #expect(value >= 37 * 5_000)
+    #expect(value >= 37 * 4_000)
     #expect(
       try Swtrace.run(["offcputime", "-m", "4000", "-U", "-f", "--", try workload(), "0", "37"]).lines.allSatisfy {
         !$0.contains("do_syscall")
