@@ -2,6 +2,7 @@
 #pragma once
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <linux/perf_event.h>
 #include <signal.h>
 #include <string.h>
@@ -23,6 +24,12 @@ static inline int swtrace_perf_event_open(struct perf_event_attr *attributes, in
 static inline int swtrace_pidfd_open(int pid)
 {
 	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* Waits for an RCU grace period (kernel/sched/membarrier.c); glibc has no wrapper. */
+static inline int swtrace_membarrier_global(void)
+{
+	return (int)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
 static inline int swtrace_gettid(void)

@@ -49,12 +49,6 @@ private func kernelHas(_ tracepoint: String) -> Bool {
   return groups.contains { access("\(root)/events/\($0)/\(tracepoint)", F_OK) == 0 }
 }
 
-/// The first two numbers of the running kernel's release.
-private var kernelVersion: (Int, Int) {
-  let numbers = (ProcFile.read("/proc/sys/kernel/osrelease") ?? "").split { !$0.isNumber }.compactMap { Int($0) }
-  return numbers.count > 1 ? (numbers[0], numbers[1]) : (0, 0)
-}
-
 @Suite(.requiresBPF, .serialized) struct ProbeLiveTests {
   @Test func everyProbeCanBeOpened() {
     #expect(ProbeImage.embeddedProbes.count >= 10)

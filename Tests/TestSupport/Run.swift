@@ -184,6 +184,13 @@ package final class TemporaryFolder: Sendable {
   }
 }
 
+/// The first two numbers of the running kernel's release.
+package let kernelVersion: (Int, Int) = {
+  let release = (try? String(contentsOfFile: "/proc/sys/kernel/osrelease", encoding: .utf8)) ?? ""
+  let numbers = release.split { !$0.isNumber }.compactMap { Int($0) }
+  return numbers.count > 1 ? (numbers[0], numbers[1]) : (0, 0)
+}()
+
 /// The program under test: the executable that was built with this bundle.
 package enum Swtrace {
   ///
@@ -201,8 +208,17 @@ package enum Swtrace {
     return ".build/debug/swtrace"
   }()
 
+  /// Runs the program to its end.
+  ///
+  /// Kernels from 6.19 on let another task preempt one that is inside a probe, and skip that probe for the other's events: such events are
+  /// counted as missed, but an exact number cannot be expected of that run, so it is repeated.
   package static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Finished {
-    try TestSupport.run([path] + arguments, environment: environment)
+    var attempts = 0
+    while true {
+      let finished = try TestSupport.run([path] + arguments, environment: environment)
+      attempts += 1
+      guard kernelVersion >= (6, 19), attempts < 9, finished.errorText.contains("probe busy") else { return finished }
+    }
   }
 
   package static func start(_ arguments: [String], outputPath: String? = nil) throws -> Running {

@@ -179,7 +179,7 @@ func expectedKprobeProgram(_ prefix: String, many: Bool) -> String {
     let finished = try Swtrace.run(["funccount", "\(program):shop_t*", "--", program])
     #expect(
       finished.lines == [
-        "", "FUNC                                    COUNT", "shop_three                                 31",
+        "FUNC                                    COUNT", "shop_three                                 31",
         "shop_two                                   53",
       ])
   }

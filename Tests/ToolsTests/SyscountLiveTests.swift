@@ -127,10 +127,13 @@ import Testing
     finished.output = Array((lines.joined(separator: "\n") + "\n").utf8) + finished.output
     let records = try finished.json()
     let counts = try summary(of: records)
-    #expect(counts.lost.filter { $0.value > 0 } == [:])
+    // See Swtrace.run; this one cannot be repeated.
+    let missed = kernelVersion >= (6, 19) ? counts.lost["missed"] ?? 0 : 0
+    #expect(counts.lost.values.reduce(0, +) == missed, "\(counts.lost)")
     #expect(records.dropLast().reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == counts.delivered)
     let calls = records.filter { $0["syscall"] as? String == "getppid" }.reduce(0) { $0 + ($1["count"] as? Int ?? 0) }
-    #expect(try calls == Int(String(contentsOfFile: made, encoding: .utf8)))
+    let expected = try #require(Int(try String(contentsOfFile: made, encoding: .utf8)))
+    #expect(calls <= expected && calls + missed >= expected)
   }
 }
 

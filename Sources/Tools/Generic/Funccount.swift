@@ -1,11 +1,11 @@
 package import ArgumentParser
 package import BPF
 internal import CProbes
-internal import Formats
+package import Formats
 internal import Linux
 
 /// Counts calls of functions, and hits of tracepoints and static probes.
-package struct Funccount: Tool {
+package struct Funccount: CountTool {
   package static let configuration = CommandConfiguration(
     commandName: "funccount", abstract: "Count calls of functions, tracepoints and static probes.",
     discussion: """
@@ -25,8 +25,9 @@ package struct Funccount: Tool {
   // Before the session: its command is an array, after which no other positional argument may stand.
   @OptionGroup var options: TargetOptions
   @OptionGroup package var session: SessionOptions<Funccount>
-  @Option(name: [.customShort("i"), .long], help: ArgumentHelp("Print after each interval: 1, 500ms.", valueName: "time"))
-  var interval: TimeSpan?
+  @Option(
+    name: [.customShort("i"), .customLong("interval")], help: ArgumentHelp("Print after each interval: 1, 500ms.", valueName: "time"))
+  var every: TimeSpan?
   @Flag(name: [.customShort("T"), .long], help: "Print the time above each output.") var timestamp = false
   @Option(name: [.customShort("c"), .long], help: "Only hits on this processor.") var cpu: UInt32?
 
@@ -34,7 +35,7 @@ package struct Funccount: Tool {
 
   private var targets: Targets?
 
-  private enum CodingKeys: String, CodingKey { case options, session, interval, timestamp, cpu }
+  private enum CodingKeys: String, CodingKey { case options, session, every, timestamp, cpu }
 
   package static let exampleArguments = ["vfs_read,t:sched:sched_switch"]
 
@@ -55,66 +56,32 @@ package struct Funccount: Tool {
     try targets?.attach(probe, programs, &links) ?? []
   }
 
-  private struct Row {
-    var time: Int64
+  package var interval: UInt64? { every?.nanoseconds }
+  package func timeLine(_ time: String) -> String? { timestamp ? time : nil }
+
+  package struct Row {
     var name: String
     var count: UInt64
   }
 
-  private static let columns: [Column<Row>] = [
-    Column("TIME", key: "time_unix_ns", width: 0, inTable: false) { .integer($0.time) },
+  package let columns: [Column<Row>] = [
     Column("FUNC", key: "function", width: 36) { .string($0.name) },
     Column("COUNT", key: "count", width: 8, alignment: .right) { .unsigned($0.count) },
   ]
 
-  package mutating func run() throws {
-    let settings = try session.settings(tool: Self.name)
-    let destinations = try settings.destinations(allowed: [.table, .json, .csv])
-    guard destinations.count == 1 else { throw ToolError("\(Self.name) writes to one file; it prints while it runs") }
-    let (path, format) = destinations[0]
-    try prepare()
-    let tool = self
-    let targets = targets?.found ?? []
-    var output = try Output(path: path)
-    var running = try Session(
-      Plan(
-        image: .named(Self.probe), hooks: hooks,
-        configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) },
-        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) },
-        activity: Self.activity),
-      settings, interval: interval?.nanoseconds, watching: output)
-    var counts = try TargetCounts(running.attachment.probe, targets: targets.count)
-    let columns = Self.columns
-    let writer = RowWriter(format == .json ? .json : format == .csv ? .csv : .table, columns: columns.map(\.layout), kind: "count")
-    if format == .csv { writer.writeHeader(into: &output.buffer) }
-    while let turn = running.next(output) {
-      if turn == .tick { continue }
-      let (report, copy) = try running.closeInterval()
-      let now = Int64(Clock.realtime)
-      if format == .table {
-        output.buffer.append(0x0a)
-        if timestamp { output.buffer.append(contentsOf: Self.clock(now) + [0x0a]) }
-        writer.writeHeader(into: &output.buffer)
-      }
-      for (target, count) in counts.take(copy: copy) {
-        let row = Row(time: now, name: targets[target].name, count: count)
-        writer.write(into: &output.buffer) { columns[$0].value(row) }
-      }
-      running.clearProgress()
-      try output.flush()
-      if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
-    }
-    try running.conclude(try running.finish(), &output, format)
+  package func open(_ probe: borrowing LoadedProbe) throws -> TargetCounts {
+    try TargetCounts(probe, targets: targets?.found.count ?? 0)
   }
 
-  private static func clock(_ now: Int64) -> [UInt8] {
-    let (hour, minute, second) = Clock.localTime(now)
-    return Array([hour, minute, second].map { $0 < 10 ? "0\($0)" : "\($0)" }.joined(separator: ":").utf8)
+  package func take(_ counts: inout TargetCounts, copy: UInt32) throws -> (rows: [Row], events: UInt64) {
+    let found = targets?.found ?? []
+    let rows = counts.take(copy: copy).map { Row(name: found[$0.target].name, count: $0.count) }
+    return (rows, rows.reduce(0) { $0 + $1.count })
   }
 }
 
 /// Reads the counts of an interval that has ended.
-struct TargetCounts {
+package struct TargetCounts {
   private let calls: ProbeMap<UInt32, UInt64>
   /// What has been read from each copy; counts only grow, so that a late hit is never lost to a clearing.
   private var known: [UInt64]

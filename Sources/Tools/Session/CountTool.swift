@@ -18,6 +18,8 @@ package protocol CountTool: Tool {
   var interval: UInt64? { get }
   /// End after so many intervals.
   var intervals: Int? { get }
+  /// The line above a table that says when it was printed, from the time as 14:03:59; nil for none.
+  func timeLine(_ time: String) -> String?
   /// Rows in a table, or nil for all. JSON and CSV have all rows.
   var top: Int? { get }
   var columns: [Column<Row>] { get }
@@ -33,6 +35,7 @@ extension CountTool {
   package static var excludesItself: Bool { true }
   package var intervals: Int? { nil }
   package var top: Int? { nil }
+  package func timeLine(_ time: String) -> String? { "[\(time)]" }
 
   package mutating func run() throws { try count() }
 
@@ -60,7 +63,7 @@ extension CountTool {
       let (report, copy) = try running.closeInterval()
       let (rows, number) = try take(&counts, copy: copy)
       events += number
-      printer.print(rows, &output.buffer)
+      printer.print(rows, timeLine, &output.buffer)
       running.clearProgress()
       try output.flush()
       if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
@@ -91,14 +94,15 @@ struct CountPrinter<Row> {
   /// What comes before the first interval.
   func begin(_ out: inout [UInt8]) { if writer.format == .csv { writer.writeHeader(into: &out) } }
 
-  mutating func print(_ rows: [Row], _ out: inout [UInt8]) {
+  mutating func print(_ rows: [Row], _ timeLine: (String) -> String?, _ out: inout [UInt8]) {
     interval += 1
     let now = Int64(Clock.realtime)
     var rows = rows[...]
     if writer.format == .table {
       let (hour, minute, second) = Clock.localTime(now)
       if interval > 1 { out.append(0x0a) }
-      out.append(contentsOf: "[\([hour, minute, second].map { $0 < 10 ? "0\($0)" : "\($0)" }.joined(separator: ":"))]\n".utf8)
+      let time = [hour, minute, second].map { $0 < 10 ? "0\($0)" : "\($0)" }.joined(separator: ":")
+      if let line = timeLine(time) { out.append(contentsOf: Array(line.utf8) + [0x0a]) }
       writer.writeHeader(into: &out)
       if let top { rows = rows.prefix(top) }
     }

@@ -5,9 +5,8 @@ internal import Linux
 
 /// Reads a probe's counters interval by interval, so that the numbers of an interval agree to the last event.
 ///
-/// The probes fill one of two copies. Closing an interval switches them to the other; what still runs finishes its event within
-/// microseconds, after which the closed copy does not change any more. Copies are never cleared, only subtracted: a clearing could
-/// hit a late event.
+/// The probes fill one of two copies. Closing an interval switches them to the other and waits until those that still run have ended,
+/// after which the closed copy does not change any more.
 struct LossMeter {
   private let tallies: ProbeMap<UInt32, swtrace_tally>
   private let control: ProbeMap<UInt32, swtrace_control>
@@ -30,6 +29,7 @@ struct LossMeter {
     let ended = copy
     interval += 1
     try control.set(0, swtrace_control(interval: interval, reserved: 0))
+    KernelBarrier.waitForPrograms()
     return (settle(ended), ended)
   }
 
@@ -37,8 +37,8 @@ struct LossMeter {
   mutating func settle() -> LossReport { settle(copy) }
 
   private mutating func settle(_ copy: UInt32) -> LossReport {
-    // An event that is being decided is counted as seen only. Decisions take microseconds; one that was preempted takes
-    // longer, and one that never comes must not hang the tool.
+    // An event that is being decided is counted as seen only: where the kernel has no barrier this shows those that still run.
+    // One that never ends must not hang the tool.
     let deadline = Clock.monotonic + 500_000_000
     while true {
       let counters = read(copy)

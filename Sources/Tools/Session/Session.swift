@@ -168,6 +168,7 @@ package struct Session: ~Copyable {
     progress.clear()
     attachment.links.detach()
     // Probes that still run finish their events now, so that the last drain finds all of them.
+    KernelBarrier.waitForPrograms()
     total += meter.settle()
     return .end
   }
