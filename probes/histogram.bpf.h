@@ -36,8 +36,6 @@ static __always_inline int histogram_add_keyed(struct moment now, __u64 key, __u
 	if (!cell) {
 		struct swtrace_histogram_cell empty = {};
 
-		if (task)
-			bpf_core_read_str(empty.comm, sizeof(empty.comm), &task->comm);
 		/* Another processor may have made it meanwhile: that is as good. */
 		bpf_map_update_elem(&histogram_cells, &at, &empty, BPF_NOEXIST);
 		cell = bpf_map_lookup_elem(&histogram_cells, &at);
@@ -48,6 +46,9 @@ static __always_inline int histogram_add_keyed(struct moment now, __u64 key, __u
 	__sync_fetch_and_add(&cell->sum, value);
 	if (value > cell->maximum)
 		cell->maximum = value;
+	/* Each time, because a task may have been renamed, as a traced command is when it starts. */
+	if (task)
+		bpf_core_read_str(cell->comm, sizeof(cell->comm), &task->comm);
 	return count(now, SWTRACE_DELIVERED);
 }
 

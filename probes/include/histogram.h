@@ -33,7 +33,7 @@ struct swtrace_histogram_cell {
 	__u64 count;
 	__u64 sum;
 	__u64 maximum;
-	char comm[SWTRACE_COMM_LENGTH]; /* of the task that made the cell; empty when the key is no task */
+	char comm[SWTRACE_COMM_LENGTH]; /* of the task of the last value; empty when the key is no task */
 };
 
 static inline __attribute__((always_inline)) __u32 swtrace_log2(__u64 value)

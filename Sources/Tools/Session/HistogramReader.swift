@@ -50,10 +50,16 @@ struct HistogramReader {
 
   private func takeKeyed(_ copy: UInt32) -> [KeyedHistogram] {
     var found: [UInt64: KeyedHistogram] = [:]
+    // A key's name is that of its fullest cell: the others may be from before a renaming.
+    var fullest: [UInt64: UInt64] = [:]
     for key in cells.keys() where key.copy == copy {
       guard let cell = cells[key] else { continue }
       cells.remove(key)
-      var entry = found[key.key] ?? KeyedHistogram(key: key.key, command: Text(comm: cell.comm), histogram: Histogram())
+      var entry = found[key.key] ?? KeyedHistogram(key: key.key, command: Text([]), histogram: Histogram())
+      if cell.count > fullest[key.key, default: 0] {
+        fullest[key.key] = cell.count
+        entry.command = Text(comm: cell.comm)
+      }
       entry.histogram.sum += cell.sum
       entry.histogram.maximum = max(entry.histogram.maximum, cell.maximum)
       if cell.count > 0 { entry.histogram.buckets.append(Self.bucket(key.slot, cell.count)) }
