@@ -4,8 +4,11 @@
 #include "types.h"
 
 /* Stands in a program for the number of its target; copies of the program have another value there
- * (Sources/BPF/ProgramCopy.swift). */
+ * (Sources/BPF/TargetPlace.swift). */
 #define GENERIC_TARGET 0x7377747261636501ULL
+
+/* System calls have smaller numbers. */
+#define GENERIC_SYSCALLS 1024
 
 struct generic_config {
 	__u32 cpu;                      /* with has_cpu: only hits on this processor */

@@ -10,6 +10,8 @@ package struct Targets: Sendable {
   private var kernel: [(target: Int, name: String, address: UInt64)] = []
   private var user: [(target: Int, path: String, offset: UInt64, semaphore: UInt64)] = []
   private var tracepoints: [(target: Int, category: String, name: String)] = []
+  /// Tracepoints of single system calls, which the one of all calls serves.
+  private var calls: [(target: Int, number: Int, isExit: Bool)] = []
 
   /// A trampoline is the cheapest, but each needs a program of its own.
   private static let trampolines = 10
@@ -23,6 +25,12 @@ package struct Targets: Sendable {
         switch place {
         case .kernel(let name, let address): kernel.append((target, name, address))
         case .user(let path, let offset, let semaphore): user.append((target, path, offset, semaphore))
+        case .tracepoint("syscalls", let name):
+          if let call = SyscallNames.call(ofTracepoint: name), call.number < Int(GENERIC_SYSCALLS) {
+            calls.append((target, call.number, call.isExit))
+          } else {
+            tracepoints.append((target, "syscalls", name))
+          }
         case .tracepoint(let category, let name): tracepoints.append((target, category, name))
         }
       }
@@ -49,11 +57,12 @@ package struct Targets: Sendable {
         Hook(
           "calls of kernel functions", variants(kinds + ["kprobe", "kprobe_copy"]),
           // Where other targets remain, they are observed.
-          without: user.isEmpty && tracepoints.isEmpty ? nil : "kernel functions", attachedByTool: true))
+          without: user.isEmpty && tracepoints.isEmpty && calls.isEmpty ? nil : "kernel functions", attachedByTool: true))
     }
     if !user.isEmpty {
       hooks.append(Hook("calls of user functions", variants(["uprobe_multi", "uprobe", "uprobe_copy"]), attachedByTool: true))
     }
+    if !calls.isEmpty { hooks.append(Hook("system calls", [Hook.Variant("hit_call_begin", with: ["hit_call_end"])], attachedByTool: true)) }
     if !tracepoints.isEmpty { hooks.append(Hook("tracepoints", [Hook.Variant("hit_raw", with: ["hit_event"])], attachedByTool: true)) }
     return hooks
   }
@@ -74,6 +83,10 @@ package struct Targets: Sendable {
   package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] {
     var remarks: [String] = []
     for case let program? in programs where program.hasPrefix("hit_") || program.hasPrefix("entry_") {
+      if program == "hit_call_begin" {
+        try attachCalls(probe, &links)
+        continue
+      }
       if program.hasSuffix("_multi") {
         for each in Self.pair(program) { try attachAll(probe, each, &links) }
         continue
@@ -96,6 +109,13 @@ package struct Targets: Sendable {
           + (first.error.reason ?? "\(first.error.errno)"))
     }
     return remarks
+  }
+
+  private func attachCalls(_ probe: borrowing LoadedProbe, _ links: inout Links) throws(BPFError) {
+    let map: ProbeMap<UInt32, UInt32> = try probe.map("system_calls")
+    for call in calls { try map.set(UInt32(2 * call.number + (call.isExit ? 1 : 0)), UInt32(call.target + 1)) }
+    if calls.contains(where: { !$0.isExit }) { links.add(try probe.attach("hit_call_begin")) }
+    if calls.contains(where: \.isExit) { links.add(try probe.attach("hit_call_end")) }
   }
 
   /// Attaches a program to all its targets with one link, or one for each file.

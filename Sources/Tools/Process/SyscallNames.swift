@@ -20,6 +20,21 @@ enum SyscallNames {
     return byNumber[number] ?? "syscall_\(number)"
   }
 
+  /// Names of functions in the kernel that differ from their call's.
+  private static let callOfFunction = [
+    "newstat": "stat", "newfstat": "fstat", "newlstat": "lstat", "newuname": "uname", "sendfile64": "sendfile", "umount": "umount2",
+  ]
+  private static let byName = Dictionary(all.map { ($0.name, $0.number) }) { first, _ in first }
+
+  /// The call of a tracepoint of category `syscalls`, such as `sys_enter_openat`, and whether it is its end; nil for another name.
+  static func call(ofTracepoint name: String) -> (number: Int, isExit: Bool)? {
+    for (prefix, isExit) in [("sys_enter_", false), ("sys_exit_", true)] where name.hasPrefix(prefix) {
+      let function = String(name.dropFirst(prefix.count))
+      return byName[callOfFunction[function] ?? function].map { ($0, isExit) }
+    }
+    return nil
+  }
+
   /// Reads lines that are a number and the names from there on.
   static func parse(_ table: String) -> [(number: Int, name: String)] {
     table.split(separator: "\n").flatMap { line -> [(number: Int, name: String)] in
