@@ -5,8 +5,10 @@ internal import SystemPackage
 /// The user-space end of a BPF ring buffer: its own mapping, read without copying. Kernel 5.8.
 ///
 /// Layout (kernel/bpf/ringbuf.c): one page with the consumer position, writable; one page with the producer position and then
-/// the data twice in a row, so that no record ever wraps. A record is a word of length and flags, four bytes of page offset, the
-/// bytes, and padding to a multiple of 8.
+/// the data. A record is a word of length and flags, four bytes of page offset, the bytes, and padding to a multiple of 8.
+///
+/// The kernel offers the data twice in a row, so that no record needs to be joined at the end. Pages of both count as this process's
+/// memory, so only one is mapped, and the record that goes over the end is copied: one in each round.
 @safe
 package struct RingBufferReader: ~Copyable {
   private let consumerPage: UnsafeMutableRawPointer
@@ -14,6 +16,8 @@ package struct RingBufferReader: ~Copyable {
   private let data: UnsafeRawPointer
   private let size: Int
   private let pageSize: Int
+  /// The record that went over the end.
+  private var joined = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
   /// For epoll; owned by the probe.
   package let descriptor: CInt
   /// Records handed out since the reader was made.
@@ -28,7 +32,7 @@ package struct RingBufferReader: ~Copyable {
     guard let consumer = unsafe mmap(nil, pageSize, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), unsafe consumer != MAP_FAILED else {
       throw lastError("map", "ring buffer")
     }
-    guard let producer = unsafe mmap(nil, pageSize + 2 * size, PROT_READ, MAP_SHARED, descriptor, pageSize), unsafe producer != MAP_FAILED
+    guard let producer = unsafe mmap(nil, pageSize + size, PROT_READ, MAP_SHARED, descriptor, pageSize), unsafe producer != MAP_FAILED
     else {
       let error = lastError("map", "ring buffer")
       unsafe munmap(consumer, pageSize)
@@ -44,7 +48,8 @@ package struct RingBufferReader: ~Copyable {
 
   deinit {
     unsafe munmap(consumerPage, pageSize)
-    unsafe munmap(producerPage, pageSize + 2 * size)
+    unsafe munmap(producerPage, pageSize + size)
+    unsafe joined.deallocate()
   }
 
   /// Hands each record that is finished now to `body`, oldest first, and gives its room back.
@@ -76,7 +81,13 @@ package struct RingBufferReader: ~Copyable {
       position = start + (length + 7) & ~7
       if word & Self.discarded == 0 {
         count += 1
-        try unsafe body(UnsafeRawBufferPointer(start: data + at + Int(Self.header), count: Int(length)).bytes)
+        // The header never goes over the end: it is 8 bytes at a multiple of 8.
+        let first = Int(start & mask)
+        if first + Int(length) <= size {
+          try unsafe body(UnsafeRawBufferPointer(start: data + first, count: Int(length)).bytes)
+        } else {
+          try unsafe body(join(first, Int(length)).bytes)
+        }
       }
       if position - given > 1 << 16 {
         unsafe consumer.pointee.store(position, ordering: .releasing)
@@ -84,6 +95,18 @@ package struct RingBufferReader: ~Copyable {
       }
     }
     return count
+  }
+
+  /// Copies a record of which the end is at the beginning of the data.
+  private mutating func join(_ first: Int, _ length: Int) -> UnsafeRawBufferPointer {
+    if unsafe joined.count < length {
+      unsafe joined.deallocate()
+      unsafe joined = .allocate(byteCount: length, alignment: 8)
+    }
+    unsafe joined.copyMemory(from: UnsafeRawBufferPointer(start: data + first, count: size - first))
+    unsafe UnsafeMutableRawBufferPointer(rebasing: joined[(size - first)...])
+      .copyMemory(from: UnsafeRawBufferPointer(start: data, count: length - (size - first)))
+    return unsafe UnsafeRawBufferPointer(rebasing: joined[..<length])
   }
 
   private var consumer: UnsafeMutablePointer<Atomic<UInt64>> {

@@ -84,6 +84,17 @@ static inline int swtrace_fork_gated(const char *path, char *const arguments[], 
 	return child;
 }
 
+/* Gives back this program's code pages; those that are still needed come back from the page cache one by one. */
+static inline void swtrace_release_code(void)
+{
+	/* From the linker. */
+	extern const char __executable_start, etext;
+	unsigned long page = (unsigned long)sysconf(_SC_PAGESIZE);
+	unsigned long start = (unsigned long)&__executable_start & ~(page - 1), end = (unsigned long)&etext & ~(page - 1);
+
+	madvise((void *)start, end - start, MADV_DONTNEED);
+}
+
 /* Function-like macros are not imported. */
 static inline int swtrace_wait_exited(int status) { return WIFEXITED(status); }
 static inline int swtrace_wait_status(int status) { return WEXITSTATUS(status); }

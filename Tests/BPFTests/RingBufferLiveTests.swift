@@ -7,7 +7,7 @@ import Testing
 
 @testable import BPF
 
-/// A ring buffer in ordinary memory, laid out as the kernel does: two pages of positions, and the data twice.
+/// A ring buffer in ordinary memory, laid out as the kernel does: two pages of positions, and the data.
 private struct FakeRing: ~Copyable {
   let descriptor: Int32
   let size: Int
@@ -17,7 +17,7 @@ private struct FakeRing: ~Copyable {
   init(size: Int) throws {
     var name = Array("/dev/shm/swtrace-test.XXXXXX".utf8CString)
     descriptor = mkstemp(&name)
-    guard descriptor >= 0, ftruncate(descriptor, 2 * page + 2 * size) == 0 else { throw RunError("no memory file") }
+    guard descriptor >= 0, ftruncate(descriptor, 2 * page + size) == 0 else { throw RunError("no memory file") }
     unlink(name)
     self.size = size
   }
@@ -30,7 +30,7 @@ private struct FakeRing: ~Copyable {
     put(withUnsafeBytes(of: number.littleEndian) { Array($0) }, at: offset)
   }
 
-  /// Writes a record as the kernel would; the copy of the data makes it readable across the end.
+  /// Writes a record as the kernel would, over the end if need be.
   ///
   /// - Returns: where its header is.
   @discardableResult
@@ -41,7 +41,6 @@ private struct FakeRing: ~Copyable {
     for (index, byte) in record.enumerated() {
       let position = (at + index) % size
       put([byte], at: 2 * page + position)
-      put([byte], at: 2 * page + size + position)
     }
     producer += UInt64(8 + (bytes.count + 7) & ~7)
     put(producer, at: page)
@@ -52,7 +51,6 @@ private struct FakeRing: ~Copyable {
   func commit(_ at: Int, length: Int, discarded: Bool = false) {
     let word = UInt32(length) | (discarded ? 1 << 30 : 0)
     put(word, at: 2 * page + at)
-    put(word, at: 2 * page + size + at)
   }
 
   var consumed: UInt64 {

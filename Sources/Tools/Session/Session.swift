@@ -80,6 +80,7 @@ package struct Session: ~Copyable {
     if attachment.probe.has("events") { poll.add(try attachment.probe.descriptor("events"), as: .ring, edge: true) }
     if let descriptor = output.watched { poll.add(descriptor, as: .outputClosed, hangUpOnly: true) }
     if let descriptor = command?.descriptor { poll.add(descriptor, as: .child) }
+    ProgramMemory.releaseCode()
     try command?.open()
 
     self.signals = signals

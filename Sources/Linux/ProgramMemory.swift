@@ -1,0 +1,9 @@
+internal import CLinux
+
+/// The memory of this program itself.
+package enum ProgramMemory {
+  /// Gives back the code that has run once: libbpf's loader and the parser of options are several times what tracing itself needs.
+  ///
+  /// Code that is needed again is mapped again from the page cache, without reading the file.
+  package static func releaseCode() { swtrace_release_code() }
+}
