@@ -65,8 +65,16 @@ package final class Running: @unchecked Sendable {
     let strings = arguments.map { strdup($0) } + [nil]
     let settings = variables.map { strdup("\($0)=\($1)") } + [nil]
     defer { for string in strings + settings { free(string) } }
+    // The threads that tests run in block most signals, which children would inherit.
+    var attributes = posix_spawnattr_t()
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    var none = sigset_t()
+    sigemptyset(&none)
+    posix_spawnattr_setsigmask(&attributes, &none)
+    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
     var child: pid_t = 0
-    let status = posix_spawnp(&child, arguments[0], &actions, nil, strings, settings)
+    let status = posix_spawnp(&child, arguments[0], &actions, &attributes, strings, settings)
     close(output[1])
     if input { close(inputEnds[0]) }
     guard status == 0 else {
