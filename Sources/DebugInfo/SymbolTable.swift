@@ -36,6 +36,9 @@ package final class SymbolTable {
   /// Null when the file is no ELF file or has nothing to offer.
   private let dwfl: OpaquePointer?
   private let callbacks: UnsafeMutablePointer<Dwfl_Callbacks>
+  private var module: OpaquePointer?
+  /// Made when the first address is asked for: opening debug information takes longer than the symbols.
+  private var callIndex: (index: CallIndex, bias: UInt64)??
   private var symbols: [Symbol] = []
   private var segments: [Segment] = []
   /// The note NT_GNU_BUILD_ID; empty without one.
@@ -77,6 +80,7 @@ package final class SymbolTable {
       return
     }
     unsafe dwfl_report_end(dwfl, nil, nil)
+    unsafe self.module = unsafe module
     unsafe readSegments(module)
     unsafe readBuildID(module)
     unsafe readSymbols(module)
@@ -133,9 +137,10 @@ package final class SymbolTable {
   /// By address; of several names for one address the one that people know comes first.
   private static func isBefore(_ left: Symbol, _ right: Symbol) -> Bool {
     if left.address != right.address { return left.address < right.address }
-    if left.rank != right.rank { return left.rank < right.rank }
+    // `getcwd`, a weak name, before `__GI___getcwd`.
     let underscores = unsafe (strspn(left.name, "_"), strspn(right.name, "_"))
     if underscores.0 != underscores.1 { return underscores.0 < underscores.1 }
+    if left.rank != right.rank { return left.rank < right.rank }
     let lengths = unsafe (strlen(left.name), strlen(right.name))
     return lengths.0 != lengths.1 ? lengths.0 < lengths.1 : unsafe strcmp(left.name, right.name) < 0
   }
@@ -175,6 +180,31 @@ package final class SymbolTable {
       guard index > 0, steps < 16 else { return nil }
       index -= 1
     }
+  }
+
+  /// The functions at an address of the file with their source positions, innermost first; the last is the function itself, and only it
+  /// is there, without a name, where just the line is known. Empty without debug information.
+  package func calls(at address: UInt64) -> [SourceCall] {
+    guard let (index, bias) = debugCalls() else { return [] }
+    let calls = index.calls(at: address &- bias)
+    guard calls.isEmpty else { return calls }
+    let (file, line) = index.line(at: address &- bias)
+    return line == 0 ? [] : [SourceCall(name: nil, file: file, line: line, isInlined: false)]
+  }
+
+  /// Whether the file or its debug file has DWARF.
+  package var hasDebugInformation: Bool { debugCalls() != nil }
+
+  private func debugCalls() -> (index: CallIndex, bias: UInt64)? {
+    if let callIndex { return callIndex }
+    var found: (index: CallIndex, bias: UInt64)?
+    var bias: Dwarf_Addr = 0
+    if let module = unsafe module, let dwarf = unsafe dwfl_module_getdwarf(module, &bias) {
+      let index = unsafe CallIndex(dwarf)
+      if !index.isEmpty { found = (index, bias) }
+    }
+    callIndex = .some(found)
+    return found
   }
 
   /// Names are cut at their version and at 4 KB: longer ones are of no use to people.

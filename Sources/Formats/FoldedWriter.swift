@@ -6,7 +6,7 @@ package import Profiles
 package enum FoldedWriter {
   /// The whole text, lines in the order of their bytes, equal stacks added up.
   ///
-  /// - Parameter annotateKernel: whether kernel frames end in `_[k]`, by which viewers color them.
+  /// - Parameter annotateKernel: whether kernel frames end in `_[k]` and inlined ones in `_[i]`, by which viewers color them.
   package static func write(_ profile: Profile, annotateKernel: Bool = false) -> [UInt8] {
     var output: [UInt8] = []
     write(profile, annotateKernel: annotateKernel, to: &output)
@@ -62,7 +62,7 @@ package enum FoldedWriter {
 
 /// A frame's name in folded text, never empty: `;` becomes `:`, control characters and bytes that are not UTF-8 become `\xHH`.
 package func foldedName(_ frame: Frame, annotateKernel: Bool) -> [UInt8] {
-  foldedName(frame.function.utf8) + Array(annotateKernel && frame.kind == .kernel ? "_[k]".utf8 : "".utf8)
+  foldedName(frame.function.utf8) + Array((!annotateKernel ? "" : frame.kind == .kernel ? "_[k]" : frame.isInlined ? "_[i]" : "").utf8)
 }
 
 /// Any name in folded text, never empty: `;` becomes `:`, control characters and bytes that are not UTF-8 become `\xHH`.

@@ -31,7 +31,13 @@ package enum StackWriter {
         out.append(jsonString: Array(frame.function.utf8))
         out.append(contentsOf: ",\"module\":".utf8)
         out.append(jsonString: Array(frame.module.utf8))
-        out.append(contentsOf: ",\"kernel\":\(frame.kind == .kernel)}".utf8)
+        out.append(contentsOf: ",\"kernel\":\(frame.kind == .kernel),\"inlined\":\(frame.isInlined)".utf8)
+        if let file = frame.file, frame.line > 0 {
+          out.append(contentsOf: ",\"file\":".utf8)
+          out.append(jsonString: Array(file.utf8))
+          out.append(contentsOf: ",\"line\":\(frame.line)".utf8)
+        }
+        out.append(0x7d)
       }
       out.append(contentsOf: "]}\n".utf8)
     }

@@ -105,6 +105,18 @@ package struct Profile: Sendable {
     return result
   }
 
+  /// The same values for stacks that are changed in some way, such as with other names; those that become equal are added up.
+  package func mappingStacks(_ change: (Stack) -> Stack) -> Profile {
+    var result = Profile(unit: unit, decimals: decimals)
+    var changed: [Stack.ID: Stack.ID] = [:]
+    for sample in samples {
+      let stack = changed[sample.stack] ?? result.stacks.intern(change(stacks[sample.stack]))
+      changed[sample.stack] = stack
+      result.add(sample.value, count: sample.count, stack: stack, process: processes[sample.process])
+    }
+    return result
+  }
+
   private mutating func intern(_ process: Process) -> Int {
     if let known = processIDs[process] { return known }
     processIDs[process] = processes.count

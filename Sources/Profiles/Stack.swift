@@ -4,6 +4,27 @@ package struct Stack: Hashable, Sendable {
 
   package init(_ frames: [Frame] = []) { self.frames = frames }
 
+  /// With the source position behind each function's name, where it is known: `parse (reader.c:12)`.
+  package func namingLines() -> Stack {
+    Stack(
+      frames.map { frame in
+        guard frame.line > 0, let file = frame.file?.split(separator: "/").last else { return frame }
+        var frame = frame
+        frame.function += " (\(file):\(frame.line))"
+        return frame
+      })
+  }
+
+  /// With a function that calls itself as one frame.
+  package func collapsingRecursion() -> Stack {
+    var result: [Frame] = []
+    for frame in frames {
+      if let last = result.last, last.function == frame.function, last.module == frame.module, last.kind == frame.kind { continue }
+      result.append(frame)
+    }
+    return Stack(result)
+  }
+
   /// A stack's place in the `StackTable` that made it; without meaning in any other table.
   package struct ID: Hashable, Sendable {
     /// The stack without frames, which every table has.

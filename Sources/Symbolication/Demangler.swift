@@ -25,11 +25,13 @@ package enum Demangler {
   /// The readable form of a Swift, C++ or legacy Rust name; nil for a name of another kind.
   ///
   /// Swift names come without types and modules, and all pieces of an async function with the function's own name.
-  package static func demangle(_ mangled: String) -> String? {
+  ///
+  /// - Parameter isFull: Swift names with their types and modules, and with what the compiler made of the function.
+  package static func demangle(_ mangled: String, isFull: Bool = false) -> String? {
     let name = mangled.utf8.count <= limit ? withoutCloneSuffix(mangled) : mangled
     guard name.utf8.count <= limit else { return nil }
     if name.hasPrefix("$s") || name.hasPrefix("$S") || name.hasPrefix("_T") || name.hasPrefix("_$s") {
-      return swift(name)
+      return isFull ? fullSwift(name) : swift(name)
     }
     guard name.hasPrefix("_Z") || name.hasPrefix("__Z") else { return nil }
     var status: CInt = 0
@@ -45,6 +47,11 @@ package enum Demangler {
       let readable = String(cString: text)
       if readable != name, !readable.isEmpty { return folded(readable) }
     }
+    return fullSwift(name)
+  }
+
+  private static func fullSwift(_ name: String) -> String? {
+    // Any other flag ends the process.
     guard let text = swiftDemangle(name, name.utf8.count, nil, nil, 0) else { return nil }
     defer { free(text) }
     let readable = String(cString: text)

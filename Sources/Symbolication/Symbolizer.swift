@@ -36,16 +36,22 @@ package enum Symbolized: Sendable {
 /// How many addresses got a name, and why others did not.
 package struct SymbolizationReport: Sendable {
   package var named = 0
+  /// Those of `named` whose source line is known, too.
+  package var withLine = 0
   package var unknown: [Symbolized.Reason: Int] = [:]
 
   package var total: Int { named + unknown.values.reduce(0, +) }
 
   /// One line for people.
   package var line: String {
-    let share = total == 0 ? 100 : Double(named) * 100 / Double(total)
     let reasons = Symbolized.Reason.allCases.compactMap { reason in unknown[reason].map { "\($0) \(reason.rawValue)" } }
-    let percent = "\(Int(share * 10) / 10).\(Int(share * 10) % 10)"
-    return "symbols: \(percent) % of \(total) addresses" + (reasons.isEmpty ? "" : "; \(reasons.joined(separator: ", "))")
+    return "symbols: \(share(named)) of \(total) addresses, \(share(withLine)) with a source line"
+      + (reasons.isEmpty ? "" : "; \(reasons.joined(separator: ", "))")
+  }
+
+  private func share(_ count: Int) -> String {
+    let thousandths = total == 0 ? 1000 : count * 1000 / total
+    return "\(thousandths / 10).\(thousandths % 10) %"
   }
 }
 
@@ -54,7 +60,21 @@ package struct SymbolizationReport: Sendable {
 /// Files are indexed once, whatever number of processes maps them. Ask after the run, not per event; but tell of processes when
 /// they are first seen, so that their mappings are known when they have ended.
 package struct Symbolizer {
+  /// What is looked up.
+  package struct Options: Sendable {
+    /// Whether calls that the compiler merged into their callers are frames of their own.
+    package var expandsInlined = true
+    /// Whether Swift names come with types and modules.
+    package var hasFullNames = false
+    /// Whether addresses are named at all, or stay a module and an offset.
+    package var namesAddresses = true
+
+    package init() {}
+  }
+
   package private(set) var report = SymbolizationReport()
+  /// Set it before the first address is named.
+  package var options = Options()
 
   private var kernel: KernelSymbols??
   private var processes: [ProcessID: Known] = [:]
@@ -141,7 +161,7 @@ package struct Symbolizer {
   package mutating func symbolize(_ address: VirtualAddress, _ kind: StackAddress, in process: ProcessID) -> Symbolized {
     let instruction = kind.instruction(address.rawValue)
     let key = FrameKey(process: process.rawValue, instruction: instruction)
-    let answer = frames[key] ?? find(VirtualAddress(instruction), process)
+    let answer = frames[key] ?? (options.namesAddresses ? find(VirtualAddress(instruction), process) : bare(address, process))
     frames[key] = answer
     count(answer)
     return answer
@@ -161,13 +181,36 @@ package struct Symbolizer {
   }
 
   private func name(_ offset: UInt64, _ file: File, _ module: String) -> Symbolized {
-    guard let table = file.table, table.count > 0, let place = table.address(of: FileOffset(offset)) else { return .unknown(.noSymbols) }
-    guard var match = table.match(place) else { return .unknown(.outsideSymbols) }
+    guard let table = file.table, let place = table.address(of: FileOffset(offset)) else { return .unknown(.noSymbols) }
+    let calls = table.calls(at: place)
+    // The linker's name for the function itself, the compiler's for what was merged into it: both as people know them.
+    guard var name = table.match(place)?.name ?? calls.last?.name else {
+      return .unknown(table.count == 0 && !table.hasDebugInformation ? .noSymbols : .outsideSymbols)
+    }
     // Each function of the vDSO has a second, weak name, which is the one that programs use.
-    if module == "[vdso]", match.name.hasPrefix("__vdso_") { match.name.removeFirst("__vdso_".count) }
-    let readable = file.readable[match.name] ?? Demangler.demangle(match.name) ?? Demangler.withoutCloneSuffix(match.name)
-    file.readable[match.name] = readable
-    return .frames([Frame(function: readable, module: module, mangled: readable == match.name ? nil : match.name)])
+    if module == "[vdso]", name.hasPrefix("__vdso_") { name.removeFirst("__vdso_".count) }
+    var frames: [Frame] = []
+    for call in calls where call.isInlined && options.expandsInlined {
+      frames.append(frame(call.name ?? "[inlined]", file, module, call, isInlined: true))
+    }
+    frames.append(frame(name, file, module, calls.last, isInlined: false))
+    return .frames(frames)
+  }
+
+  private func frame(_ name: String, _ file: File, _ module: String, _ call: SourceCall?, isInlined: Bool) -> Frame {
+    let readable =
+      file.readable[name] ?? Demangler.demangle(name, isFull: options.hasFullNames) ?? Demangler.withoutCloneSuffix(name)
+    file.readable[name] = readable
+    return Frame(
+      function: readable, module: module, isInlined: isInlined, file: call?.file, line: call?.line ?? 0,
+      mangled: readable == name ? nil : name)
+  }
+
+  /// The module and the offset of an address, without a name.
+  private mutating func bare(_ address: VirtualAddress, _ process: ProcessID) -> Symbolized {
+    learn(process)
+    if processes[process]?.maps[address] == nil { reread(process) }
+    return .frames([placeholder(address, in: process)])
   }
 
   /// The vDSO is the same in every process: our own copy serves all.
@@ -183,6 +226,11 @@ package struct Symbolizer {
 
   /// Names an address of the kernel.
   package mutating func symbolize(_ address: KernelAddress, _ kind: StackAddress) -> Symbolized {
+    guard options.namesAddresses else {
+      let answer = Symbolized.frames([Frame(function: "0x\(String(address.rawValue, radix: 16))", module: "[kernel]", kind: .kernel)])
+      count(answer)
+      return answer
+    }
     let symbols: KernelSymbols?
     if let kernel {
       symbols = kernel
@@ -206,7 +254,9 @@ package struct Symbolizer {
 
   private mutating func count(_ answer: Symbolized) {
     switch answer {
-    case .frames: report.named += 1
+    case .frames(let frames):
+      report.named += 1
+      if let last = frames.last, last.line > 0 { report.withLine += 1 }
     case .unknown(let reason): report.unknown[reason, default: 0] += 1
     }
   }

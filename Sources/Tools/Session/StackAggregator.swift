@@ -25,7 +25,10 @@ package struct StackAggregator {
   /// Of the record that is taken in; kept for its memory.
   private var addresses: [UInt64] = []
 
-  package init() { stacks = RawStacks() }
+  package init(_ options: Symbolizer.Options = .init()) {
+    stacks = RawStacks()
+    symbolizer.options = options
+  }
   init(stacks: RawStacks) { self.stacks = stacks }
 
   /// Takes in one record.

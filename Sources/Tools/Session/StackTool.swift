@@ -11,14 +11,28 @@ internal import Symbolication
 package struct StackOptions: ParsableArguments {
   @Argument(help: ArgumentHelp("End after this time: 500ms, 10s, 2m.", valueName: "duration"))
   package var time: TimeSpan?
-  @Flag(name: [.customShort("U"), .long], help: "User stacks only.") package var userStacksOnly = false
-  @Flag(name: [.customShort("K"), .long], help: "Kernel stacks only.") package var kernelStacksOnly = false
+  @Flag(name: [.customShort("U"), .long, .customLong("user-only")], help: "User stacks only.") package var userStacksOnly = false
+  @Flag(name: [.customShort("K"), .long, .customLong("kernel-only")], help: "Kernel stacks only.") package var kernelStacksOnly = false
   @Flag(name: [.customShort("f"), .long], help: "The same as --format folded.") package var folded = false
   @Flag(name: [.customShort("d"), .long], help: "Mark where the kernel's frames begin.") package var delimited = false
-  @Flag(help: "Mark the kernel's frames with _[k] in folded output.") package var annotate = false
+  @Flag(inversion: .prefixedNo, help: "Show calls that the compiler merged into their callers.") package var inline = true
+  @Flag(help: "Show the source line with each function.") package var lines = false
+  @Flag(help: "Show Swift names with their types and modules.") package var fullNames = false
+  @Flag(help: "Show a function that calls itself once.") package var collapseRecursion = false
+  @Flag(help: "Show addresses as module and offset, without names.") package var noSymbols = false
+  @Flag(help: "Mark the kernel's frames with _[k], inlined ones with _[i], in folded output.") package var annotate = false
   @Option(help: ArgumentHelp("Print so many of the hottest functions as well.", valueName: "count")) package var summary: Int?
 
   package init() {}
+
+  /// What of the addresses is looked up.
+  var symbols: Symbolizer.Options {
+    var options = Symbolizer.Options()
+    options.expandsInlined = inline
+    options.hasFullNames = fullNames
+    options.namesAddresses = !noSymbols
+    return options
+  }
 
   package mutating func validate() throws {
     if userStacksOnly, kernelStacksOnly { throw ValidationError("-U and -K exclude each other") }
@@ -70,21 +84,24 @@ extension StackTool {
         },
         attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
       settings, watching: output)
-    var aggregator = StackAggregator()
+    var aggregator = StackAggregator(stacks.symbols)
     aggregator.takesUserStacksFromCalls = Self.hasLateUserStacks
     while let turn = running.next(output) {
       running.reader?.drain { record in aggregator.add(record) }
       if turn == .end { break }
     }
     let elapsed = running.elapsed
-    let measured = aggregator.profile(unit: unit, delimited: stacks.delimited)
+    var measured = aggregator.profile(unit: unit, delimited: stacks.delimited)
+    if stacks.collapseRecursion { measured = measured.mappingStacks { $0.collapsingRecursion() } }
     var report = try running.finish(read: aggregator.count)
     if aggregator.overflow > 0 {
       report.lost[.mapFull, default: 0] += aggregator.overflow
       report.delivered -= min(report.delivered, aggregator.overflow)
     }
     report.remarks[.missingUserStack, default: 0] += aggregator.withoutUserStack
-    let profile = shownUnit.divisor == 1 ? measured : measured.converted(to: shownUnit.0, dividingBy: shownUnit.divisor)
+    var profile = shownUnit.divisor == 1 ? measured : measured.converted(to: shownUnit.0, dividingBy: shownUnit.divisor)
+    // JSON has files and lines by themselves.
+    if stacks.lines { profile = profile.mappingStacks { $0.namingLines() } }
     let symbols = aggregator.symbolizer.report
     let title = CommandLine.arguments.joined(separator: " ")
     let options = FlameGraph.Options(
@@ -126,7 +143,7 @@ extension StackTool {
 extension SymbolizationReport {
   /// `{"type":"symbols",…}`: how many addresses have a name, and why others have none.
   func writeJSON(into out: inout [UInt8]) {
-    out.append(contentsOf: "{\"type\":\"symbols\",\"named\":\(named),\"unknown\":{".utf8)
+    out.append(contentsOf: "{\"type\":\"symbols\",\"named\":\(named),\"with_line\":\(withLine),\"unknown\":{".utf8)
     for (index, reason) in Symbolized.Reason.allCases.enumerated() {
       if index > 0 { out.append(0x2c) }
       out.append(jsonString: Array(reason.rawValue.map { $0 == " " ? "_" : $0 }.reduce(into: "") { $0.append($1) }.utf8))
