@@ -21,6 +21,8 @@ final class CallIndex {
   private enum Limit {
     static let units = 1 << 20
     static let nodes = 4 << 20
+    /// Of one unit; a sibling may be said to lie before its brother, so that a list has no end.
+    static let entries = 8 << 20
     static let depth = 512
     static let inlined = 256
   }
@@ -140,7 +142,9 @@ final class CallIndex {
     var path: [(entry: DebugEntry, node: Int32)] = []
     var owner = Self.none
     var next = units[unit].tree.firstChild
-    while let entry = next {
+    var visited = 0
+    while let entry = next, visited < Limit.entries {
+      visited += 1
       let (node, descends) = visit(entry, owner, depth: Int32(path.count), &extents)
       if descends, path.count < Limit.depth, let child = entry.firstChild {
         path.append((entry, owner))

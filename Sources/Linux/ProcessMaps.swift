@@ -10,6 +10,9 @@ package struct Mapping: Hashable, Sendable {
   /// The path in the process's own mount namespace, a name such as `[vdso]`, or empty for anonymous memory.
   package var path: String
 
+  /// Whether it is code that the process made itself.
+  package var isAnonymousCode: Bool { isExecutable && inode == 0 && path != "[vdso]" && path != "[vsyscall]" }
+
   /// The file's name without its folder, for people.
   package var name: String {
     let last = path.split(separator: "/").last.map(String.init) ?? path

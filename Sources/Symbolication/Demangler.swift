@@ -22,7 +22,7 @@ package enum Demangler {
   /// Longer names stay as they are: a demangler may take exponential time on hostile ones.
   private static let limit = 4096
 
-  /// The readable form of a Swift, C++ or legacy Rust name; nil for a name of another kind.
+  /// The readable form of a Swift, C++ or Rust name; nil for a name of another kind.
   ///
   /// Swift names come without types and modules, and all pieces of an async function with the function's own name.
   ///
@@ -33,6 +33,7 @@ package enum Demangler {
     if name.hasPrefix("$s") || name.hasPrefix("$S") || name.hasPrefix("_T") || name.hasPrefix("_$s") {
       return isFull ? fullSwift(name) : swift(name)
     }
+    if name.hasPrefix("_R") || name.hasPrefix("__R") { return RustDemangler.demangle(name) }
     guard name.hasPrefix("_Z") || name.hasPrefix("__Z") else { return nil }
     var status: CInt = 0
     guard let text = itaniumDemangle(name, nil, nil, &status) else { return nil }

@@ -28,7 +28,7 @@ package enum Symbolized: Sendable {
     case fileGone = "file not accessible"
     case noSymbols = "file without symbols"
     case outsideSymbols = "outside every symbol"
-    case anonymous = "code without a file"
+    case anonymous = "code without a file or perf map"
     case kernelHidden = "kernel addresses hidden"
   }
 }
@@ -84,6 +84,11 @@ package struct Symbolizer {
   private struct Known {
     var maps: ProcessMaps
     var readAt: UInt64
+    /// For processes that run code from no file.
+    var perfMapIdentity: PerfMap.Identity?
+    var perfMap: PerfMap?
+    /// 0 before the first time.
+    var perfMapReadAt: UInt64 = 0
   }
 
   /// The same file in all processes and mount namespaces.
@@ -140,7 +145,9 @@ package struct Symbolizer {
       processes[process]?.readAt = now
       return false
     }
-    processes[process] = Known(maps: maps, readAt: now)
+    var known = Known(maps: maps, readAt: now)
+    if maps.mappings.contains(where: \.isAnonymousCode) { known.perfMapIdentity = .init(of: process) }
+    processes[process] = known
     for mapping in maps.mappings where mapping.isExecutable && mapping.inode != 0 { open(mapping, of: process) }
     return true
   }
@@ -175,7 +182,7 @@ package struct Symbolizer {
     if mapping == nil, reread(process) { mapping = processes[process]?.maps[address] }
     guard let mapping else { return .unknown(.unmapped) }
     if mapping.path == "[vdso]" { return vdso(address, mapping) }
-    guard mapping.inode != 0 else { return .unknown(.anonymous) }
+    guard mapping.inode != 0 else { return compiled(address, process) }
     guard let file = files[FileKey(device: mapping.device, inode: mapping.inode, path: mapping.path)] else { return .unknown(.fileGone) }
     return name(mapping.offset.rawValue + (address.rawValue - mapping.start.rawValue), file, mapping.name)
   }
@@ -211,6 +218,21 @@ package struct Symbolizer {
     learn(process)
     if processes[process]?.maps[address] == nil { reread(process) }
     return .frames([placeholder(address, in: process)])
+  }
+
+  /// Code that the process made itself. Its list of names grows while it runs, so a miss reads it again, at most once a second.
+  private mutating func compiled(_ address: VirtualAddress, _ process: ProcessID) -> Symbolized {
+    guard let identity = processes[process]?.perfMapIdentity else { return .unknown(.anonymous) }
+    let now = Clock.monotonic
+    if processes[process]?.perfMap?.name(of: address.rawValue) == nil, let last = processes[process]?.perfMapReadAt,
+      last == 0 || now - last > 1_000_000_000
+    {
+      if let map = PerfMap(identity) { processes[process]?.perfMap = map }
+      processes[process]?.perfMapReadAt = now
+    }
+    guard let name = processes[process]?.perfMap?.name(of: address.rawValue) else { return .unknown(.anonymous) }
+    let readable = Demangler.demangle(name, isFull: options.hasFullNames) ?? name
+    return .frames([Frame(function: readable, module: "[jit]", mangled: readable == name ? nil : name)])
   }
 
   /// The vDSO is the same in every process: our own copy serves all.

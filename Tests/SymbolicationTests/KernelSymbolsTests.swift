@@ -6,9 +6,12 @@ import Testing
 func symbolizeEverything(_ descriptor: Int32) {
   let table = SymbolTable(descriptor: descriptor, name: "hostile")
   for offset in stride(from: UInt64(0), to: 20_000, by: 64) {
-    if let address = table.address(of: FileOffset(offset)) { _ = table.match(address) }
+    guard let address = table.address(of: FileOffset(offset)) else { continue }
+    _ = table.match(address)
+    _ = table.calls(at: address)
   }
   _ = table.match(.max)
+  _ = table.calls(at: .max)
 }
 
 @Suite struct KernelSymbolsTests {

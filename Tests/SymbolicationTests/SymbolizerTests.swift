@@ -103,8 +103,9 @@ import Testing
   }
 
   /// Files cut or changed at random places end in an answer, never in a crash.
-  @Test func hostileFilesAreAnswered() throws {
-    let path = try compile(Self.source, in: folder)
+  @Test(arguments: [["-O1"], ["-O2", "-gdwarf-5"], ["-O2", "-gdwarf-4", "-gz"]])
+  func hostileFilesAreAnswered(_ flags: [String]) throws {
+    let path = try compile(Self.source, in: folder, flags: flags)
     let original = try run(["cat", path]).output
     var state: UInt64 = 0x9e37_79b9_7f4a_7c15
     func random(_ limit: Int) -> Int {
