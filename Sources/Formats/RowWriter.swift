@@ -189,7 +189,13 @@ extension [UInt8] {
         append(contentsOf: [hexDigit(byte >> 4), hexDigit(byte & 15)])
       default:
         let length = UTF8Sequence.length(in: bytes, at: index)
-        if length > 1 {
+        if length > 1, UTF8Sequence.isControl(bytes, at: index) {
+          // All of these are in the first plane.
+          for unit in String(decoding: bytes[index..<index + length], as: UTF8.self).utf16 {
+            append(contentsOf: [0x5c, 0x75] + stride(from: 12, through: 0, by: -4).map { hexDigit(UInt8(unit >> $0 & 15)) })
+          }
+          index += length - 1
+        } else if length > 1 {
           append(contentsOf: bytes[index..<index + length])
           index += length - 1
         } else {

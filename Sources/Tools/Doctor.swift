@@ -96,7 +96,12 @@ private struct Verdict {
         configure: { (probe, programs) throws(BPFError) in try prepared.configure(&probe, programs) },
         attach: { (probe, programs, links) throws(BPFError) in try prepared.attach(probe, programs, &links) })
       hooks = attachment.chosen.compactMap { $0.map { sections.section(of: $0) } }
-      reasons = attachment.remarks + attachment.rejected.map { "not \(sections.section(of: $0.program)): \($0.reason)" }
+      reasons = attachment.remarks
+      for rejected in attachment.rejected {
+        let reason = "not \(sections.section(of: rejected.program)): \(rejected.reason)"
+        // Programs for one hook differ in how they are attached, which is of no interest here.
+        if !reasons.contains(reason) { reasons.append(reason) }
+      }
       status = attachment.remarks.isEmpty ? .complete : .reduced
     } catch {
       status = .none
@@ -132,7 +137,7 @@ private enum SystemFacts {
       let held = Privileges.current.has(capability)
       facts.append(SystemFact(capability.name, capability.name.lowercased(), held ? "yes" : "no"))
     }
-    facts.append(SystemFact("lockdown", "lockdown", KernelFeatures.lockdown ?? "none"))
+    facts.append(SystemFact("lockdown", "lockdown", KernelFeatures.lockdown ?? "unknown (/sys/kernel/security is not mounted)"))
     facts.append(SystemFact("security modules", "lsm", file("/sys/kernel/security/lsm") ?? "unknown"))
     facts.append(SystemFact("kprobes", "kprobes", KernelFeatures.hasKprobes ? "yes" : "no (CONFIG_KPROBES=n)"))
     facts.append(SystemFact("uprobes", "uprobes", KernelFeatures.hasUprobes ? "yes" : "no (CONFIG_UPROBES=n)"))

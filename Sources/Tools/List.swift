@@ -14,7 +14,7 @@ package struct List: ParsableCommand {
       Examples:
         swtrace list 'tcp_*'
         swtrace list /bin/bash
-        swtrace list 'u:c:libc:*'
+        swtrace list 'u:stdc++:libstdcxx:*'
       """)
 
   @Argument(help: ArgumentHelp("What to look for; * ? [] stand for more.", valueName: "pattern")) var pattern: String?

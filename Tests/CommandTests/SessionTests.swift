@@ -21,6 +21,24 @@ import Testing
     _ = try summary(of: try finished.json())
   }
 
+  @Test func positionalIntervalAndCount() throws {
+    for tool in ["runqlat", "cpudist", "biolatency"] {
+      let records = try Swtrace.run([tool, "100ms", "3", "--format", "json"]).json()
+      #expect(records.count { $0["type"] as? String == "histogram" } == 3)
+      #expect(try #require(records.last?["duration_ns"] as? Int) >= 300_000_000)
+    }
+  }
+
+  /// Said on a terminal only, by tools of every kind, and wiped away before the output.
+  @Test func progressIsShownOnATerminal() throws {
+    for tool in ["runqlat", "opensnoop --comm kthreadd", "funccount c:qsort", "profile"] {
+      let finished = try run(["script", "-qec", "\(Swtrace.path) \(tool) --duration 1500ms -o /dev/null", "/dev/null"])
+      #expect(finished.outputText.contains("s; Ctrl-C ends"), "\(tool): \(finished.outputText)")
+      #expect(finished.outputText.contains("\r\u{1b}[K"))
+    }
+    #expect(!(try Swtrace.run(["runqlat", "--duration", "1500ms"])).errorText.contains("Ctrl-C ends"))
+  }
+
   @Test func aClosedReaderEndsQuietly() throws {
     let running = try started()
     running.closeOutput()

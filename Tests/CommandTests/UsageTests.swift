@@ -9,7 +9,10 @@ import Testing
     #expect(finished.lines.count == 1)
   }
 
-  private static let tools = ["opensnoop", "runqlat"]
+  private static let tools = [
+    "bashreadline", "biolatency", "cpudist", "execsnoop", "exitsnoop", "funccount", "funclatency", "offcputime", "opensnoop", "profile",
+    "runqlat", "syscount",
+  ]
 
   @Test(arguments: tools) func everyToolExplainsItself(_ tool: String) throws {
     let short = try Swtrace.run(["help", tool])
@@ -45,6 +48,8 @@ import Testing
   @Test(arguments: [
     (["opensnoop", "--comm", "sixteen-letters-"], "the kernel's command names have 1 to 15 bytes; 'sixteen-letters-' has 16"),
     (["opensnoop", "--uid", "nosuchuser"], "no user is called 'nosuchuser' in /etc/passwd; give the number"),
+    (["opensnoop", "--uid", "rooot"], "no user is called 'rooot' in /etc/passwd; did you mean root?"),
+    (["opensnoop", "--comm", "kthreadx"], "no process or thread is called 'kthreadx'; did you mean kthreadd"),
     (["opensnoop", "--pid", "4194303"], "no process has the id 4194303; see ps -e"),
     (["opensnoop", "--tid", "4194303"], "no thread has the id 4194303; see ps -eL"),
     (["opensnoop", "--cgroup", "no/such/group"], "cannot find cgroup no/such/group"),

@@ -69,6 +69,15 @@ import Testing
     #expect(text(.table) == "A  B  C\n18446744073709551615 0xffffffffffffffff 18446744073709551615\n")
   }
 
+  /// What terminals obey and what turns text around is written by number, and is the same when read.
+  @Test func controlsOfUnicodeAreWrittenByNumber() throws {
+    let name = "a\u{9b}31m\u{202e}b\u{7f}"
+    let json = text(.json, [Row(name: Array(name.utf8), age: 0)])
+    #expect(json.contains(#""a\u009b31m\u202eb\u007f""#), "\(json)")
+    let object = try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any]
+    #expect(object?["name"] as? String == name)
+  }
+
   /// Whatever bytes a name has, JSON parses, and no control character reaches a terminal.
   @Test func anyNameIsHarmless() throws {
     var state: UInt64 = 42
@@ -81,6 +90,7 @@ import Testing
       let row = Row(name: name, age: 0)
       let json = text(.json, [row])
       #expect(json.utf8.count(where: { $0 < 0x20 }) == 1)
+      #expect(json.unicodeScalars.allSatisfy { $0 == "\n" || $0.properties.generalCategory != .control })
       let object = try JSONSerialization.jsonObject(with: Data(json.utf8)) as? [String: Any]
       #expect(object?["name"] is String)
       for format in [RowWriter.Format.table, .csv] {

@@ -219,7 +219,7 @@ private enum BlockWorkload {
   /// What is lacking without block_io_start (before 6.5) is said on standard error and in the summary, and only if it matters.
   @Test func attributionIsSaidToBeReduced() throws {
     let hasStart = FileManager.default.fileExists(atPath: "/sys/kernel/tracing/events/block/block_io_start")
-    for (arguments, matters) in [(["--comm", "biowork"], true), (["-Q"], true), ([], false)] {
+    for (arguments, matters) in [(["--comm", "swtrace"], true), (["-Q"], true), ([], false)] {
       let tool = try Swtrace.start(["biolatency", "--format", "json", "--duration", "10ms"] + arguments)
       let finished = tool.finish()
       let lacking = try #require(try finished.json().last?["lacking"] as? [String])

@@ -10,7 +10,7 @@ package struct Funccount: CountTool {
     commandName: "funccount", abstract: "Count calls of functions, tracepoints and static probes.",
     discussion: """
       Targets: vfs_read (kernel), c:malloc or /usr/bin/x:main (user), t:sched:sched_switch
-      (tracepoint), u:c:libc:setjmp (static probe, USDT). Patterns: vfs_*, c:str*.
+      (tracepoint), u:stdc++:libstdcxx:throw (static probe, USDT). Patterns: vfs_*, c:str*.
 
       Overhead: about 0.1 us for each call of a kernel function or tracepoint, and 1 to
       2 us for each call of a user function: it traps into the kernel.

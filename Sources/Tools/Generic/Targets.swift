@@ -88,7 +88,14 @@ package struct Targets: Sendable {
         continue
       }
       if program.hasSuffix("_multi") {
-        for each in Self.pair(program) { try attachAll(probe, each, &links) }
+        var refused: [Int] = []
+        for each in Self.pair(program) {
+          let more = try attachAll(probe, each, &links)
+          refused += more.filter { !refused.contains($0) }
+        }
+        if !refused.isEmpty {
+          remarks.append(remark(refused.map { name(UInt64($0)) }, of: user.count, "the kernel cannot probe their first instruction"))
+        }
         continue
       }
       let sites = sites(of: program)
@@ -102,13 +109,14 @@ package struct Targets: Sendable {
       }
       guard let first = failures.first else { continue }
       guard failures.count < sites.count else { throw first.error }
-      let names = failures.prefix(3).map(\.name).joined(separator: ", ")
-      let more = failures.count > 3 ? ", ..." : ""
-      remarks.append(
-        "\(failures.count) of \(sites.count) targets could not be attached: \(names)\(more): "
-          + (first.error.reason ?? "\(first.error.errno)"))
+      remarks.append(remark(failures.map(\.name), of: sites.count, first.error.reason ?? "\(first.error.errno)"))
     }
     return remarks
+  }
+
+  private func remark(_ names: [String], of count: Int, _ reason: String) -> String {
+    "\(names.count) of \(count) targets could not be attached: "
+      + "\(names.prefix(3).joined(separator: ", "))\(names.count > 3 ? ", ..." : ""): \(reason)"
   }
 
   private func attachCalls(_ probe: borrowing LoadedProbe, _ links: inout Links) throws(BPFError) {
@@ -119,17 +127,45 @@ package struct Targets: Sendable {
   }
 
   /// Attaches a program to all its targets with one link, or one for each file.
-  private func attachAll(_ probe: borrowing LoadedProbe, _ program: String, _ links: inout Links) throws(BPFError) {
+  ///
+  /// - Returns: the targets that the kernel refuses.
+  private func attachAll(_ probe: borrowing LoadedProbe, _ program: String, _ links: inout Links) throws(BPFError) -> [Int] {
     let atReturn = program.hasPrefix("return_")
     if program.hasSuffix("_kprobe_multi") {
       let all = kernel.map { (address: $0.address, target: UInt64($0.target)) }
-      return links.add(try probe.attach(program, toAll: all, atReturn: atReturn))
+      links.add(try probe.attach(program, toAll: all, atReturn: atReturn))
+      return []
     }
+    var refused: [Int] = []
     for path in Set(user.map(\.path)).sorted() {
       let all = user.filter { $0.path == path }.map { (offset: $0.offset, semaphore: $0.semaphore, target: UInt64($0.target)) }
-      links.add(try probe.attach(program, toAll: all, of: FilePath(path), atReturn: atReturn, process: process))
+      refused += try attachMost(probe, program, all[...], of: FilePath(path), atReturn, &links)
+    }
+    return refused
+  }
+
+  private typealias Place = (offset: UInt64, semaphore: UInt64, target: UInt64)
+
+  /// Attaches a program to many places with few links: the kernel refuses all of a link's places for one instruction that it cannot
+  /// probe, so that one is found by halving.
+  private func attachMost(
+    _ probe: borrowing LoadedProbe, _ program: String, _ places: ArraySlice<Place>, of path: FilePath, _ atReturn: Bool,
+    _ links: inout Links
+  ) throws(BPFError) -> [Int] {
+    do {
+      links.add(try probe.attach(program, toAll: Array(places), of: path, atReturn: atReturn, process: process))
+      return []
+    } catch {
+      guard error.errno == Self.cannotBeProbed, user.count > 1 else { throw error }
+      guard places.count > 1 else { return places.map { Int($0.target) } }
+      let middle = places.startIndex + places.count / 2
+      return try attachMost(probe, program, places[..<middle], of: path, atReturn, &links)
+        + attachMost(probe, program, places[middle...], of: path, atReturn, &links)
     }
   }
+
+  /// The kernel's ENOTSUPP, which user space has no name for.
+  private static let cannotBeProbed = Errno(rawValue: 524)
 
   /// One place, as its programs see it.
   private struct Site {

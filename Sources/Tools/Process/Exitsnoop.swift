@@ -13,7 +13,7 @@ package struct Exitsnoop: EventTool {
     discussion: """
       A process ends with its last thread, which need not be its first one.
 
-      Overhead: about 0.5 us for each process, 0.1 us for each of its threads.
+      Overhead: about 1 us for each process, 0.1 us for each of its threads.
 
       Example: processes that failed or were killed, with the time
         swtrace exitsnoop -x -t

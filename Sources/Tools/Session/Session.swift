@@ -157,7 +157,7 @@ package struct Session: ~Copyable {
       progress.update(now: now, written: output.written, activity: activity, tool: settings.tool, start: clock.start)
       var until = min(deadline, nextInterval)
       if reader != nil { until = min(until, now + Self.tick) }
-      if progress.isShown { until = min(until, now + 1_000_000_000) }
+      if progress.isTerminal { until = min(until, now + 1_000_000_000) }
       let reasons = poll.wait(nanoseconds: min(until - now, 3_600_000_000_000))
       if !reasons.isDisjoint(with: Self.endings) { return end() }
       if reader != nil { return .tick }
@@ -236,7 +236,7 @@ package struct Session: ~Copyable {
 
 /// One line on a terminal's standard error for runs that say nothing else.
 struct Progress {
-  private let isTerminal = isatty(2) != 0
+  let isTerminal = isatty(2) != 0
   private(set) var isShown = false
   private var lastWritten: UInt64 = 0
   private var quietSince: UInt64

@@ -1,5 +1,6 @@
 package import ArgumentParser
 package import CProbes
+internal import Glibc
 internal import Linux
 
 /// The options that every tool has: which tasks, for how long, and what comes out.
@@ -69,12 +70,15 @@ package struct SessionOptions<Letters: OptionLetters>: ParsableArguments {
       guard (1..<Int(SWTRACE_COMM_LENGTH)).contains(bytes.count) else {
         throw ToolError("the kernel's command names have 1 to \(SWTRACE_COMM_LENGTH - 1) bytes; '\(comm)' has \(bytes.count)")
       }
+      if command.isEmpty, let known = ProcessNames.unless(contain: comm) {
+        throw ToolError("no process or thread is called '\(comm)'\(Suggestions.question(comm, among: known)); see ps -eL")
+      }
       withUnsafeMutableBytes(of: &filter.comm) { $0.copyBytes(from: bytes) }
       filter.has_comm = 1
     }
     if let cgroup {
       do { filter.cgroup_id = try ControlGroup(cgroup).id } catch {
-        throw ToolError("\(error); see find $(findmnt -nt cgroup2 -o TARGET) -type d")
+        throw ToolError("\(error)\(ControlGroup.suggestion(for: cgroup)); see find $(findmnt -nt cgroup2 -o TARGET) -type d")
       }
     }
     if !command.isEmpty {
@@ -125,10 +129,49 @@ package struct SessionSettings {
 enum Users {
   static func id(of name: String) throws -> UInt32 {
     if let id = UInt32(name) { return id }
+    var names: [String] = []
     for line in (ProcFile.read("/etc/passwd") ?? "").split(separator: "\n") {
       let fields = line.split(separator: ":", omittingEmptySubsequences: false)
       if fields.count > 2, fields[0] == name, let id = UInt32(fields[2]) { return id }
+      if let first = fields.first { names.append(String(first)) }
     }
-    throw ToolError("no user is called '\(name)' in /etc/passwd; give the number")
+    throw ToolError("no user is called '\(name)' in /etc/passwd\(Suggestions.question(name, among: names)); give the number")
+  }
+}
+
+/// The command names of what runs now.
+enum ProcessNames {
+  /// All names; nil when the wanted one is among them.
+  static func unless(contain wanted: String) -> Set<String>? {
+    var names: Set<String> = []
+    let processes = Directory.names("/proc").filter { UInt32($0) != nil }
+    // Most are asked for by the name of a process; threads are many.
+    for process in processes { names.formUnion(name("/proc/\(process)/comm")) }
+    if names.contains(wanted) { return nil }
+    for process in processes {
+      for thread in Directory.names("/proc/\(process)/task") where thread != process {
+        names.formUnion(name("/proc/\(process)/task/\(thread)/comm"))
+      }
+    }
+    return names.contains(wanted) ? nil : names
+  }
+
+  private static func name(_ path: String) -> [String] { ProcFile.read(path).map { [String($0.dropLast())] } ?? [] }
+}
+
+extension ControlGroup {
+  /// `; did you mean …?`: the nearest of the cgroups where the wanted one is not.
+  static func suggestion(for name: String) -> String {
+    guard let root else { return "" }
+    var folder = root
+    for part in (name.hasPrefix(root) ? name.dropFirst(root.count) : name[...]).split(separator: "/") {
+      let inner = Directory.names(folder)
+      guard inner.contains(String(part)) else {
+        let groups = inner.filter { access("\(folder)/\($0)/cgroup.procs", F_OK) == 0 }
+        return Suggestions.question(String(part), among: groups)
+      }
+      folder += "/\(part)"
+    }
+    return ""
   }
 }
