@@ -25,6 +25,32 @@ import Testing
     }
   }
 
+  /// What this kernel and these files offer, by the patterns that funccount takes.
+  @Test(
+    .requiresBPF,
+    arguments: [
+      ("t:sched:sched_sw*", ["t:sched:sched_switch"]), ("c:pthread_create", ["libc.so.6:pthread_create"]),
+      ("u:stdc++:libstdcxx:*", ["libstdcxx:catch", "libstdcxx:rethrow", "libstdcxx:throw"]),
+    ])
+  func listShowsWhatAPatternMeans(_ pattern: String, _ endings: [String]) throws {
+    let finished = try Swtrace.run(["list", pattern])
+    #expect(finished.status == 0)
+    for ending in endings { #expect(finished.lines.contains { $0.hasSuffix(ending) }, "\(finished.outputText)") }
+  }
+
+  @Test(
+    .requiresBPF,
+    arguments: [
+      ("t:sched:sched_swich", "did you mean sched_switch"), ("c:maloc", "did you mean malloc"),
+      ("u:stdc++:libstdcxx:thro", "did you mean libstdcxx:throw"), ("no-such-library:x", "there is no library or program"),
+    ])
+  func listSuggestsTheNearestNames(_ pattern: String, _ words: String) throws {
+    let finished = try Swtrace.run(["list", pattern])
+    #expect(finished.status == 1)
+    #expect(finished.errorText.contains(words), "\(finished.errorText)")
+    #expect(finished.output.isEmpty)
+  }
+
   @Test(arguments: tools) func everyToolIsListed(_ tool: String) throws {
     #expect(try Swtrace.run(["--help"]).lines.contains { $0.hasPrefix("  \(tool) ") })
     #expect(try Swtrace.run(["list"]).lines.contains { $0.hasPrefix("\(tool) ") })
@@ -56,6 +82,8 @@ import Testing
     (["opensnoop", "--format", "svg"], "opensnoop has no format 'svg'; it has table, json, csv"),
     (["opensnoop", "--propagate-exit"], "--propagate-exit needs a command: swtrace opensnoop --propagate-exit -- COMMAND"),
     (["opensnoop", "--output", "/nonexistent/file.json"], "cannot create /nonexistent/file.json: No such file or directory"),
+    (["opensnoop", "--btf", "/etc/passwd"], "/etc/passwd is no type information (BTF) of a kernel"),
+    (["opensnoop", "--btf", "/dev/null"], "/dev/null is no type information (BTF) of a kernel"),
     (["opensnoop", "--btf", "/nonexistent"], "cannot read the type information file /nonexistent: No such file or directory"),
   ])
   func whatDoesNotExistIsNamedInOneLine(_ arguments: [String], _ expected: String) throws {

@@ -87,6 +87,30 @@ import Testing
     #expect(symbolizer.report.unknown == [.unmapped: 1, .processGone: 1])
   }
 
+  /// Processes end all the time: whatever was read before stays, and what was not is said to be gone.
+  @Test func processesThatVanishWhileBeingRead() throws {
+    var symbolizer = Symbolizer()
+    var answers: Set<String> = []
+    for round in 0..<53 {
+      let program = try start(try compileOnce())
+      if round % 2 == 0 { symbolizer.learn(program.id) }
+      program.running.signal(SIGKILL)
+      // Sometimes still there, sometimes a zombie, sometimes gone.
+      if round % 3 == 0 { _ = program.running.finish() }
+      let answer = name(symbolizer.symbolize(VirtualAddress(program.addresses[0]), .programCounter, in: program.id))
+      if round % 2 == 0 { #expect(answer == "first") }
+      answers.insert(answer)
+      if round % 3 != 0 { _ = program.running.finish() }
+    }
+    #expect(
+      answers.isSubset(of: ["first", "? processGone", "? unmapped", "? fileGone"]) && answers.contains("? processGone"), "\(answers)")
+  }
+
+  private func compileOnce() throws -> String {
+    let path = "\(folder.path)/workload"
+    return access(path, X_OK) == 0 ? path : try compile(Self.source, in: folder)
+  }
+
   @Test func theVDSOHasNames() throws {
     let program = try start(try compile(Self.source, in: folder))
     defer { _ = program.running.finishAfterInput() }

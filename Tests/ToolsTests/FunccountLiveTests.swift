@@ -216,6 +216,7 @@ func expectedKprobeProgram(_ prefix: String, many: Bool) -> String {
     ("t:shced:sched_switch", "this kernel has no tracepoint category 'shced'; did you mean sched?"),
     ("c:maloc", "has no function 'maloc'; did you mean malloc"),
     ("u:c:nothing:here", "static probe"),
+    ("u:stdc++:libstdcxx:thro", "has no static probe 'libstdcxx:thro'; did you mean libstdcxx:throw"),
     ("no-such-library:x", "there is no library or program 'no-such-library'"),
     ("/usr/bin/no-such:x", "there is no file '/usr/bin/no-such'"),
     ("/etc/passwd:x", "cannot read /etc/passwd as an ELF file"),

@@ -62,6 +62,15 @@ package struct Session: ~Copyable {
     if let path = settings.typeInformation, access(path, R_OK) != 0 {
       throw ToolError("\(SystemError("read", "the type information file \(path)", errno: Errno(rawValue: errno)))")
     }
+    if let path = settings.typeInformation {
+      do {
+        let types = try KernelTypes(FilePath(path))
+        _ = consume types
+      } catch {
+        throw ToolError(
+          "\(path) is no type information (BTF) of a kernel; it looks like /sys/kernel/btf/vmlinux, from a kernel of this release")
+      }
+    }
     // Everything that can fail comes first: a noncopyable value cannot be left half made.
     let signals = try EndSignals()
     var command: GatedCommand?
