@@ -35,10 +35,11 @@ let package = Package(
     .systemLibrary(name: "Clibbpf", providers: [.apt(["libbpf-dev"])]),
     .systemLibrary(name: "Clibelf", providers: [.apt(["libelf-dev"])]),
     .systemLibrary(name: "Clibdw", providers: [.apt(["libdw-dev"])]),
+    .systemLibrary(name: "Clibz", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CLinux"),
 
     .target(name: "Profiles", swiftSettings: settings),
-    .target(name: "Formats", dependencies: ["Profiles"], swiftSettings: settings),
+    .target(name: "Formats", dependencies: ["Clibz", "Profiles"], swiftSettings: settings),
     .target(
       name: "Linux",
       dependencies: ["CLinux", .product(name: "SystemPackage", package: "swift-system")],

@@ -20,14 +20,8 @@ package enum FoldedWriter {
     let commands = profile.processes.map { foldedCommand($0.command) }
     var names: [Frame.ID: [UInt8]] = [:]
     for sample in profile.samples {
-      var reversed: [Frame.ID] = []
-      var rest = sample.stack
-      while let (frame, caller) = profile.stacks.top(of: rest) {
-        reversed.append(frame)
-        rest = caller
-      }
       var line = commands[sample.process]
-      for frame in reversed.reversed() {
+      for frame in profile.stacks.frameIDs(of: sample.stack) {
         line.append(UInt8(ascii: ";"))
         if let name = names[frame] {
           line += name

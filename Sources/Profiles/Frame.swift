@@ -27,4 +27,14 @@ package struct Frame: Hashable, Sendable {
     self.line = line
     self.mangled = mangled
   }
+
+  /// Whether this only says where the kernel's part of the stack begins; formats that mark each frame's kind leave it out.
+  package var isDelimiter: Bool { kind == .marker && (function == "-" || function == "--") }
+
+  /// Whether there is a name, not only the place of the address.
+  package var isNamed: Bool {
+    if function.isEmpty || function == "[unknown]" { return false }
+    // The symbolizer's `file+0x1234`, with the offset in the file.
+    return module.isEmpty || !function.hasPrefix(module + "+0x")
+  }
 }

@@ -86,13 +86,17 @@ package struct StackTable: Sendable {
   package subscript(id: Frame.ID) -> Frame { frames[Int(id.rawValue)] }
 
   /// The whole stack, root first.
-  package subscript(id: Stack.ID) -> Stack {
-    var reversed: [Frame] = []
+  package subscript(id: Stack.ID) -> Stack { Stack(frameIDs(of: id).map { self[$0] }) }
+
+  /// The frames of a stack, root first.
+  package func frameIDs(of id: Stack.ID) -> [Frame.ID] {
+    var frames: [Frame.ID] = []
     var rest = id
     while let (frame, caller) = top(of: rest) {
-      reversed.append(self[frame])
+      frames.append(frame)
       rest = caller
     }
-    return Stack(reversed.reversed())
+    frames.reverse()
+    return frames
   }
 }
