@@ -10,52 +10,19 @@ package import Profiles
 ///   empty where the readable name cannot be a symbol's.
 /// - The process is in the labels `comm`, `pid` and `tid`; `-tagroot=comm` shows it as a frame.
 package enum PprofWriter {
-  /// What is known besides the stacks.
-  package struct Options: Sendable {
-    /// When measuring began, in nanoseconds since 1970; 0 means not known.
-    package var startedAt: UInt64 = 0
-    /// Nanoseconds.
-    package var duration: UInt64 = 0
-    /// Nanoseconds of processor time that a sample stands for; 0 when samples are not taken by the clock.
-    package var period: UInt64 = 0
-    /// What was measured, such as `cpu` or `offcpu`. Nil stands for `time`, `space`, or the unit's name.
-    package var measure: String?
-    /// Whether the profile's counts are of events; text that gives only a sum for each stack does not say how many there were.
-    package var hasCounts = true
-    package var comments: [String] = []
-    /// The files behind the frames' modules.
-    package var modules: [String: Module] = [:]
-
-    package init() {}
-  }
-
-  /// The file that a module's frames are in.
-  package struct Module: Hashable, Sendable {
-    package var path: String
-    /// Hexadecimal.
-    package var buildID: String
-    package var start: UInt64
-    package var limit: UInt64
-    package var fileOffset: UInt64
-
-    package init(path: String, buildID: String = "", start: UInt64 = 0, limit: UInt64 = 0, fileOffset: UInt64 = 0) {
-      (self.path, self.buildID, self.start, self.limit, self.fileOffset) = (path, buildID, start, limit, fileOffset)
-    }
-  }
-
   /// The name that profiles have for the kernel as a file.
   static let kernelFile = "[kernel.kallsyms]"
 
   /// The whole file.
-  package static func write(_ profile: Profile, options: Options = Options()) -> [UInt8] {
-    Gzip.compress(encode(profile, options: options))
+  package static func write(_ profile: Profile, _ recording: Recording = Recording()) -> [UInt8] {
+    Gzip.compress(encode(profile, recording))
   }
 
   /// The message without gzip.
-  package static func encode(_ profile: Profile, options: Options = Options()) -> [UInt8] {
-    var tables = Tables(profile, options)
+  package static func encode(_ profile: Profile, _ recording: Recording = Recording()) -> [UInt8] {
+    var tables = Tables(profile, recording)
     let scale = Scale(profile)
-    let types = types(profile, scale, options)
+    let types = types(profile, scale, recording)
     var samples = ProtobufEncoder()
     let labels = profile.processes.map { tables.labels($0) }
     var locations: [Stack.ID: [UInt64]] = [:]
@@ -76,12 +43,12 @@ package enum PprofWriter {
     tables.appendMappings(to: &message)
     message.append(tables.locationTable)
     message.append(tables.functionTable)
-    let comments = (options.comments + scale.remarks).map { UInt64(tables.string($0)) }
+    let comments = (recording.comments + scale.remarks).map { UInt64(tables.string($0)) }
     var end = ProtobufEncoder()
-    end.append(9, options.startedAt.clamped)
-    end.append(10, options.duration.clamped)
-    if options.period > 0 { end.append(11) { tables.append(options.measure ?? "cpu", "nanoseconds", to: &$0) } }
-    end.append(12, options.period.clamped)
+    end.append(9, recording.startedAt.clamped)
+    end.append(10, recording.duration.clamped)
+    if recording.period > 0 { end.append(11) { tables.append(recording.measure ?? "cpu", "nanoseconds", to: &$0) } }
+    end.append(12, recording.period.clamped)
     end.append(13, packed: comments)
     for string in tables.strings { message.append(6, string.utf8) }
     message.append(end)
@@ -95,12 +62,12 @@ package enum PprofWriter {
   }
 
   /// The number of events first, the default view last, as pprof's README wants it.
-  private static func types(_ profile: Profile, _ scale: Scale, _ options: Options) -> [ValueType] {
+  private static func types(_ profile: Profile, _ scale: Scale, _ recording: Recording) -> [ValueType] {
     if scale.unit == .samples {
       let samples = ValueType(name: "samples", unit: "count") { value, _ in value }
-      guard options.period > 0 else { return [samples] }
-      let time = ValueType(name: options.measure ?? "cpu", unit: "nanoseconds") { value, _ in
-        let (time, overflow) = value.multipliedReportingOverflow(by: options.period)
+      guard recording.period > 0 else { return [samples] }
+      let time = ValueType(name: recording.measure ?? "cpu", unit: "nanoseconds") { value, _ in
+        let (time, overflow) = value.multipliedReportingOverflow(by: recording.period)
         return overflow ? UInt64(Int64.max) : time.clamped
       }
       return [samples, time]
@@ -115,8 +82,8 @@ package enum PprofWriter {
       // Pyroscope takes a type's name apart at hyphens.
       case .other(let name): (name.isEmpty ? "value" : String(name.map { $0 == "-" ? "_" : $0 }), "count")
       }
-    let counts = options.hasCounts ? [ValueType(name: "samples", unit: "count") { $1.clamped }] : []
-    return counts + [ValueType(name: options.measure ?? name.0, unit: name.1) { value, _ in value }]
+    let counts = recording.hasCounts ? [ValueType(name: "samples", unit: "count") { $1.clamped }] : []
+    return counts + [ValueType(name: recording.measure ?? name.0, unit: name.1) { value, _ in value }]
   }
 }
 
@@ -160,7 +127,7 @@ private struct Tables {
   private(set) var locationTable = ProtobufEncoder()
   private(set) var functionTable = ProtobufEncoder()
   private let profile: Profile
-  private let options: PprofWriter.Options
+  private let recording: Recording
   private var stringIDs: [String: Int] = ["": 0]
   private var mappings: [Mapping] = []
   private var mappingIDs: [MappingKey: Int] = [:]
@@ -172,7 +139,7 @@ private struct Tables {
     let isKernel: Bool
   }
   private struct Mapping {
-    let file: PprofWriter.Module
+    let file: Recording.Module
     var hasFunctions = true
     var hasFilenames = true
     var hasLines = true
@@ -185,9 +152,9 @@ private struct Tables {
     let file: Int
   }
 
-  init(_ profile: Profile, _ options: PprofWriter.Options) {
+  init(_ profile: Profile, _ recording: Recording) {
     self.profile = profile
-    self.options = options
+    self.recording = recording
     // The first mapping is the main binary by convention: the program that most was measured of.
     var values = [Double](repeating: 0, count: profile.processes.count)
     for sample in profile.samples { values[sample.process] += Double(sample.value) }
@@ -302,7 +269,7 @@ private struct Tables {
     let isCore = isKernel && module == "[kernel]"
     // A kernel module's name reads as the kernel's only in brackets.
     let name = isCore ? PprofWriter.kernelFile : isKernel && !module.hasPrefix("[") ? "[\(module)]" : module
-    mappings.append(Mapping(file: options.modules[module] ?? PprofWriter.Module(path: name)))
+    mappings.append(Mapping(file: recording.modules[module] ?? Recording.Module(path: name)))
     return mappings.count - 1
   }
 

@@ -83,14 +83,14 @@ private let decoder = #"""
   """#
 
 @Test func pprofIsWhatAnotherDecoderReads() throws {
-  var options = PprofWriter.Options()
-  options.startedAt = 1_700_000_000_000_000_001
-  options.duration = 10_000_000_000
-  options.period = 10_101_010
-  options.comments = ["swtrace profile -F 99"]
-  options.modules["app"] = PprofWriter.Module(path: "/usr/bin/app", buildID: "00ff12", start: 0x400000, limit: 0x500000, fileOffset: 4096)
+  var recording = Recording()
+  recording.startedAt = 1_700_000_000_000_000_001
+  recording.duration = 10_000_000_000
+  recording.period = 10_101_010
+  recording.comments = ["swtrace profile -F 99"]
+  recording.modules["app"] = Recording.Module(path: "/usr/bin/app", buildID: "00ff12", start: 0x400000, limit: 0x500000, fileOffset: 4096)
   #expect(
-    try decodedPprof(PprofWriter.write(sampleProfile(), options: options)) == [
+    try decodedPprof(PprofWriter.write(sampleProfile(), recording)) == [
       "type samples count",
       "type cpu nanoseconds",
       "sample [2, 1] [30, 303030300] comm=app pid=1234 tid=1235",
@@ -137,9 +137,9 @@ private let decoder = #"""
 func unitsBecomeValueTypes(_ unit: Profile.Unit, _ hasCounts: Bool, _ expected: [String]) throws {
   var profile = Profile(unit: unit)
   profile.add(30, count: 3, stack: Stack([Frame(function: "f")]), process: Profile.Process(command: []))
-  var options = PprofWriter.Options()
-  options.hasCounts = hasCounts
-  #expect(try decodedPprof(PprofWriter.write(profile, options: options)).prefix(expected.count) == expected[...])
+  var recording = Recording()
+  recording.hasCounts = hasCounts
+  #expect(try decodedPprof(PprofWriter.write(profile, recording)).prefix(expected.count) == expected[...])
 }
 
 @Test(arguments: [
@@ -153,9 +153,9 @@ func unitsBecomeValueTypes(_ unit: Profile.Unit, _ hasCounts: Bool, _ expected: 
 func fractionsMoveToASmallerUnitOrAreRounded(
   _ text: String, _ unit: Profile.Unit, _ type: String, _ value: Int, _ comment: String?
 ) throws {
-  var options = PprofWriter.Options()
-  options.hasCounts = false
-  let lines = try decodedPprof(PprofWriter.write(try profile(text, unit: unit), options: options))
+  var recording = Recording()
+  recording.hasCounts = false
+  let lines = try decodedPprof(PprofWriter.write(try profile(text, unit: unit), recording))
   #expect(lines[0] == type)
   #expect(lines[1] == "sample [1] [\(value)] comm=a")
   #expect(lines.first { $0.hasPrefix("comments") } == comment)
