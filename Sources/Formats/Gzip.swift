@@ -70,7 +70,7 @@ enum Gzip {
           let written = room - Int(stream.avail_out)
           let read = count - Int(stream.avail_in)
           start += read
-          output.append(contentsOf: buffer[..<written])
+          output.append(contentsOf: UnsafeBufferPointer(rebasing: buffer[..<written]))
           if status != Z_OK || output.count > limit || read == 0 && written == 0 { return status }
         }
       }

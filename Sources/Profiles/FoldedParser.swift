@@ -50,7 +50,7 @@ package enum FoldedParser {
   package static func parse(_ bytes: [UInt8], unit: Profile.Unit = .samples) throws(FoldedError) -> Profile {
     let decimals = decimals(bytes)
     var profile = Profile(unit: unit, decimals: decimals)
-    var frames: [Name: Frame.ID] = [:]
+    var frames: [BytesKey: Frame.ID] = [:]
     var sum: UInt64 = 0
     var lines = Lines(bytes)
     while let line = try lines.next() {
@@ -74,7 +74,7 @@ package enum FoldedParser {
   }
 
   private static func add(
-    _ line: Line, count: UInt64, to profile: inout Profile, frames: inout [Name: Frame.ID]
+    _ line: Line, count: UInt64, to profile: inout Profile, frames: inout [BytesKey: Frame.ID]
   ) throws(FoldedError) {
     var command: ArraySlice<UInt8>?
     var stack = Stack.ID.empty
@@ -91,11 +91,11 @@ package enum FoldedParser {
         command = name
         continue
       }
-      if let known = frames[Name(bytes: name)] {
+      if let known = frames[BytesKey(bytes: name)] {
         stack = profile.stacks.push(known, on: stack)
       } else {
         let frame = profile.stacks.intern(frame(name))
-        frames[Name(bytes: name)] = frame
+        frames[BytesKey(bytes: name)] = frame
         stack = profile.stacks.push(frame, on: stack)
       }
     }
@@ -119,13 +119,6 @@ package enum FoldedParser {
     }
     return Frame(function: name, kind: kind, isInlined: isInlined)
   }
-}
-
-/// A frame's text where it stands in the input; hashed in one piece, which a slice by itself is not.
-private struct Name: Hashable {
-  let bytes: ArraySlice<UInt8>
-
-  func hash(into hasher: inout Hasher) { bytes.withUnsafeBytes { hasher.combine(bytes: $0) } }
 }
 
 /// One line that holds a stack: `stack` and then a count of `whole` and, after the point, `fraction`, both only digits.
@@ -185,19 +178,5 @@ private struct Lines {
       throw FoldedError(line: number, reason: looksNumeric ? .badCount(readableName(count.prefix(40))) : .noCount)
     }
     return Line(number: number, stack: text[..<space].trimmed, whole: whole, fraction: fraction)
-  }
-}
-
-extension UInt8 {
-  fileprivate var isBlank: Bool { self == UInt8(ascii: " ") || self == UInt8(ascii: "\t") }
-  fileprivate var isDigit: Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(self) }
-}
-
-extension ArraySlice<UInt8> {
-  /// Without blanks and carriage returns at both ends.
-  fileprivate var trimmed: ArraySlice<UInt8> {
-    let isSpace = { (byte: UInt8) in byte.isBlank || byte == UInt8(ascii: "\r") }
-    guard let first = firstIndex(where: { !isSpace($0) }), let last = lastIndex(where: { !isSpace($0) }) else { return self[endIndex...] }
-    return self[first...last]
   }
 }
