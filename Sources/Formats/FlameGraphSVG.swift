@@ -5,7 +5,62 @@ extension FlameGraph {
   ///
   /// Frames narrower than 0.1 % of the picture are left out, and the picture says how many.
   package static func svg(_ profile: Profile, options: Options = Options()) -> [UInt8] {
-    Array(Picture(profile, options).text.utf8)
+    Array(Picture(profile, options, since: nil).text.utf8)
+  }
+
+  /// The same for a comparison: as wide as `profile`, red where a call's share grew since `before`, blue where it shrank, the deeper the
+  /// more, and gray where nothing changed.
+  package static func svg(_ profile: Profile, since before: Profile, options: Options = Options()) -> [UInt8] {
+    Array(Picture(profile, options, since: before).text.utf8)
+  }
+}
+
+/// How much each node's share changed between two trees.
+private struct Changes {
+  /// For each node of the later tree its share before, from 0 to 1.
+  let before: [Double]
+  /// For each node the step of its color, from -8 (shrank most) to 8.
+  let steps: [Int]
+  /// The share of the earlier profile in stacks that the later one has not.
+  let missing: Double
+
+  static let limit = 8
+
+  init(_ tree: CallTree, since earlier: CallTree) {
+    let names = Dictionary(uniqueKeysWithValues: earlier.names.enumerated().map { ($1, $0) })
+    var callees: [UInt64: Int] = [:]
+    for (index, node) in earlier.nodes.enumerated().dropFirst() { callees[UInt64(node.parent) << 32 | UInt64(node.name)] = index }
+    let (total, earlierTotal) = (Double(max(tree.nodes[0].total, 1)), Double(max(earlier.nodes[0].total, 1)))
+    /// The node of the earlier tree with the same callers.
+    var match = [Int?](repeating: nil, count: tree.nodes.count)
+    match[0] = 0
+    var before = [Double](repeating: 0, count: tree.nodes.count)
+    var found = Double(earlier.nodes[0].selfValue)
+    for (index, node) in tree.nodes.enumerated() {
+      if index > 0, let parent = match[node.parent], let name = names[tree.names[node.name]] {
+        match[index] = callees[UInt64(parent) << 32 | UInt64(name)]
+      }
+      guard let same = match[index] else { continue }
+      before[index] = Double(earlier.nodes[same].total) / earlierTotal
+      if index > 0 { found += Double(earlier.nodes[same].selfValue) }
+    }
+    let changes = tree.nodes.indices.map { Double(tree.nodes[$0].total) / total - before[$0] }
+    let largest = changes.dropFirst().map(abs).max() ?? 0
+    // Away from zero: the smallest change is still one.
+    steps = changes.map { largest > 0 ? Int(($0 / largest * Double(Self.limit)).rounded(.awayFromZero)) : 0 }
+    self.before = before
+    missing = earlier.nodes[0].total == 0 ? 0 : max(1 - found / earlierTotal, 0)
+  }
+
+  /// The fills of the steps, `d0` the deepest blue.
+  static func colors(isDark: Bool) -> String {
+    (-limit...limit).map { step in
+      let share = Double(abs(step)) / Double(limit)
+      let (base, full) =
+        isDark ? (70.0, step > 0 ? [150.0, 40, 40] : [40.0, 80, 170]) : (225.0, step > 0 ? [240.0, 90, 80] : [90.0, 150, 245])
+      let channels = step == 0 ? [base, base, base] : full.map { base + ($0 - base) * (0.15 + 0.85 * share) }
+      return ".d\(step + limit){fill:rgb(\(channels.map { String(Int($0)) }.joined(separator: ",")))}"
+    }.joined()
   }
 }
 
@@ -25,9 +80,11 @@ private struct Picture {
   private let quantity: Quantity
   private let labels: [FlameGraph.Label]
   private let total: UInt64
+  private let changes: Changes?
 
-  init(_ profile: Profile, _ options: FlameGraph.Options) {
+  init(_ profile: Profile, _ options: FlameGraph.Options, since before: Profile?) {
     tree = CallTree(profile)
+    changes = before.map { [tree] in Changes(tree, since: CallTree($0)) }
     quantity = Quantity(profile)
     labels = tree.names.map(FlameGraph.Label.init)
     total = tree.nodes[0].total
@@ -98,13 +155,22 @@ private struct Picture {
     let x = Measure.margin + Double(start) * scale
     let width = Double(node.total) * scale
     svg += "<g><title>\(escaped(label.text + label.origin))\n"
-    svg += "self \(escaped(amount(node.selfValue)))\ntotal \(escaped(amount(node.total)))</title>"
-    svg += #"<rect class="c\#(FlameGraph.Palette.index(of: label))" x="\#(short(x))" y="\#(short(y))" "#
+    svg += "self \(escaped(amount(node.selfValue)))\ntotal \(escaped(amount(node.total)))\(change(index))</title>"
+    let color = changes.map { "d\($0.steps[index] + Changes.limit)" } ?? "c\(FlameGraph.Palette.index(of: label))"
+    svg += #"<rect class="\#(color)" x="\#(short(x))" y="\#(short(y))" "#
     // A gap of half a pixel keeps neighbors apart, as long as there is a box left.
     svg += #"width="\#(short(max(width - 0.5, 0.5)))" height="\#(short(Measure.row - 1))" rx="1"/>"#
     let cut = cut(label.text, to: Int((width - 6) / Measure.character))
     if !cut.isEmpty { svg += #"<text x="\#(short(x + 3))" y="\#(short(y + 12.5))">\#(escaped(cut))</text>"# }
     svg += "</g>\n"
+  }
+
+  /// The line that a comparison adds to a tooltip.
+  private func change(_ index: Int) -> String {
+    guard let changes, total > 0 else { return "" }
+    let before = changes.before[index] * 100
+    let change = fixed(Double(tree.nodes[index].total) / Double(total) * 100 - before, digits: 2)
+    return "\nbefore \(fixed(before, digits: 2))%, change \(change.hasPrefix("-") ? "" : "+")\(change)%"
   }
 
   private func amount(_ value: UInt64) -> String { "\(quantity.text(value)) (\(percentText(value, of: total)))" }
@@ -116,7 +182,12 @@ private struct Picture {
       let count = grouped(String(dropped))
       note += "; \(count) \(dropped == 1 ? "frame" : "frames") narrower than 0.1% of the width \(dropped == 1 ? "is" : "are") not drawn"
     }
+    if let changes {
+      note += "; red grew, blue shrank"
+      if changes.missing > 0 { note += "; \(fixed(changes.missing * 100, digits: 2))% of before is in stacks that are gone" }
+    }
     svg += #"<text class="note" x="\#(short(Measure.margin))" y="\#(short(y))">\#(escaped(note))</text>"# + "\n"
+    if changes != nil { return }
     let present = Set(labels.map(\.kind))
     var x = Double(options.width) - Measure.margin
     for kind in FlameGraph.Kind.allCases.reversed() where kind != .all && present.contains(kind) {
@@ -131,8 +202,8 @@ private struct Picture {
 
   private var style: String {
     let colors = FlameGraph.Palette.colors
-    let light = colors.indices.map { ".c\($0){fill:\(colors[$0].light)}" }.joined()
-    let dark = colors.indices.map { ".c\($0){fill:\(colors[$0].dark)}" }.joined()
+    let light = changes != nil ? Changes.colors(isDark: false) : colors.indices.map { ".c\($0){fill:\(colors[$0].light)}" }.joined()
+    let dark = changes != nil ? Changes.colors(isDark: true) : colors.indices.map { ".c\($0){fill:\(colors[$0].dark)}" }.joined()
     return """
       text{font:\(short(Measure.fontSize))px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#16181d;pointer-events:none}
       .page{fill:#fff}.title{font:600 17px system-ui,sans-serif;text-anchor:middle}.detail{font:13px system-ui,sans-serif;text-anchor:middle}

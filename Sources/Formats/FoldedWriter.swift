@@ -15,6 +15,16 @@ package enum FoldedWriter {
 
   /// The same, appended to `output`.
   package static func write(_ profile: Profile, annotateKernel: Bool = false, to output: inout [UInt8]) {
+    for line in lines(profile, annotateKernel: annotateKernel) {
+      output += line.stack
+      output.append(UInt8(ascii: " "))
+      output += decimalText(line.value, decimals: profile.decimals).utf8
+      output.append(UInt8(ascii: "\n"))
+    }
+  }
+
+  /// The stacks in the order of their bytes, equal ones added up.
+  static func lines(_ profile: Profile, annotateKernel: Bool = false) -> [(stack: [UInt8], value: UInt64)] {
     var lines: [(stack: [UInt8], value: UInt64)] = []
     lines.reserveCapacity(profile.samples.count)
     let commands = profile.processes.map { foldedCommand($0.command) }
@@ -36,21 +46,18 @@ package enum FoldedWriter {
     }
     lines.sort { $0.stack.lexicographicallyPrecedes($1.stack) }
 
-    var index = 0
-    while index < lines.count {
-      let line = lines[index]
-      var value = line.value
-      index += 1
-      while index < lines.count, lines[index].stack == line.stack {
+    var kept = 0
+    for line in lines.indices.dropFirst() {
+      if lines[line].stack == lines[kept].stack {
         // No larger than the profile's total, which is bounded.
-        value &+= lines[index].value
-        index += 1
+        lines[kept].value &+= lines[line].value
+      } else {
+        kept += 1
+        lines.swapAt(kept, line)
       }
-      output += line.stack
-      output.append(UInt8(ascii: " "))
-      output += decimalText(value, decimals: profile.decimals).utf8
-      output.append(UInt8(ascii: "\n"))
     }
+    lines.removeLast(max(lines.count - kept - 1, 0))
+    return lines
   }
 }
 

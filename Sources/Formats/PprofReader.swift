@@ -190,13 +190,13 @@ private struct PprofFile {
 
   private mutating func readMapping(_ range: Range<Int>) throws {
     let fields = try numbers(range, count: 6)
-    try define(fields[1], in: &mappingIDs, mappings.count, "mappings")
+    try Self.define(fields[1], in: &mappingIDs, mappings.count, "mappings")
     mappings.append((fields[5], fields[6], fields[2], fields[3], fields[4]))
   }
 
   private mutating func readFunction(_ range: Range<Int>) throws {
     let fields = try numbers(range, count: 4)
-    try define(fields[1], in: &functionIDs, functions.count, "functions")
+    try Self.define(fields[1], in: &functionIDs, functions.count, "functions")
     functions.append((fields[2], fields[3], fields[4]))
   }
 
@@ -218,11 +218,12 @@ private struct PprofFile {
       default: break
       }
     }
-    try define(id, in: &locationIDs, locations.count, "locations")
+    try Self.define(id, in: &locationIDs, locations.count, "locations")
     locations.append((mapping, address, first..<lines.count))
   }
 
-  private func define(_ id: UInt64, in ids: inout [UInt64: Int], _ index: Int, _ what: String) throws {
+  /// Static: a method would hold a copy of the tables, which would then be copied for each entry.
+  private static func define(_ id: UInt64, in ids: inout [UInt64: Int], _ index: Int, _ what: String) throws {
     if id == 0 { throw PprofError("one of its \(what) has no id") }
     if ids.updateValue(index, forKey: id) != nil { throw PprofError("two of its \(what) have the id \(id)") }
   }

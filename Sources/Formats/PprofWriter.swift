@@ -161,9 +161,11 @@ private struct Tables {
     guard let heaviest = values.indices.max(by: { values[$0] < values[$1] }) else { return }
     let command = readableName(profile.processes[heaviest].command)
     // The kernel cuts commands after 15 bytes.
-    let main = profile.stacks.frames.first {
-      $0.kind == .user && !command.isEmpty && ($0.module == command || command.utf8.count == 15 && $0.module.hasPrefix(command))
-    }
+    let users = profile.stacks.frames.lazy.filter { $0.kind == .user && !$0.module.isEmpty }
+    let main =
+      users.first { !command.isEmpty && ($0.module == command || command.utf8.count == 15 && $0.module.hasPrefix(command)) }
+      // Programs can be called otherwise than their file, as sh is.
+      ?? users.first { !$0.module.hasPrefix("[") && !$0.module.contains(".so") }
     if let main { _ = mapping(of: main) }
   }
 

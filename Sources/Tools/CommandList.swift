@@ -18,6 +18,8 @@ package let toolCommands: [any ParsableCommand.Type] = [
 
 /// The other subcommands.
 package let otherCommands: [any ParsableCommand.Type] = [
+  Convert.self,
+  Diff.self,
   Doctor.self,
   Flamegraph.self,
   List.self,

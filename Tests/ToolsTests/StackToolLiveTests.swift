@@ -53,6 +53,29 @@ import Testing
       .compactMap { $0["function"] as? String }
   }
 
+  /// All files of one run hold the same samples, whatever their format.
+  @Test(arguments: ["profile", "offcputime"]) func everyFormatHoldsTheSame(_ tool: String) throws {
+    let names = ["all.pb.gz", "all.speedscope.json", "all.firefox.json", "all.json"].map { "\(folder.path)/\(tool).\($0)" }
+    let options = tool == "profile" ? ["-F", "997"] : []
+    let finished = try Swtrace.run([tool] + options + names.flatMap { ["-o", $0] } + ["--", try workload(), "20", "5"])
+    #expect(finished.status == 0, "\(finished.errorText)")
+    let data = try names.map { try Data(contentsOf: URL(fileURLWithPath: $0)) }
+    let sum = try #require(
+      String(decoding: data[3], as: UTF8.self).split(separator: "\n").compactMap {
+        try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any]
+      }.compactMap { $0["value"] as? Int }.reduce(0, +) as Int?)
+    #expect(sum > 0)
+    let speedscope = try #require(try JSONSerialization.jsonObject(with: data[1]) as? [String: Any])
+    #expect((speedscope["profiles"] as? [[String: Any]])?.first?["endValue"] as? Int == sum)
+    let type = tool == "profile" ? "samples" : "offcpu"
+    let folded = try Swtrace.run(["convert", names[0], "--type", type])
+    #expect(folded.status == 0, "\(folded.errorText)")
+    #expect(folded.lines.compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }.reduce(0, +) == sum)
+    #expect(folded.lines.contains { $0.contains(tool == "profile" ? ";around;spin" : ";rest;nap") }, "\(folded.lines)")
+    let firefox = try #require(try JSONSerialization.jsonObject(with: data[2]) as? [String: Any])
+    #expect((firefox["threads"] as? [[String: Any]])?.isEmpty == false)
+  }
+
   @Test func samplesAreNamedFromTheRootToTheLeaf() throws {
     let finished = try Swtrace.run(["profile", "-F", "997", "--format", "json", "--", try workload(), "60", "0"])
     #expect(finished.status == 0)

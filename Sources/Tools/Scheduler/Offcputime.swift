@@ -49,6 +49,7 @@ package struct Offcputime: StackTool {
   }
 
   package var unit: Profile.Unit { .nanoseconds }
+  package var measure: String? { "offcpu" }
   package var shownUnit: (Profile.Unit, divisor: UInt64) { (.microseconds, 1_000) }
 
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {

@@ -42,6 +42,7 @@ package struct ProfileTool: StackTool {
 
   package var hooks: [Hook] { [Hook("the processors' clocks", ["sample"], attachedByTool: true)] }
   package var unit: Profile.Unit { .samples }
+  package var period: UInt64 { 1_000_000_000 / frequency }
   package var details: [String] { ["\(frequency) Hz on \(cpu.map { "processor \($0)" } ?? "\(Processors.online.count) processors")"] }
 
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {

@@ -40,5 +40,21 @@ package struct ProcessList: ExpressibleByArgument, Codable, Sendable {
 
 /// What a tool prints.
 package enum OutputFormat: String, ExpressibleByArgument, CaseIterable, Codable, Sendable {
-  case table, json, csv, folded, svg, html
+  case table, json, csv, folded, svg, html, pprof, speedscope, firefox
+
+  /// By the ending of a file's name; nil where it says nothing.
+  package init?(ending path: String) {
+    let name = path.split(separator: "/").last ?? ""
+    let endings: [(String, OutputFormat)] = [
+      (".pb.gz", .pprof), (".speedscope.json", .speedscope), (".firefox.json", .firefox), (".txt", .table), (".ndjson", .json),
+    ]
+    if let known = endings.first(where: { name.hasSuffix($0.0) }) {
+      self = known.1
+    } else {
+      guard let ending = name.split(separator: ".").dropFirst().last, let format = OutputFormat(rawValue: String(ending)) else {
+        return nil
+      }
+      self = format
+    }
+  }
 }

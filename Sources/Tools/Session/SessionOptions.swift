@@ -118,9 +118,7 @@ package struct SessionSettings {
     }
     guard !outputs.isEmpty else { return [(nil, try checked(format ?? allowed[0]))] }
     return try outputs.map { path in
-      let ending = path.split(separator: "/").last?.split(separator: ".").dropFirst().last.map(String.init)
-      let byName = ending.flatMap { $0 == "txt" ? .table : $0 == "ndjson" ? .json : OutputFormat(rawValue: $0) }
-      return (path, try checked(format ?? byName ?? allowed[0]))
+      return (path, try checked(format ?? OutputFormat(ending: path) ?? allowed[0]))
     }
   }
 }

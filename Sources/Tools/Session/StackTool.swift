@@ -51,12 +51,18 @@ package protocol StackTool: Tool {
   static var hasLateUserStacks: Bool { get }
   /// What to say under a picture besides the command line.
   var details: [String] { get }
+  /// Nanoseconds between samples that a clock takes; 0 where events are measured.
+  var period: UInt64 { get }
+  /// What pprof files call the values.
+  var measure: String? { get }
 }
 
 extension StackTool {
   package static var hasLateUserStacks: Bool { false }
   package var shownUnit: (Profile.Unit, divisor: UInt64) { (unit, 1) }
   package var details: [String] { [] }
+  package var period: UInt64 { 0 }
+  package var measure: String? { nil }
 
   package mutating func run() throws {
     try prepare()
@@ -66,7 +72,8 @@ extension StackTool {
       settings.duration = time.nanoseconds
     }
     if stacks.folded, settings.format == nil { settings.format = .folded }
-    let destinations = try settings.destinations(allowed: [.table, .folded, .json, .csv, .svg, .html])
+    let destinations = try settings.destinations(allowed: [.table, .folded, .json, .csv, .svg, .html, .pprof, .speedscope, .firefox])
+    for (path, format) in destinations { try ProfileOutput.ensureReadable(format, path: path) }
     let tool = self
     // Opened now: a folder that cannot be written should not be found out about after a minute of sampling.
     let files = destinations.map(\.path)
@@ -84,6 +91,7 @@ extension StackTool {
         },
         attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
       settings, watching: output)
+    let startedAt = Clock.realtime
     var aggregator = StackAggregator(stacks.symbols)
     aggregator.takesUserStacksFromCalls = Self.hasLateUserStacks
     while let turn = running.next(output) {
@@ -107,13 +115,24 @@ extension StackTool {
     let options = FlameGraph.Options(
       title: title.hasPrefix("swtrace") ? title : "swtrace \(CommandLine.arguments.dropFirst().joined(separator: " "))",
       details: details + ["\(elapsed / 1_000_000_000).\(elapsed / 100_000_000 % 10) s", report.line])
+    var recording = Recording()
+    (recording.title, recording.comments) = (options.title, [options.title] + options.details)
+    (recording.startedAt, recording.duration) = (startedAt, elapsed)
+    (recording.period, recording.measure) = (period, measure)
+    /// People get the shown unit, programs the one that was measured.
+    func write(_ format: OutputFormat, into out: inout [UInt8]) {
+      let isForPrograms = [.json, .pprof, .speedscope, .firefox].contains(format)
+      ProfileOutput.write(
+        isForPrograms ? measured : profile, as: format, recording, options, annotate: stacks.annotate, into: &out)
+      if format == .json { symbols.writeJSON(into: &out) }
+    }
     for (path, format) in destinations {
       guard let path else {
-        write(format == .json ? measured : profile, format, options, symbols, &output.buffer)
+        write(format, into: &output.buffer)
         continue
       }
       var file = try Output(path: path)
-      write(format == .json ? measured : profile, format, options, symbols, &file.buffer)
+      write(format, into: &file.buffer)
       if format == .json { report.writeJSON(into: &file.buffer, durationNanoseconds: elapsed) }
       try file.commit()
       complain("swtrace \(settings.tool): wrote \(path)")
@@ -122,21 +141,6 @@ extension StackTool {
     let toStandardOutput = destinations.first { $0.path == nil }?.format ?? .table
     if settings.stats || stacks.summary != nil { complain("swtrace \(settings.tool): \(symbols.line)") }
     try running.conclude(report, &output, toStandardOutput, always: stacks.summary != nil)
-  }
-
-  private func write(
-    _ profile: Profile, _ format: OutputFormat, _ options: FlameGraph.Options, _ symbols: SymbolizationReport, _ out: inout [UInt8]
-  ) {
-    switch format {
-    case .folded: FoldedWriter.write(profile, annotateKernel: stacks.annotate, to: &out)
-    case .svg: out += FlameGraph.svg(profile, options: options)
-    case .html: out += FlameGraph.html(profile, options: options)
-    case .json:
-      StackWriter.writeJSON(profile, into: &out)
-      symbols.writeJSON(into: &out)
-    case .csv: StackWriter.writeCSV(profile, into: &out)
-    case .table: StackWriter.writeTable(profile, into: &out)
-    }
   }
 }
 
