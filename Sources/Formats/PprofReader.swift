@@ -31,6 +31,8 @@ package enum PprofReader {
   static let nameLimit = 1 << 16
   /// The most frames of all samples together, and the most bytes in the names of all different frames.
   static let workLimit = 1 << 27
+  /// The most bytes that all samples would have as folded text: a short file can unfold to any length.
+  static let textLimit = 1 << 31
   /// The most different stacks, those that are a part of others included.
   static let stackLimit = 1 << 23
 
@@ -94,8 +96,11 @@ private struct PprofFile {
   private var profile = Profile()
   /// The frames of each location, outermost first, when it was needed.
   private var frames: [Int: [Frame.ID]] = [:]
+  /// The bytes of the names of each location.
+  private var textSizes: [Int: Int] = [:]
   private var texts: [UInt64: String] = [:]
   private var framesLeft = PprofReader.workLimit
+  private var textLeft = PprofReader.textLimit
   private var nameBytesLeft = PprofReader.workLimit
 
   init(_ bytes: [UInt8]) { self.bytes = bytes }
@@ -320,7 +325,9 @@ private struct PprofFile {
       let chain = try frames(of: location)
       depth += chain.count
       framesLeft -= chain.count
+      textLeft -= textSizes[location] ?? 0
       if depth > PprofReader.depthLimit { throw tooDeep(sample) }
+      if textLeft < 0 { throw PprofError("its stacks have more than \(PprofReader.textLimit >> 20) MiB as text") }
       if framesLeft < 0 { throw PprofError("its samples have more than \(PprofReader.workLimit) frames together") }
       for frame in chain { stack = profile.stacks.push(frame, on: stack) }
     }
@@ -359,6 +366,7 @@ private struct PprofFile {
       try intern(
         Frame(function: module.name.isEmpty ? "[unknown]" : "\(module.name)+0x\(address)", module: module.name, kind: kind), into: &chain)
     }
+    textSizes[index] = chain.reduce(0) { $0 + profile.stacks[$1].function.utf8.count + 1 }
     frames[index] = chain
     return chain
   }

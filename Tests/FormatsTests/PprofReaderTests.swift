@@ -231,6 +231,19 @@ func damagedBytesAreRefused(_ bytes: [UInt8], _ expected: String) { #expect(refu
   #expect(refusal(deep(2)) == "sample 1 has more than 4096 frames")
   #expect(refusal(deep(5000)) == "sample 1 has more than 4096 frames")
 
+  // 15 samples of 4 KiB that would be 2.3 GiB of text.
+  let name = String(repeating: "x", count: 40_000)
+  let stack = message {
+    $0.append(1, packed: .init(repeating: 1, count: 4096))
+    $0.append(2, packed: [1])
+  }
+  #expect(
+    refusal(
+      file([name]) { file in
+        for _ in 0..<15 { file.append(2, stack) }
+        file.append(4, location(1, function: 1))
+        file.append(5, function(1, name: 5))
+      }) == "its stacks have more than 2048 MiB as text")
   #expect(
     refusal(file { for index in 1...UInt64(PprofReader.mappingLimit + 1) { $0.append(3, message { $0.append(1, index) }) } })
       == "it has more than 65536 mappings")
