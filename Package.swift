@@ -89,7 +89,7 @@ func tests(_ modules: [String: [Target.Dependency]]) -> [Target] {
   modules.sorted { $0.key < $1.key }.map { name, more in
     .testTarget(
       name: name == "swtrace" ? "CommandTests" : "\(name)Tests",
-      dependencies: [.init(stringLiteral: name), "TestSupport"] + more,
+      dependencies: [.init(stringLiteral: name), "TestSupport", .product(name: "SystemPackage", package: "swift-system")] + more,
       swiftSettings: settings, linkerSettings: archives)
   }
 }

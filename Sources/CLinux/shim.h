@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <linux/openat2.h>
 #include <linux/perf_event.h>
 #include <signal.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* glibc has no wrapper. */
@@ -41,12 +43,6 @@ static inline int swtrace_gettid(void)
 static inline int swtrace_pipe(int ends[2])
 {
 	return (int)syscall(SYS_pipe2, ends, O_CLOEXEC);
-}
-
-/* A file that exists in memory only. Declared by sys/mman.h for GNU programs only. */
-static inline int swtrace_memory_file(const char *name)
-{
-	return (int)syscall(SYS_memfd_create, name, 1 /* MFD_CLOEXEC */);
 }
 
 /* The magic number of the file system that a path is on (linux/magic.h), or -1; struct and function share a name. */
@@ -105,3 +101,52 @@ extern const char *strerrorname_np(int error);
 extern const char *sigabbrev_np(int signal);
 static inline const char *swtrace_error_name(int error) { return strerrorname_np(error); }
 static inline const char *swtrace_signal_name(int signal) { return sigabbrev_np(signal); }
+
+/* glibc has no wrapper for openat2; RESOLVE_IN_ROOT keeps links of a container inside it. */
+static inline int swtrace_open_in_root(int root, const char *path, unsigned long long flags)
+{
+	struct open_how how = { .flags = flags, .resolve = RESOLVE_IN_ROOT };
+
+	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+}
+
+/* O_PATH belongs to _GNU_SOURCE, which must stay undefined here: Swift System's C module is built without it, and both see fd_set. */
+static inline int swtrace_open_place(const char *path)
+{
+	return open(path, 010000000 | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Opens the stream of one processor's exec, fork, exit and mapping records, which a reader maps (perf_event_open(2)). Bit fields are not
+ * imported. Times are CLOCK_MONOTONIC, as BPF programs have them. Nobody is woken before the ring is half full. */
+static inline int swtrace_process_records_open(int cpu)
+{
+	struct perf_event_attr attributes = {
+		.type = PERF_TYPE_SOFTWARE,
+		.size = sizeof(attributes),
+		.config = PERF_COUNT_SW_DUMMY,
+		.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME,
+		.mmap = 1,
+		.comm = 1,
+		.task = 1,
+		.watermark = 1,
+		.sample_id_all = 1,
+		.mmap2 = 1,
+		.comm_exec = 1,
+		.use_clockid = 1,
+		.wakeup_watermark = 32 << 10,
+		.clockid = CLOCK_MONOTONIC,
+	};
+
+	return swtrace_perf_event_open(&attributes, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+/* The positions of a perf ring: the kernel writes data_head, the reader data_tail (linux/perf_event.h). */
+static inline unsigned long long swtrace_perf_ring_head(const struct perf_event_mmap_page *page)
+{
+	return __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
+}
+
+static inline void swtrace_perf_ring_release(struct perf_event_mmap_page *page, unsigned long long tail)
+{
+	__atomic_store_n(&page->data_tail, tail, __ATOMIC_RELEASE);
+}

@@ -63,9 +63,11 @@ final class CallIndex {
   private var nodes: [Node] = []
   private var names: [Int32: String] = [:]
 
-  /// - Parameter dwarf: libdw's handle; it must outlive the index, and its addresses must be the file's own.
-  init(_ dwarf: OpaquePointer) {
-    for (skeleton, tree) in unsafe DebugUnits(dwarf).prefix(Limit.units) {
+  /// - Parameters:
+  ///   - dwarf: libdw's handle; it must outlive the index.
+  ///   - opensSplit: whether the file may name others that have its functions.
+  init(_ dwarf: OpaquePointer, opensSplit: Bool) {
+    for (skeleton, tree) in unsafe DebugUnits(dwarf, opensSplit: opensSplit).prefix(Limit.units) {
       let covered = skeleton.ranges
       // Without ranges, as partial units are, nothing can be asked of it.
       guard !covered.isEmpty else { continue }

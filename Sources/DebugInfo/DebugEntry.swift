@@ -104,16 +104,23 @@ struct DebugUnits: Sequence, IteratorProtocol {
   private let dwarf: OpaquePointer
   private var unit: OpaquePointer?
   private var hasEnded = false
+  private let opensSplit: Bool
 
-  /// - Parameter dwarf: libdw's handle, which must outlive the entries.
-  init(_ dwarf: OpaquePointer) { unsafe self.dwarf = unsafe dwarf }
+  /// - Parameters:
+  ///   - dwarf: libdw's handle, which must outlive the entries.
+  ///   - opensSplit: whether libdw may open what the file names as its parts: it waits for a FIFO's writer.
+  init(_ dwarf: OpaquePointer, opensSplit: Bool) {
+    unsafe self.dwarf = unsafe dwarf
+    self.opensSplit = opensSplit
+  }
 
   mutating func next() -> (skeleton: DebugEntry, tree: DebugEntry)? {
     while !hasEnded {
       var next: OpaquePointer?
       var (skeleton, split) = unsafe (Dwarf_Die(), Dwarf_Die())
       var type: UInt8 = 0
-      guard unsafe dwarf_get_units(dwarf, unit, &next, nil, &type, &skeleton, &split) == 0 else { return nil }
+      guard unsafe dwarf_get_units(dwarf, unit, &next, nil, &type, &skeleton, nil) == 0 else { return nil }
+      if opensSplit, Int(type) == Int(DW_UT_skeleton) { unsafe dwarf_cu_info(skeleton.cu, nil, nil, nil, &split, nil, nil, nil) }
       unsafe unit = unsafe next
       hasEnded = unsafe next == nil
       switch Int(type) {

@@ -1,6 +1,5 @@
+internal import Clibdw
 internal import Clibelf
-internal import Glibc
-package import Linux
 package import SystemPackage
 
 /// The places of an ELF file where a uprobe can be put.
@@ -29,17 +28,12 @@ package struct ProbePoints: Sendable {
   package var functions: [Function] = []
   package var staticProbes: [StaticProbe] = []
 
-  /// - Throws: `SystemError` when the file cannot be read or is no ELF program or library.
-  package init(_ path: FilePath) throws(SystemError) {
-    let descriptor = unsafe open(path.string, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw SystemError("open", path.string, errno: Errno(rawValue: errno)) }
-    defer { close(descriptor) }
-    _ = elf_version(UInt32(EV_CURRENT))
-    guard let elf = unsafe elf_begin(descriptor, ELF_C_READ_MMAP, nil), unsafe elf_kind(elf) == ELF_K_ELF else {
-      throw SystemError("read", "\(path) as an ELF file", errno: .init(rawValue: ENOEXEC))
-    }
-    defer { _ = unsafe elf_end(elf) }
-    unsafe read(elf)
+  /// - Throws: when the file cannot be read or is no ELF program or library.
+  package init(_ path: FilePath) throws(ELFError) {
+    let file = try ELFFile(path: path)
+    unsafe read(file.handle)
+    // Keeps open what was read from.
+    _ = file.name
   }
 
   private mutating func read(_ elf: OpaquePointer) {
@@ -52,7 +46,7 @@ package struct ProbePoints: Sendable {
     while let each = unsafe section {
       var header = GElf_Shdr()
       if unsafe gelf_getshdr(each, &header) != nil {
-        let name = unsafe elf_strptr(elf, names, Int(header.sh_name)).map { unsafe String(cString: $0) }
+        let name = unsafe elf_strptr(elf, names, Int(header.sh_name)).map { unsafe boundedString($0, limit: 256) }
         if header.sh_type == SHT_SYMTAB || header.sh_type == SHT_DYNSYM {
           unsafe readSymbols(elf, each, header, segments)
         } else if header.sh_type == SHT_NOTE, name == ".note.stapsdt" {
@@ -78,7 +72,8 @@ package struct ProbePoints: Sendable {
         let offset = segments.offset(of: symbol.st_value, executable: true),
         let name = unsafe elf_strptr(elf, Int(header.sh_link), Int(symbol.st_name))
       else { continue }
-      functions.append(Function(name: unsafe String(cString: name), offset: offset, isIndirect: type == STT_GNU_IFUNC))
+      functions.append(
+        Function(name: unsafe boundedString(name, limit: SymbolTable.maximumNameLength), offset: offset, isIndirect: type == STT_GNU_IFUNC))
     }
   }
 

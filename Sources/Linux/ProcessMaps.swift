@@ -13,6 +13,18 @@ package struct Mapping: Hashable, Sendable {
   /// Whether it is code that the process made itself.
   package var isAnonymousCode: Bool { isExecutable && inode == 0 && path != "[vdso]" && path != "[vsyscall]" }
 
+  package init(
+    start: VirtualAddress, end: VirtualAddress, isExecutable: Bool, offset: FileOffset, device: UInt64, inode: UInt64, path: String
+  ) {
+    self.start = start
+    self.end = end
+    self.isExecutable = isExecutable
+    self.offset = offset
+    self.device = device
+    self.inode = inode
+    self.path = path
+  }
+
   /// The file's name without its folder, for people.
   package var name: String {
     let last = path.split(separator: "/").last.map(String.init) ?? path
@@ -28,8 +40,13 @@ package struct ProcessMaps: Sendable {
   private static let limit = 1 << 17
 
   /// Reads the mappings of a process; nil when it is gone or may not be read.
-  package init?(of process: ProcessID) {
-    guard let text = ProcFile.bytes("/proc/\(process)/maps", limit: 64 << 20) else { return nil }
+  package init?(of process: ProcessID) { self.init(path: "/proc/\(process)/maps") }
+
+  /// Reads swtrace's own mappings.
+  package init?(ofOwnProcess: Void) { self.init(path: "/proc/self/maps") }
+
+  private init?(path: String) {
+    guard let text = ProcFile.bytes(path, limit: 64 << 20) else { return nil }
     self.init(parsing: text)
   }
 

@@ -13,7 +13,28 @@ package struct SystemError: Error, CustomStringConvertible, Sendable {
     self.errno = errno
   }
 
-  package var description: String { "cannot \(operation) \(subject): \(errno)" }
+  /// Control characters are written by number: subjects may be paths that others have chosen.
+  package var description: String { "cannot \(operation) \(escaped(subject)): \(errno)\(remedy)" }
+
+  private var remedy: String {
+    switch errno {
+    case .tooManyOpenFiles: "; raise the limit with ulimit -n"
+    case .fileTooLarge: "; it is larger than swtrace reads"
+    default: ""
+    }
+  }
+}
+
+/// Makes control characters visible.
+package func escaped(_ text: String) -> String {
+  guard text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return text }
+  return text.unicodeScalars.reduce(into: "") { result, scalar in
+    if scalar.properties.generalCategory == .control {
+      result += "\\u{\(String(scalar.value, radix: 16))}"
+    } else {
+      result.unicodeScalars.append(scalar)
+    }
+  }
 }
 
 /// Throws the error of a call that returned a negative number.
@@ -24,8 +45,14 @@ package func check(_ result: CInt, _ operation: String, _ subject: @autoclosure 
 }
 
 /// An open descriptor, closed when it ends.
-package struct Descriptor: ~Copyable {
+package struct Descriptor: ~Copyable, Sendable {
   package let rawValue: CInt
   package init(owning rawValue: CInt) { self.rawValue = rawValue }
+  /// Gives the descriptor away; the receiver closes it.
+  package consuming func release() -> CInt {
+    let number = rawValue
+    discard self
+    return number
+  }
   deinit { close(rawValue) }
 }

@@ -26,6 +26,8 @@ package enum Symbolized: Sendable {
     case unmapped = "unmapped address"
     case processGone = "process gone before it could be read"
     case fileGone = "file not accessible"
+    case fileChanged = "file replaced since it was mapped"
+    case damagedFile = "damaged or oversized file"
     case noSymbols = "file without symbols"
     case outsideSymbols = "outside every symbol"
     case anonymous = "code without a file or perf map"
@@ -57,8 +59,8 @@ package struct SymbolizationReport: Sendable {
 
 /// Turns addresses of processes and of the kernel into frames.
 ///
-/// Files are indexed once, whatever number of processes maps them. Ask after the run, not per event; but tell of processes when
-/// they are first seen, so that their mappings are known when they have ended.
+/// Ask after the run, not per event; but tell it of each event's process (`program`) and of what happens to processes (`note`) in time,
+/// so that their mappings are known when they have ended. Files are indexed once, whatever number of processes maps them.
 package struct Symbolizer {
   /// What is looked up.
   package struct Options: Sendable {
@@ -77,201 +79,188 @@ package struct Symbolizer {
   package var options = Options()
 
   private var kernel: KernelSymbols??
-  private var processes: [ProcessID: Known] = [:]
-  private var files: [FileKey: File] = [:]
-  private var frames: [FrameKey: Symbolized] = [:]
+  private var processes: [ProcessID: TracedProcess] = [:]
+  private var files: FileCache
+  /// Processes that have ended, oldest first.
+  private var ended: [(process: ProcessID, time: UInt64)] = []
 
-  private struct Known {
-    var maps: ProcessMaps
-    var readAt: UInt64
-    /// For processes that run code from no file.
-    var perfMapIdentity: PerfMap.Identity?
-    var perfMap: PerfMap?
-    /// 0 before the first time.
-    var perfMapReadAt: UInt64 = 0
+  /// - Parameter openFiles: files held open at once until something in them needs a name; beyond that the oldest are indexed early.
+  package init(openFiles: Int = 1024) {
+    files = FileCache(maximumOpen: openFiles)
+    disableDebugInformationServers()
   }
 
-  /// The same file in all processes and mount namespaces.
-  private struct FileKey: Hashable {
-    var device: UInt64
-    var inode: UInt64
-    var path: String
-  }
+  // MARK: Processes
 
-  /// A file held open until somebody asks for its symbols.
-  private final class File {
-    private var descriptor: CInt
-    let name: String
-    lazy var table: SymbolTable? = {
-      guard descriptor >= 0 else { return nil }
-      defer {
-        close(descriptor)
-        descriptor = -1
-      }
-      return SymbolTable(descriptor: descriptor, name: name)
-    }()
-    /// Readable names by the file's address of the function's start.
-    var readable: [String: String] = [:]
-
-    init(descriptor: CInt, name: String) {
-      self.descriptor = descriptor
-      self.name = name
+  /// The number of the program that a process ran at a time (CLOCK_MONOTONIC), for `symbolize`. Learns the process's mappings, while it
+  /// lives, when nothing else told of them.
+  package mutating func program(of process: ProcessID, at time: UInt64) -> Int {
+    let traced = traced(process)
+    let number = traced.program(at: time)
+    if !traced.programs[number].isWanted {
+      traced.programs[number].isWanted = true
+      if !traced.programs[number].isComplete { read(process, traced, number) }
     }
-    deinit { if descriptor >= 0 { close(descriptor) } }
+    return number
   }
 
-  private struct FrameKey: Hashable {
-    var process: UInt32
-    var instruction: UInt64
+  /// Learns of a process now.
+  package mutating func learn(_ process: ProcessID) { _ = program(of: process, at: .max) }
+
+  /// Takes in what happened to a process. Records must come in the order of their times.
+  package mutating func note(_ record: ProcessRecord) {
+    switch record.kind {
+    case .forked(let parent): fork(record.process, parent, record.time)
+    case .executed:
+      let traced = traced(record.process)
+      traced.programs.append(.init(since: record.time, isComplete: true))
+      // The program may have been started in a container.
+      (traced.parent, traced.isRootKnown) = (nil, false)
+    case .mapped(let mapping):
+      guard mapping.isExecutable else { return }
+      add(mapping, to: traced(record.process), traced(record.process).programs.count - 1, record.process)
+    case .exited:
+      guard let traced = processes[record.process] else { return }
+      traced.endedAt = record.time
+      ended.append((record.process, record.time))
+    case .lost:
+      for traced in processes.values { traced.programs[traced.programs.count - 1].isComplete = false }
+    }
   }
 
-  /// Files held open at once; a machine with more of them names the rest only while its processes live.
-  private static let openFileLimit = 4096
-
-  package init() { disableDebugInformationServers() }
-
-  /// Reads a process's mappings and opens its files, while it lives. Does nothing for a process that is known.
-  package mutating func learn(_ process: ProcessID) {
-    guard processes[process] == nil else { return }
-    reread(process)
+  /// Drops processes that ended before a time without an event.
+  ///
+  /// - Parameter time: all events before it have been seen.
+  package mutating func forgetIdle(before time: UInt64) {
+    let count = ended.firstIndex { $0.time >= time } ?? ended.count
+    for (process, endedAt) in ended[..<count] {
+      if let traced = processes[process], traced.endedAt == endedAt, !traced.isWanted { processes[process] = nil }
+    }
+    ended.removeSubrange(..<count)
   }
 
+  private mutating func traced(_ process: ProcessID) -> TracedProcess {
+    if let known = processes[process] { return known }
+    let made = TracedProcess(.init(since: 0, isComplete: false))
+    processes[process] = made
+    return made
+  }
+
+  private mutating func fork(_ process: ProcessID, _ parent: ProcessID, _ time: UInt64) {
+    let origin = processes[parent]
+    let copy = TracedProcess.Program(
+      since: time, regions: origin?.programs.last?.regions ?? [], isComplete: origin?.programs.last?.isComplete ?? false)
+    // The number of a process that had events may come again: those keep their programs.
+    if let before = processes[process], before.isWanted {
+      before.programs.append(copy)
+      (before.parent, before.root, before.isRootKnown, before.endedAt) = (parent, origin?.root, false, nil)
+    } else {
+      processes[process] = TracedProcess(copy, parent: parent, root: origin?.root)
+    }
+  }
+
+  private mutating func add(_ mapping: Mapping, to traced: TracedProcess, _ number: Int, _ process: ProcessID) {
+    if !traced.isRootKnown, let root = files.root(of: process) { (traced.root, traced.isRootKnown) = (root, true) }
+    let object = files.object(behind: mapping, of: process, root: traced.root)
+    traced.programs[number].add(
+      .init(start: mapping.start.rawValue, end: mapping.end.rawValue, offset: mapping.offset.rawValue, object: object))
+    if mapping.isAnonymousCode, traced.programs[number].perfMap == nil {
+      traced.programs[number].perfMap = PerfMap.Identity(of: process).map { ReadPerfMap(identity: $0) }
+    }
+  }
+
+  /// Reads the mappings of a process that lives, at most once a second; those of one that has ended stay as they were.
+  ///
+  /// - Returns: whether there may be something new.
   @discardableResult
-  private mutating func reread(_ process: ProcessID) -> Bool {
+  private mutating func read(_ process: ProcessID, _ traced: TracedProcess, _ number: Int) -> Bool {
     let now = Clock.monotonic
-    if let known = processes[process], now - known.readAt < 1_000_000_000 { return false }
-    guard let maps = ProcessMaps(of: process), !maps.mappings.isEmpty else {
-      // The mappings of a process that has ended stay as they were.
-      processes[process]?.readAt = now
-      return false
-    }
-    var known = Known(maps: maps, readAt: now)
-    if maps.mappings.contains(where: \.isAnonymousCode) { known.perfMapIdentity = .init(of: process) }
-    processes[process] = known
-    for mapping in maps.mappings where mapping.isExecutable && mapping.inode != 0 { open(mapping, of: process) }
+    let last = traced.programs[number].readAt
+    guard number == traced.programs.count - 1, last == 0 || now - last > 1_000_000_000 else { return false }
+    traced.programs[number].readAt = now
+    guard let maps = ProcessMaps(of: process), !maps.mappings.isEmpty else { return inherit(traced, number) }
+    for mapping in maps.mappings where mapping.isExecutable { add(mapping, to: traced, number, process) }
     return true
   }
 
-  private mutating func open(_ mapping: Mapping, of process: ProcessID) {
-    let key = FileKey(device: mapping.device, inode: mapping.inode, path: mapping.path)
-    guard files[key] == nil, files.count < Self.openFileLimit else { return }
-    // map_files is the mapped file itself, whatever its path means here and whether or not it was deleted.
-    let exact = "/proc/\(process)/map_files/\(String(mapping.start.rawValue, radix: 16))-\(String(mapping.end.rawValue, radix: 16))"
-    var descriptor = Glibc.open(exact, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    if descriptor < 0 { descriptor = Glibc.open("/proc/\(process)/root\(mapping.path)", O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
-    guard descriptor >= 0 else { return }
-    // The path as libdw should see it, so that it finds debug files beside it; only in our own mount namespace is it the file's path.
-    files[key] = File(descriptor: descriptor, name: mapping.path)
+  /// A copy of a process that could not be read itself has what its parent has.
+  private mutating func inherit(_ traced: TracedProcess, _ number: Int) -> Bool {
+    guard let parent = traced.parent, let origin = processes[parent], traced.programs[number].regions.isEmpty else { return false }
+    let source = origin.program(at: traced.programs[number].since)
+    if origin.programs[source].regions.isEmpty { read(parent, origin, source) }
+    traced.programs[number].regions = origin.programs[source].regions
+    return !traced.programs[number].regions.isEmpty
   }
 
+  // MARK: Addresses
+
   /// Names an address of a process.
-  package mutating func symbolize(_ address: VirtualAddress, _ kind: StackAddress, in process: ProcessID) -> Symbolized {
-    let instruction = kind.instruction(address.rawValue)
-    let key = FrameKey(process: process.rawValue, instruction: instruction)
-    let answer = frames[key] ?? (options.namesAddresses ? find(VirtualAddress(instruction), process) : bare(address, process))
-    frames[key] = answer
+  ///
+  /// - Parameter program: as `program` gave it; nil for the latest.
+  package mutating func symbolize(
+    _ address: VirtualAddress, _ kind: StackAddress, in process: ProcessID, program: Int? = nil
+  ) -> Symbolized {
+    let answer =
+      options.namesAddresses
+      ? find(kind.instruction(address.rawValue), process, program)
+      : .frames([placeholder(address, in: process, program: program)])
     count(answer)
     return answer
   }
 
-  private mutating func find(_ address: VirtualAddress, _ process: ProcessID) -> Symbolized {
-    learn(process)
-    guard processes[process] != nil else { return .unknown(.processGone) }
-    var mapping = processes[process]?.maps[address]
-    // dlopen after the last reading.
-    if mapping == nil, reread(process) { mapping = processes[process]?.maps[address] }
-    guard let mapping else { return .unknown(.unmapped) }
-    if mapping.path == "[vdso]" { return vdso(address, mapping) }
-    guard mapping.inode != 0 else { return compiled(address, process) }
-    guard let file = files[FileKey(device: mapping.device, inode: mapping.inode, path: mapping.path)] else { return .unknown(.fileGone) }
-    return name(mapping.offset.rawValue + (address.rawValue - mapping.start.rawValue), file, mapping.name)
+  private mutating func region(at address: UInt64, _ traced: TracedProcess, _ number: Int, _ process: ProcessID) -> TracedProcess.Region? {
+    if let region = traced.programs[number].region(at: address) { return region }
+    // A library that was loaded after the last reading.
+    return read(process, traced, number) ? traced.programs[number].region(at: address) : nil
   }
 
-  private func name(_ offset: UInt64, _ file: File, _ module: String) -> Symbolized {
-    guard let table = file.table, let place = table.address(of: FileOffset(offset)) else { return .unknown(.noSymbols) }
-    let calls = table.calls(at: place)
-    // The linker's name for the function itself, the compiler's for what was merged into it: both as people know them.
-    guard var name = table.match(place)?.name ?? calls.last?.name else {
-      return .unknown(table.count == 0 && !table.hasDebugInformation ? .noSymbols : .outsideSymbols)
+  private mutating func find(_ address: UInt64, _ process: ProcessID, _ program: Int?) -> Symbolized {
+    if program == nil { learn(process) }
+    let traced = traced(process)
+    let number = program ?? traced.programs.count - 1
+    guard let region = region(at: address, traced, number, process) else {
+      return .unknown(traced.programs[number].regions.isEmpty ? .processGone : .unmapped)
     }
-    // Each function of the vDSO has a second, weak name, which is the one that programs use.
-    if module == "[vdso]", name.hasPrefix("__vdso_") { name.removeFirst("__vdso_".count) }
-    var frames: [Frame] = []
-    for call in calls where call.isInlined && options.expandsInlined {
-      frames.append(frame(call.name ?? "[inlined]", file, module, call, isInlined: true))
+    if case .pending = region.object.state { files.load(region.object) }
+    switch region.object.state {
+    case .pending: return .unknown(.fileGone)
+    case .failed(let reason): return .unknown(reason)
+    case .memory: return compiled(address, traced, number)
+    case .ready(let symbols): return region.object.frames(at: region.offset(of: address), in: symbols, options)
     }
-    frames.append(frame(name, file, module, calls.last, isInlined: false))
-    return .frames(frames)
-  }
-
-  private func frame(_ name: String, _ file: File, _ module: String, _ call: SourceCall?, isInlined: Bool) -> Frame {
-    let readable =
-      file.readable[name] ?? Demangler.demangle(name, isFull: options.hasFullNames) ?? Demangler.withoutCloneSuffix(name)
-    file.readable[name] = readable
-    return Frame(
-      function: readable, module: module, isInlined: isInlined, file: call?.file, line: call?.line ?? 0,
-      mangled: readable == name ? nil : name)
-  }
-
-  /// The module and the offset of an address, without a name.
-  private mutating func bare(_ address: VirtualAddress, _ process: ProcessID) -> Symbolized {
-    learn(process)
-    if processes[process]?.maps[address] == nil { reread(process) }
-    return .frames([placeholder(address, in: process)])
   }
 
   /// Code that the process made itself. Its list of names grows while it runs, so a miss reads it again, at most once a second.
-  private mutating func compiled(_ address: VirtualAddress, _ process: ProcessID) -> Symbolized {
-    guard let identity = processes[process]?.perfMapIdentity else { return .unknown(.anonymous) }
+  private func compiled(_ address: UInt64, _ traced: TracedProcess, _ number: Int) -> Symbolized {
+    guard var perfMap = traced.programs[number].perfMap else { return .unknown(.anonymous) }
     let now = Clock.monotonic
-    if processes[process]?.perfMap?.name(of: address.rawValue) == nil, let last = processes[process]?.perfMapReadAt,
-      last == 0 || now - last > 1_000_000_000
-    {
-      if let map = PerfMap(identity) { processes[process]?.perfMap = map }
-      processes[process]?.perfMapReadAt = now
+    if perfMap.map?.name(of: address) == nil, perfMap.readAt == 0 || now - perfMap.readAt > 1_000_000_000 {
+      if let map = PerfMap(perfMap.identity) { perfMap.map = map }
+      perfMap.readAt = now
+      traced.programs[number].perfMap = perfMap
     }
-    guard let name = processes[process]?.perfMap?.name(of: address.rawValue) else { return .unknown(.anonymous) }
+    guard let name = perfMap.map?.name(of: address) else { return .unknown(.anonymous) }
     let readable = Demangler.demangle(name, isFull: options.hasFullNames) ?? name
     return .frames([Frame(function: readable, module: "[jit]", mangled: readable == name ? nil : name)])
   }
 
-  /// The vDSO is the same in every process: our own copy serves all.
-  private mutating func vdso(_ address: VirtualAddress, _ mapping: Mapping) -> Symbolized {
-    let key = FileKey(device: 0, inode: 0, path: "[vdso]")
-    if files[key] == nil {
-      guard let copy = VirtualObject.copy() else { return .unknown(.fileGone) }
-      files[key] = File(descriptor: copy, name: "[vdso]")
-    }
-    guard let file = files[key] else { return .unknown(.fileGone) }
-    return name(address.rawValue - mapping.start.rawValue, file, "[vdso]")
-  }
-
   /// Names an address of the kernel.
   package mutating func symbolize(_ address: KernelAddress, _ kind: StackAddress) -> Symbolized {
-    guard options.namesAddresses else {
-      let answer = Symbolized.frames([Frame(function: "0x\(String(address.rawValue, radix: 16))", module: "[kernel]", kind: .kernel)])
-      count(answer)
-      return answer
-    }
-    let symbols: KernelSymbols?
-    if let kernel {
-      symbols = kernel
-    } else {
-      symbols = KernelSymbols.ofRunningKernel()
-      kernel = symbols
-    }
-    let answer: Symbolized
-    if let symbols, !symbols.areHidden {
-      if let match = symbols.match(KernelAddress(kind.instruction(address.rawValue))) {
-        answer = .frames([Frame(function: match.name, module: match.module ?? "[kernel]", kind: .kernel)])
-      } else {
-        answer = .unknown(.outsideSymbols)
-      }
-    } else {
-      answer = .unknown(.kernelHidden)
-    }
+    let answer = options.namesAddresses ? find(KernelAddress(kind.instruction(address.rawValue))) : bare(address)
     count(answer)
     return answer
+  }
+
+  private func bare(_ address: KernelAddress) -> Symbolized {
+    .frames([Frame(function: "0x\(String(address.rawValue, radix: 16))", module: "[kernel]", kind: .kernel)])
+  }
+
+  private mutating func find(_ address: KernelAddress) -> Symbolized {
+    let symbols = kernel ?? KernelSymbols.ofRunningKernel()
+    kernel = symbols
+    guard let symbols, !symbols.areHidden else { return .unknown(.kernelHidden) }
+    guard let match = symbols.match(address) else { return .unknown(.outsideSymbols) }
+    return .frames([Frame(function: match.name, module: match.module ?? "[kernel]", kind: .kernel)])
   }
 
   private mutating func count(_ answer: Symbolized) {
@@ -284,9 +273,14 @@ package struct Symbolizer {
   }
 
   /// What to show for a user address without a name: the module and the offset in it, where they are known.
-  package func placeholder(_ address: VirtualAddress, in process: ProcessID) -> Frame {
-    guard let mapping = processes[process]?.maps[address], !mapping.path.isEmpty else { return Frame(function: "[unknown]") }
-    let offset = mapping.offset.rawValue + (address.rawValue - mapping.start.rawValue)
-    return Frame(function: "\(mapping.name)+0x\(String(offset, radix: 16))", module: mapping.name)
+  package mutating func placeholder(_ address: VirtualAddress, in process: ProcessID, program: Int? = nil) -> Frame {
+    if program == nil { learn(process) }
+    let traced = traced(process)
+    let number = program ?? traced.programs.count - 1
+    guard let region = region(at: address.rawValue, traced, number, process), !region.object.name.isEmpty else {
+      return Frame(function: "[unknown]")
+    }
+    let offset = region.offset(of: address.rawValue).rawValue
+    return Frame(function: "\(region.object.name)+0x\(String(offset, radix: 16))", module: region.object.name)
   }
 }

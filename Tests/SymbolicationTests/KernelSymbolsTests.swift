@@ -1,18 +1,5 @@
-import DebugInfo
 import Linux
 import Testing
-
-/// Asks a file for everything; what it answers does not matter.
-func symbolizeEverything(_ descriptor: Int32) {
-  let table = SymbolTable(descriptor: descriptor, name: "hostile")
-  for offset in stride(from: UInt64(0), to: 20_000, by: 64) {
-    guard let address = table.address(of: FileOffset(offset)) else { continue }
-    _ = table.match(address)
-    _ = table.calls(at: address)
-  }
-  _ = table.match(.max)
-  _ = table.calls(at: .max)
-}
 
 @Suite struct KernelSymbolsTests {
   @Test func addressesFindTheSymbolBefore() throws {

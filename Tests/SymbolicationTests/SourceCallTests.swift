@@ -1,5 +1,6 @@
 import DebugInfo
 import Foundation
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -82,18 +83,16 @@ import Testing
     let made = try run([compiler, "-std=c++17"] + flags + ["-o", path, file])
     try #require(made.status == 0, "\(made.errorText)")
     let addresses = try functions(path).flatMap { Array(stride(from: $0.lowerBound, to: $0.upperBound, by: 2)) }
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    defer { close(descriptor) }
-    let table = SymbolTable(descriptor: descriptor, name: path)
+    let symbols = try ObjectSymbols(ELFFile(path: FilePath(path)))
     let expected = try symbolizer(path, addresses)
     try #require(expected.count == addresses.count && addresses.count > 500)
     var (frames, inlined) = (0, 0)
     var differences: [String] = []
     for (address, expected) in zip(addresses, expected) {
-      let calls = table.calls(at: address)
+      let calls = symbols.calls(at: ELFAddress(address))
       // What has no debug information, such as the start-up code.
       guard expected.lines.contains(where: { $0 > 0 }) else { continue }
-      let names = calls.dropLast().map { $0.name ?? "" } + [table.match(address)?.name ?? calls.last?.name ?? ""]
+      let names = calls.dropLast().map { $0.name ?? "" } + [symbols.function(at: ELFAddress(address)) ?? calls.last?.name ?? ""]
       let answer = Answer(names: names, lines: calls.map { Int($0.line) }, files: calls.map { $0.file ?? "" })
       frames += expected.names.count
       inlined += expected.names.count - 1

@@ -125,31 +125,6 @@ import Testing
     }
     #expect(names.contains("clock_gettime"), "\(names)")
   }
-
-  /// Files cut or changed at random places end in an answer, never in a crash.
-  @Test(arguments: [["-O1"], ["-O2", "-gdwarf-5"], ["-O2", "-gdwarf-4", "-gz"]])
-  func hostileFilesAreAnswered(_ flags: [String]) throws {
-    let path = try compile(Self.source, in: folder, flags: flags)
-    let original = try run(["cat", path]).output
-    var state: UInt64 = 0x9e37_79b9_7f4a_7c15
-    func random(_ limit: Int) -> Int {
-      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-      return Int(state >> 33) % limit
-    }
-    for round in 0..<300 {
-      var bytes = original
-      if round % 3 == 0 {
-        bytes = Array(bytes.prefix(random(bytes.count)))
-      } else {
-        for _ in 0..<1 + random(40) { bytes[random(min(bytes.count, round % 3 == 1 ? 1024 : bytes.count))] = UInt8(random(256)) }
-      }
-      let file = "\(folder.path)/hostile"
-      let descriptor = open(file, O_RDWR | O_CREAT | O_TRUNC, 0o600)
-      _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-      symbolizeEverything(descriptor)
-      close(descriptor)
-    }
-  }
 }
 
 extension Running {

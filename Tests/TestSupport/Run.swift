@@ -184,11 +184,19 @@ package final class TemporaryFolder: Sendable {
 
   deinit { try? FileManager.default.removeItem(atPath: path) }
 
+  /// The path of a file in it.
+  package func file(_ name: String) -> String { "\(path)/\(name)" }
+
   /// The path of a file in it, with that content.
   package func file(_ name: String, _ content: String) throws -> String {
-    let file = "\(path)/\(name)"
-    try content.write(toFile: file, atomically: false, encoding: .utf8)
-    return file
+    try content.write(toFile: file(name), atomically: false, encoding: .utf8)
+    return file(name)
+  }
+
+  /// The path of a file in it, with that content.
+  package func file(_ name: String, _ content: [UInt8]) throws -> String {
+    try Data(content).write(to: URL(fileURLWithPath: file(name)))
+    return file(name)
   }
 }
 
@@ -244,6 +252,16 @@ package func compile(
   let finished = try run([compiler] + flags + ["-o", "\(folder.path)/\(name)", file] + ["-lpthread"])
   guard finished.status == 0 else { throw RunError("cc: \(finished.errorText)") }
   return "\(folder.path)/\(name)"
+}
+
+/// Runs a program that must end well; what it printed.
+@discardableResult
+package func mustRun(_ arguments: [String]) throws -> String {
+  let finished = try run(arguments)
+  guard finished.status == 0 else {
+    throw RunError("\(arguments.joined(separator: " ")) ended with \(finished.status): \(finished.errorText)")
+  }
+  return finished.outputText
 }
 
 /// The last record of JSON output; checks that it is a summary and that nothing is unaccounted for.

@@ -219,7 +219,7 @@ func expectedKprobeProgram(_ prefix: String, many: Bool) -> String {
     ("u:stdc++:libstdcxx:thro", "has no static probe 'libstdcxx:thro'; did you mean libstdcxx:throw"),
     ("no-such-library:x", "there is no library or program 'no-such-library'"),
     ("/usr/bin/no-such:x", "there is no file '/usr/bin/no-such'"),
-    ("/etc/passwd:x", "cannot read /etc/passwd as an ELF file"),
+    ("/etc/passwd:x", "cannot read /etc/passwd: not an ELF file"),
     ("t:sched", "'t:sched' is no target; write t:CATEGORY:NAME"),
     ("c:*", "functions, more than 1000, so none was attached; narrow it, or raise the limit with --max-probes "),
   ])

@@ -5,6 +5,8 @@ struct RawStacks {
   /// Whose stack: a process is another one after it has started another program.
   struct Owner: Hashable {
     var process: UInt32
+    /// The symbolizer's number of the program.
+    var program: UInt32 = 0
     /// The kernel's `char[16]`.
     var command: SIMD16<UInt8>
   }
@@ -90,7 +92,7 @@ struct RawStacks {
 
   private static func hash(_ owner: Owner, _ kernelFrames: Int, _ stack: [UInt64]) -> UInt64 {
     let command = unsafeBitCast(owner.command, to: SIMD2<UInt64>.self)
-    var hash = UInt64(owner.process) << 32 | UInt64(kernelFrames)
+    var hash = UInt64(owner.process) << 32 | UInt64(owner.program) << 16 ^ UInt64(kernelFrames)
     func mix(_ word: UInt64) {
       hash = (hash ^ word) &* 0x9e37_79b9_7f4a_7c15
       hash ^= hash >> 29

@@ -1,6 +1,6 @@
 internal import CProbes
 internal import Formats
-internal import Linux
+package import Linux
 package import Profiles
 package import Symbolication
 
@@ -25,11 +25,26 @@ package struct StackAggregator {
   /// Of the record that is taken in; kept for its memory.
   private var addresses: [UInt64] = []
 
-  package init(_ options: Symbolizer.Options = .init()) {
+  private let records: ProcessRecordReader?
+
+  /// - Parameter records: tells of programs that start and end; without it those that live for a moment only have no names.
+  package init(_ options: Symbolizer.Options = .init(), records: ProcessRecordReader? = nil) {
     stacks = RawStacks()
+    self.records = records
     symbolizer.options = options
   }
-  init(stacks: RawStacks) { self.stacks = stacks }
+  init(stacks: RawStacks) {
+    self.stacks = stacks
+    records = nil
+  }
+
+  /// Takes in what happened to processes. Call it often: a process is known best while it lives.
+  package mutating func followProcesses() {
+    records?.drain { record in symbolizer.note(record) }
+  }
+
+  /// Call it when all events before a time have been taken in.
+  package mutating func forgetIdle(before time: UInt64) { symbolizer.forgetIdle(before: time) }
 
   /// Takes in one record.
   package mutating func add(_ record: RawSpan) {
@@ -41,7 +56,10 @@ package struct StackAggregator {
     if event.kind == SWTRACE_STACK_USER_PART.rawValue { return settle(event.tid, since: event.time_ns, body, user) }
 
     count += 1
-    let owner = RawStacks.Owner(process: event.pid, command: unsafeBitCast(event.comm, to: SIMD16<UInt8>.self))
+    if let records, event.time_ns > records.completeUntil { followProcesses() }
+    let program = event.pid == 0 ? 0 : symbolizer.program(of: ProcessID(event.pid), at: event.time_ns)
+    let owner = RawStacks.Owner(
+      process: event.pid, program: UInt32(program), command: unsafeBitCast(event.comm, to: SIMD16<UInt8>.self))
     addresses.removeAll(keepingCapacity: true)
     append(body, kernel + user)
     guard let entry = entry(owner, kernel) else { return }
@@ -58,12 +76,10 @@ package struct StackAggregator {
 
   /// The entry of the stack in `addresses`; counts what has no room.
   private mutating func entry(_ owner: RawStacks.Owner, _ kernel: Int) -> Int? {
-    let known = stacks.entries.count
     guard let entry = stacks.entry(owner, kernelFrames: kernel, addresses) else {
       overflow += 1
       return nil
     }
-    if stacks.entries.count > known, owner.process != 0 { symbolizer.learn(ProcessID(owner.process)) }
     return entry
   }
 
@@ -121,11 +137,11 @@ package struct StackAggregator {
       return Stack(frames.reversed())
     }
     if delimited, entry.kernelFrames > 0, entry.userFrames > 0 { frames.append(Frame(function: "-", kind: .marker)) }
-    let process = ProcessID(entry.owner.process)
+    let (process, program) = (ProcessID(entry.owner.process), Int(entry.owner.program))
     for (index, address) in stacks.user(entry).enumerated() {
-      switch symbolizer.symbolize(VirtualAddress(address), index == 0 ? .programCounter : .returnAddress, in: process) {
+      switch symbolizer.symbolize(VirtualAddress(address), index == 0 ? .programCounter : .returnAddress, in: process, program: program) {
       case .frames(let found): frames += found
-      case .unknown: frames.append(symbolizer.placeholder(VirtualAddress(address), in: process))
+      case .unknown: frames.append(symbolizer.placeholder(VirtualAddress(address), in: process, program: program))
       }
     }
     return Stack(frames.reversed())

@@ -79,6 +79,12 @@ extension StackTool {
     let files = destinations.map(\.path)
     for path in files { if let path { try Output.ensureWritable(path) } }
     var output = try Output(path: nil)
+    // Before the first event, so that no program's start is missed.
+    let records: ProcessRecordReader?
+    do { records = try ProcessRecordReader() } catch {
+      complain("swtrace \(settings.tool): \(error); programs that run for a moment only will lack names")
+      records = nil
+    }
     var running = try Session(
       Plan(
         image: .named(Self.probe), hooks: hooks,
@@ -92,10 +98,13 @@ extension StackTool {
         attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
       settings, watching: output)
     let startedAt = Clock.realtime
-    var aggregator = StackAggregator(stacks.symbols)
+    var aggregator = StackAggregator(stacks.symbols, records: records)
     aggregator.takesUserStacksFromCalls = Self.hasLateUserStacks
     while let turn = running.next(output) {
+      let now = Clock.monotonic
+      aggregator.followProcesses()
       running.reader?.drain { record in aggregator.add(record) }
+      aggregator.forgetIdle(before: now)
       if turn == .end { break }
     }
     let elapsed = running.elapsed

@@ -1,0 +1,139 @@
+internal import Clibdw
+internal import Clibelf
+package import Linux
+package import SystemPackage
+
+/// Where to look for the symbols that were stripped from a file.
+///
+/// libdwfl can search too, but opens what it finds without checks: a FIFO beside a hostile program would stop us for good, a link in a
+/// container would lead outside it, and debuginfod would be asked.
+package struct DebugFileSearch {
+  /// The file's own path in `roots[0]`, for `.gnu_debuglink`; nil looks at the build ID only.
+  package var path: FilePath?
+  /// The process's root, then swtrace's own.
+  package var roots: [RootDirectory]
+
+  /// Where packages put debug files, in each root.
+  package var folders: [FilePath]
+
+  package init(path: FilePath? = nil, roots: [RootDirectory] = [.own], folders: [FilePath] = ["/usr/lib/debug"]) {
+    self.path = path
+    self.roots = roots
+    self.folders = folders
+  }
+
+  /// The debug file and its path: by build ID in the debug folders, else by `.gnu_debuglink` beside the file, in `.debug` and in the folders.
+  ///
+  /// A linked file must have the same build ID, or, where one has none, the CRC that the link names.
+  func debugFile(of file: ELFFile) -> (file: ELFFile, path: String)? {
+    if let id = file.buildID?.description, id.utf8.count > 2 {
+      for root in roots {
+        for folder in folders {
+          let path = folder.appending(".build-id/\(id.prefix(2))/\(id.dropFirst(2)).debug")
+          if let debug = open(path, root), debug.buildID == file.buildID { return (debug, path.string) }
+        }
+      }
+    }
+    guard let (name, checksum) = file.debugLink(), let folder = path?.removingLastComponent(), folder.isAbsolute else { return nil }
+    let candidates =
+      [folder.appending(name), folder.appending(".debug").appending(name)]
+      + folders.map { $0.appending(folder.components).appending(name) }
+    for root in roots {
+      for candidate in candidates {
+        guard let debug = open(candidate, root), debug.identity != file.identity else { continue }
+        let isSame =
+          if let id = file.buildID, let other = debug.buildID { id == other } else { Self.checksum(candidate, root) == checksum }
+        if isSame { return (debug, candidate.string) }
+      }
+    }
+    return nil
+  }
+
+  /// The file with what several debug files have in common (DWZ, `.gnu_debugaltlink`): by build ID, else by the name in the link.
+  ///
+  /// - Parameter path: the debug file's own.
+  func sharedFile(of debug: ELFFile, at path: String) -> ELFFile? {
+    guard let (name, id) = debug.sharedLink() else { return nil }
+    let digits = id.description
+    let byIdentifier = folders.map { $0.appending(".build-id/\(digits.prefix(2))/\(digits.dropFirst(2)).debug") }
+    let link = FilePath(name)
+    let byName = link.isAbsolute ? link : FilePath(path).removingLastComponent().pushing(link)
+    for root in roots {
+      for candidate in byIdentifier + [byName] {
+        if let file = open(candidate, root), file.buildID == id { return file }
+      }
+    }
+    return nil
+  }
+
+  /// Absence is the normal case, and a candidate that cannot be read is none.
+  private func open(_ path: FilePath, _ root: RootDirectory) -> ELFFile? {
+    guard let file = try? root.open(path) else { return nil }
+    return try? ELFFile(file, name: path.string, isOurs: root === RootDirectory.own)
+  }
+
+  /// The CRC-32 of a whole file, as `.gnu_debuglink` has it.
+  private static func checksum(_ path: FilePath, _ root: RootDirectory) -> UInt32? {
+    guard let file = try? root.open(path), let size = File.identity(of: file)?.size, size <= ELFFile.maximumSize else { return nil }
+    var crc = ~UInt32(0)
+    var offset: UInt64 = 0
+    while offset < size {
+      guard let bytes = try? File.read(file, at: offset, count: 1 << 20, name: path.string), !bytes.isEmpty else { return nil }
+      for byte in bytes { crc = crcTable[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] ^ crc >> 8 }
+      offset += UInt64(bytes.count)
+    }
+    return ~crc
+  }
+
+  private static let crcTable: [UInt32] = (0..<256).map { index in
+    (0..<8).reduce(UInt32(index)) { value, _ in value & 1 == 1 ? value >> 1 ^ 0xEDB8_8320 : value >> 1 }
+  }
+}
+
+extension ELFFile {
+  private static let maximumCompressed: UInt64 = 16 << 20
+  private static let maximumDecompressed = 64 << 20
+
+  /// The debug file's name and CRC; nil for a name that leads elsewhere.
+  fileprivate func debugLink() -> (name: String, checksum: UInt32)? {
+    guard let bytes = content(ofSection: ".gnu_debuglink", limit: 8192), let end = bytes.firstIndex(of: 0), 1...255 ~= end else {
+      return nil
+    }
+    let position = (end + 4) & ~3
+    guard bytes.count >= position + 4, !bytes[..<end].contains(UInt8(ascii: "/")) else { return nil }
+    // In the file's byte order, which is ours.
+    let checksum = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[position + $1]) << UInt32(8 * $1) }
+    let name = String(decoding: bytes[..<end], as: UTF8.self)
+    return name == "." || name == ".." ? nil : (name, checksum)
+  }
+
+  /// The name and build ID of the file that this one shares DWARF with.
+  fileprivate func sharedLink() -> (name: String, id: BuildID)? {
+    guard let bytes = content(ofSection: ".gnu_debugaltlink", limit: 8192), let end = bytes.firstIndex(of: 0), end > 0,
+      let id = BuildID(Array(bytes[(end + 1)...]))
+    else { return nil }
+    return (String(decoding: bytes[..<end], as: UTF8.self), id)
+  }
+
+  /// The compressed ELF image in `.gnu_debugdata`, which Fedora's stripped files carry.
+  ///
+  /// Decompressed here and not by libdw, which sets no limit to what a small section may become.
+  func miniDebugInfo() -> ELFFile? {
+    guard let compressed = content(ofSection: ".gnu_debugdata", limit: Self.maximumCompressed) else { return nil }
+    var capacity = max(1 << 20, compressed.count * 8)
+    while capacity <= Self.maximumDecompressed {
+      var memory: UInt64 = 128 << 20
+      var read = 0
+      var result = LZMA_OK
+      let image = unsafe [UInt8](unsafeUninitializedCapacity: capacity) { buffer, count in
+        result = unsafe lzma_stream_buffer_decode(
+          &memory, 0, nil, compressed, &read, compressed.count, buffer.baseAddress, &count, capacity)
+      }
+      if result == LZMA_OK { return try? ELFFile(image: image, name: name + " (.gnu_debugdata)") }
+      guard result == LZMA_BUF_ERROR else { return nil }
+      capacity *= 2
+      read = 0
+    }
+    return nil
+  }
+}

@@ -1,0 +1,234 @@
+internal import Clibdw
+internal import Clibelf
+internal import Glibc
+package import Linux
+package import SystemPackage
+
+/// One open ELF file, through libelf.
+///
+/// A class, because the tables made from it point into its memory and keep it alive. Not safe to use from two tasks at once.
+/// The file may be hostile: sizes are checked before anything is read, and nobody but root or ourselves can shrink what is mapped.
+@safe package final class ELFFile {
+  package static let maximumSize: UInt64 = 4 << 30
+  private static let maximumSegments = 4096
+  private static let maximumSections = 1 << 16
+
+  /// A `PT_LOAD` segment.
+  package struct Segment: Hashable, Sendable {
+    package var offset: FileOffset
+    package var fileSize: UInt64
+    package var address: ELFAddress
+    package var memorySize: UInt64
+    package var isExecutable: Bool
+  }
+
+  /// A section header, as far as symbols need it.
+  struct Section {
+    var name: String
+    var type: UInt32
+    var flags: UInt64
+    var address: UInt64
+    var size: UInt64
+    var link: Int
+  }
+
+  /// For messages and reports; not a path to open again.
+  package let name: String
+  /// Nil for an image in memory.
+  package let identity: FileIdentity?
+  package let buildID: BuildID?
+  /// In the file's order.
+  package let segments: [Segment]
+
+  let handle: OpaquePointer
+  /// Whether only root or swtrace's own user can have written it, and it is seen where swtrace runs.
+  let isTrusted: Bool
+  /// Held as long as libelf may read; nil for what is in memory.
+  private let descriptor: CInt?
+  private let memory: UnsafeMutableRawBufferPointer?
+
+  /// Takes an open file and reads its headers.
+  ///
+  /// - Parameter isOurs: whether the file is seen where swtrace itself runs: root of a container is a stranger.
+  /// - Throws: for what is not a regular ELF file, is too large or contradicts itself.
+  package convenience init(_ file: consuming Descriptor, name: String, isOurs: Bool = true) throws(ELFError) {
+    guard let identity = File.identity(of: file) else { throw ELFError(name, .notRegular) }
+    guard identity.size <= Self.maximumSize else { throw ELFError(name, .tooLarge(bytes: identity.size, limit: Self.maximumSize)) }
+    let magic: [UInt8]
+    do { magic = try File.read(file, at: 0, count: 4, name: name) } catch { throw ELFError(name, .file(error)) }
+    guard magic == Self.magic else { throw ELFError(name, .notELF) }
+    let isTrusted = isOurs && File.isTrusted(file)
+    _ = elf_version(UInt32(EV_CURRENT))
+    guard let handle = unsafe elf_begin(file.rawValue, isTrusted ? ELF_C_READ_MMAP : ELF_C_READ, nil) else {
+      throw ELFError(name, .malformed(Self.problem()))
+    }
+    // What is mapped needs its descriptor no longer; hundreds of libraries would use up the limit of them.
+    let isComplete = unsafe isTrusted && elf_cntl(handle, ELF_C_FDREAD) == 0
+    unsafe try self.init(
+      handle, name: name, identity: identity, isTrusted: isTrusted, descriptor: isComplete ? nil : file.release(), memory: nil)
+  }
+
+  /// Opens a file by its path.
+  package convenience init(path: FilePath) throws(ELFError) {
+    let file: Descriptor
+    do { file = try File.open(path) } catch { throw ELFError(path.string, .file(error)) }
+    try self.init(file, name: path.string)
+  }
+
+  /// Takes an image that is no file, such as the vDSO; the bytes are copied.
+  package convenience init(image: [UInt8], name: String) throws(ELFError) {
+    guard image.starts(with: Self.magic) else { throw ELFError(name, .notELF) }
+    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: image.count, alignment: 16)
+    unsafe memory.copyBytes(from: image)
+    _ = elf_version(UInt32(EV_CURRENT))
+    guard let handle = unsafe elf_memory(memory.baseAddress!.assumingMemoryBound(to: CChar.self), image.count) else {
+      unsafe memory.deallocate()
+      throw ELFError(name, .malformed(Self.problem()))
+    }
+    unsafe try self.init(handle, name: name, identity: nil, isTrusted: false, descriptor: nil, memory: memory)
+  }
+
+  private init(
+    _ handle: OpaquePointer, name: String, identity: FileIdentity?, isTrusted: Bool, descriptor: CInt?,
+    memory: UnsafeMutableRawBufferPointer?
+  ) throws(ELFError) {
+    unsafe self.handle = unsafe handle
+    self.name = name
+    self.identity = identity
+    self.isTrusted = isTrusted
+    self.descriptor = descriptor
+    unsafe self.memory = unsafe memory
+    // An archive would make libelf look at files inside it.
+    guard unsafe elf_kind(handle) == ELF_K_ELF else {
+      segments = []
+      buildID = nil
+      throw ELFError(name, .notELF)
+    }
+    do {
+      segments = try unsafe Self.segments(handle, name)
+    } catch {
+      segments = []
+      buildID = nil
+      throw error
+    }
+    var identifier: UnsafeRawPointer?
+    let count = unsafe dwelf_elf_gnu_build_id(handle, &identifier)
+    if let identifier = unsafe identifier, count > 0 {
+      buildID = unsafe BuildID([UInt8](UnsafeRawBufferPointer(start: identifier, count: count)))
+    } else {
+      buildID = nil
+    }
+  }
+
+  deinit {
+    unsafe elf_end(handle)
+    if let descriptor { close(descriptor) }
+    if let memory = unsafe memory { unsafe memory.deallocate() }
+  }
+
+  private static let magic: [UInt8] = [0x7F, 0x45, 0x4C, 0x46]
+
+  private static func segments(_ handle: OpaquePointer, _ name: String) throws(ELFError) -> [Segment] {
+    var count = 0
+    guard unsafe elf_getphdrnum(handle, &count) == 0 else { throw ELFError(name, .malformed(problem())) }
+    guard count <= maximumSegments else {
+      throw ELFError(name, .tooMany("segments", count: UInt64(count), limit: UInt64(maximumSegments)))
+    }
+    var segments: [Segment] = []
+    for index in 0..<count {
+      var header = GElf_Phdr()
+      guard unsafe gelf_getphdr(handle, Int32(index), &header) != nil else { throw ELFError(name, .malformed(problem())) }
+      guard header.p_type == UInt32(PT_LOAD) else { continue }
+      segments.append(
+        Segment(
+          offset: FileOffset(header.p_offset), fileSize: header.p_filesz, address: ELFAddress(header.p_vaddr),
+          memorySize: header.p_memsz, isExecutable: header.p_flags & UInt32(PF_X) != 0))
+    }
+    return segments
+  }
+
+  /// What libelf found wrong last.
+  static func problem() -> String {
+    guard let text = unsafe elf_errmsg(-1) else { return "unknown error" }
+    return unsafe String(cString: text)
+  }
+
+  /// The address of a byte of the file, by the segment that loads it.
+  package func address(at offset: FileOffset) -> ELFAddress? {
+    for segment in segments where segment.offset <= offset && offset.rawValue - segment.offset.rawValue < segment.fileSize {
+      return ELFAddress(segment.address.rawValue &+ (offset.rawValue - segment.offset.rawValue))
+    }
+    return nil
+  }
+
+  /// Where the byte at an address lies in the file; what a uprobe is attached to.
+  package func offset(of address: ELFAddress) -> FileOffset? {
+    for segment in segments where segment.address <= address && address.rawValue - segment.address.rawValue < segment.fileSize {
+      return FileOffset(segment.offset.rawValue &+ (address.rawValue - segment.address.rawValue))
+    }
+    return nil
+  }
+
+  /// Visits the section headers in order, with their indices; ends without an error where libelf cannot go on.
+  func forEachSection(_ body: (Int, Section, OpaquePointer) -> Void) {
+    var count = 0
+    var names = 0
+    guard unsafe elf_getshdrnum(handle, &count) == 0, count <= Self.maximumSections,
+      unsafe elf_getshdrstrndx(handle, &names) == 0
+    else { return }
+    for index in 0..<count {
+      guard let section = unsafe elf_getscn(handle, index) else { return }
+      var header = GElf_Shdr()
+      guard unsafe gelf_getshdr(section, &header) != nil else { return }
+      let name = unsafe elf_strptr(handle, names, Int(header.sh_name)).map { unsafe boundedString($0, limit: 256) } ?? ""
+      unsafe body(
+        index,
+        Section(
+          name: name, type: header.sh_type, flags: header.sh_flags, address: header.sh_addr, size: header.sh_size,
+          link: Int(header.sh_link)), section)
+    }
+  }
+
+  /// Whether there are symbols of more than the dynamic linker's, and DWARF.
+  var strippedParts: (symbols: Bool, debugInformation: Bool) {
+    var (symbols, debugInformation) = (true, true)
+    unsafe forEachSection { _, section, _ in
+      guard section.type != UInt32(SHT_NOBITS) else { return }
+      if section.type == UInt32(SHT_SYMTAB) { symbols = false }
+      if section.name == ".debug_info" || section.name == ".zdebug_info" { debugInformation = false }
+    }
+    return (symbols, debugInformation)
+  }
+
+  /// libdw decompresses whole sections, to the size that their headers claim.
+  var decompressesWithinLimit: Bool {
+    var total: UInt64 = 0
+    unsafe forEachSection { _, section, pointer in
+      guard section.name.hasPrefix(".debug_") || section.name.hasPrefix(".zdebug_") else { return }
+      var header = GElf_Chdr()
+      // The older form has its size in its first bytes, and libelf checks it against what zlib can reach.
+      let isCompressed = unsafe section.flags & UInt64(SHF_COMPRESSED) != 0 && gelf_getchdr(pointer, &header) != nil
+      let size = isCompressed ? header.ch_size : section.name.hasPrefix(".z") ? section.size &* 1032 : 0
+      total = total.addingReportingOverflow(size).overflow ? .max : total + size
+    }
+    return total <= Self.maximumDecompressed
+  }
+
+  private static let maximumDecompressed: UInt64 = 4 << 30
+
+  /// A section's bytes, at most `limit`; nil when there is none of that name, or it has no bytes in the file.
+  func content(ofSection name: String, limit: UInt64) -> [UInt8]? {
+    var found: [UInt8]?
+    unsafe forEachSection { _, section, pointer in
+      guard found == nil, section.name == name, section.type != UInt32(SHT_NOBITS), section.size <= limit else { return }
+      guard let data = unsafe elf_rawdata(pointer, nil), let start = unsafe data.pointee.d_buf else { return }
+      found = unsafe [UInt8](UnsafeRawBufferPointer(start: start, count: data.pointee.d_size))
+    }
+    return found
+  }
+}
+
+/// A C string, cut where it is longer than any honest one.
+func boundedString(_ start: UnsafePointer<CChar>, limit: Int) -> String {
+  unsafe String(decoding: UnsafeRawBufferPointer(start: start, count: strnlen(start, limit)), as: UTF8.self)
+}

@@ -1,0 +1,214 @@
+internal import Clibdw
+internal import Clibelf
+
+/// One symbol as a file has it, of those that name code.
+struct RawSymbol {
+  var address: UInt64
+  /// The end by its own size, or the section's end where it has none.
+  var end: UInt64
+  /// In the string table.
+  var name: UInt32
+  var table: UInt8
+  var isSized: Bool
+  var isFunction: Bool
+  var binding: UInt8
+}
+
+extension ELFFile {
+  /// Visits the symbols of one table that name code in this file; false when there is no such table.
+  ///
+  /// Data, undefined and absolute symbols are left out, and of the typeless all but those in executable sections.
+  func forEachCodeSymbol(_ type: Int32, bias: UInt64, _ body: (RawSymbol, StringTable) -> Void) throws(ELFError) -> Bool {
+    var table: (section: Section, pointer: OpaquePointer)?
+    // The first executable address that is not in the section any more, by section number; 0 for the others.
+    var codeEnds: [UInt64] = []
+    unsafe forEachSection { _, section, pointer in
+      let (end, overflows) = section.address.addingReportingOverflow(section.size)
+      codeEnds.append(section.flags & UInt64(SHF_EXECINSTR) != 0 && !overflows ? end : 0)
+      if unsafe table == nil, section.type == UInt32(type) { unsafe table = (section, pointer) }
+    }
+    guard let (section, pointer) = unsafe table else { return false }
+    let entry = unsafe max(1, UInt64(gelf_fsize(handle, ELF_T_SYM, 1, UInt32(EV_CURRENT))))
+    let count = section.size / entry
+    guard count <= UInt64(SymbolTable.maximumSymbols) else {
+      throw ELFError(name, .tooMany("symbols", count: count, limit: UInt64(SymbolTable.maximumSymbols)))
+    }
+    guard let data = unsafe elf_getdata(pointer, nil), let strings = try stringTable(section.link) else { return false }
+    for index in 0..<Int(min(count, UInt64(Int32.max))) {
+      var symbol = GElf_Sym()
+      guard unsafe gelf_getsym(data, Int32(index), &symbol) != nil else { break }
+      let kind = Int32(symbol.st_info & 0xF)
+      let isFunction = kind == STT_FUNC || kind == STT_GNU_IFUNC
+      guard isFunction || kind == STT_NOTYPE, symbol.st_name != 0, symbol.st_name < UInt32(clamping: strings.count) else { continue }
+      let number = Int(symbol.st_shndx)
+      // Numbers from SHN_LORESERVE on are no sections, but SHN_XINDEX means one with a large number.
+      guard number != SHN_UNDEF, number < SHN_LORESERVE || number == SHN_XINDEX else { continue }
+      let codeEnd = number < codeEnds.count ? codeEnds[number] : 0
+      if !isFunction && codeEnd == 0 { continue }
+      let (end, overflows) = symbol.st_value.addingReportingOverflow(symbol.st_size)
+      if overflows { continue }
+      body(
+        RawSymbol(
+          address: symbol.st_value &+ bias, end: (symbol.st_size > 0 ? end : max(codeEnd, symbol.st_value)) &+ bias, name: symbol.st_name,
+          table: 0, isSized: symbol.st_size > 0, isFunction: isFunction, binding: symbol.st_info >> 4), strings)
+    }
+    return true
+  }
+
+  private func stringTable(_ number: Int) throws(ELFError) -> StringTable? {
+    var header = GElf_Shdr()
+    guard let section = unsafe elf_getscn(handle, number), unsafe gelf_getshdr(section, &header) != nil,
+      header.sh_type == UInt32(SHT_STRTAB)
+    else { return nil }
+    let limit = UInt64(SymbolTable.NameID.maximumStrings)
+    guard header.sh_size < limit else { throw ELFError(name, .tooLarge(bytes: header.sh_size, limit: limit)) }
+    guard let data = unsafe elf_getdata(section, nil), let start = unsafe data.pointee.d_buf else { return nil }
+    return unsafe StringTable(self, UnsafeRawBufferPointer(start: start, count: data.pointee.d_size))
+  }
+
+  /// What to add to a debug file's addresses to get this file's: not 0 where one of them was prelinked.
+  func bias(of debug: ELFFile) -> UInt64 {
+    guard let own = segments.first, let other = debug.segments.first else { return 0 }
+    return own.address.rawValue &- other.address.rawValue
+  }
+}
+
+/// Collects symbols, then makes the sorted ranges of a `SymbolTable`.
+struct SymbolTableBuilder {
+  private(set) var strings: [StringTable] = []
+  private var symbols: [RawSymbol] = []
+
+  /// Adds one file's table; false when it has none or none of its symbols is a function.
+  mutating func add(_ file: ELFFile, section: Int32, bias: UInt64) throws(ELFError) -> Bool {
+    let before = symbols.count
+    let table = strings.count
+    guard table < 4 else { return false }
+    var found: StringTable?
+    var symbols = self.symbols
+    self.symbols = []
+    defer { self.symbols = symbols }
+    _ = try file.forEachCodeSymbol(section, bias: bias) { symbol, strings in
+      if found == nil { found = strings }
+      var symbol = symbol
+      symbol.table = UInt8(table)
+      symbols.append(symbol)
+    }
+    guard let found, symbols.count > before else { return false }
+    guard symbols.count <= SymbolTable.maximumSymbols else {
+      throw ELFError(file.name, .tooMany("symbols", count: UInt64(symbols.count), limit: UInt64(SymbolTable.maximumSymbols)))
+    }
+    strings.append(found)
+    return true
+  }
+
+  /// Sorted starts, and the length and name of each.
+  ///
+  /// Where a function lies inside another, the outer one continues behind it; where a symbol has no size it lasts until the next.
+  mutating func build() -> (starts: [UInt64], lengths: [UInt32], names: [SymbolTable.NameID]) {
+    let order = sortedOrder()
+    var starts: [UInt64] = []
+    var lengths: [UInt32] = []
+    var names: [SymbolTable.NameID] = []
+    starts.reserveCapacity(order.count)
+    lengths.reserveCapacity(order.count)
+    names.reserveCapacity(order.count)
+    func emit(_ start: UInt64, _ end: UInt64, _ name: SymbolTable.NameID) {
+      guard start < end else { return }
+      starts.append(start)
+      lengths.append(UInt32(clamping: end - start))
+      names.append(name)
+    }
+    var open: [(end: UInt64, name: SymbolTable.NameID)] = []
+    func close(before address: UInt64) {
+      while let ended = open.last, ended.end <= address {
+        open.removeLast()
+        while let outer = open.last, outer.end <= ended.end { open.removeLast() }
+        // Another function that starts just there takes over by itself.
+        if let outer = open.last, ended.end < address { emit(ended.end, outer.end, outer.name) }
+      }
+    }
+    var position = 0
+    while position < order.count {
+      let address = symbols[Int(order[position])].address
+      var best = symbols[Int(order[position])]
+      var end = best.isSized ? best.end : address
+      position += 1
+      while position < order.count, symbols[Int(order[position])].address == address {
+        let other = symbols[Int(order[position])]
+        if other.isSized { end = max(end, other.end) }
+        if isBetter(other, than: best) { best = other }
+        position += 1
+      }
+      close(before: address)
+      let name = SymbolTable.NameID(table: Int(best.table), offset: Int(best.name))
+      if best.isSized {
+        emit(address, end, name)
+        open.append((end, name))
+      } else if let outer = open.last {
+        // A label inside a function is no function; what ended just here leaves the place to the outer one.
+        emit(address, outer.end, outer.name)
+      } else {
+        let next = position < order.count ? symbols[Int(order[position])].address : .max
+        emit(address, min(best.end, next), name)
+      }
+    }
+    close(before: .max)
+    symbols = []
+    return (starts, lengths, names)
+  }
+
+  /// Which of two symbols at one address people expect to read.
+  ///
+  /// What has a size and is exported is better; then fewer leading underscores (`puts`, not `_IO_puts`), then strong before weak, then
+  /// shorter. Underscores come before strength, because libc and the vDSO have their public names as weak aliases of private ones.
+  private func isBetter(_ left: RawSymbol, than right: RawSymbol) -> Bool {
+    if left.isSized != right.isSized { return left.isSized }
+    if left.isFunction != right.isFunction { return left.isFunction }
+    let isLocal = (left: left.binding == UInt8(STB_LOCAL), right: right.binding == UInt8(STB_LOCAL))
+    if isLocal.left != isLocal.right { return isLocal.right }
+    let shape = (left: shape(left), right: shape(right))
+    if shape.left.underscores != shape.right.underscores { return shape.left.underscores < shape.right.underscores }
+    if left.binding != right.binding { return left.binding < right.binding }
+    if shape.left.length != shape.right.length { return shape.left.length < shape.right.length }
+    return (left.table, left.name) < (right.table, right.name)
+  }
+
+  private func shape(_ symbol: RawSymbol) -> (underscores: Int, length: Int) {
+    strings[Int(symbol.table)].withName(at: Int(symbol.name)) { name in
+      var underscores = 0
+      while underscores < name.count && name[underscores] == UInt8(ascii: "_") { underscores += 1 }
+      return (underscores, name.count)
+    }
+  }
+
+  /// The symbols' indices by address, in linear time: comparing costs more than all the rest of the index.
+  ///
+  /// A radix sort of `(address − lowest) << 23 | index`, 11 bits of the address a pass.
+  private func sortedOrder() -> [UInt32] {
+    guard let lowest = symbols.map(\.address).min() else { return [] }
+    var span: UInt64 = 0
+    for symbol in symbols { span |= symbol.address - lowest }
+    let indexBits: UInt64 = 23
+    precondition(SymbolTable.maximumSymbols <= 1 << indexBits)
+    guard span >> (64 - indexBits) == 0 else {
+      // Addresses all over the 64 bits: a hostile file, or a strange one.
+      return symbols.indices.sorted { (symbols[$0].address, $0) < (symbols[$1].address, $1) }.map { UInt32($0) }
+    }
+    var keys = symbols.indices.map { (symbols[$0].address - lowest) << indexBits | UInt64($0) }
+    var sorted = [UInt64](repeating: 0, count: keys.count)
+    var shift = indexBits
+    while shift < 64 && span >> (shift - indexBits) != 0 {
+      var places = [Int](repeating: 0, count: 2049)
+      for key in keys { places[Int(key >> shift & 2047) + 1] += 1 }
+      for digit in 1...2048 { places[digit] += places[digit - 1] }
+      for key in keys {
+        let digit = Int(key >> shift & 2047)
+        sorted[places[digit]] = key
+        places[digit] += 1
+      }
+      swap(&keys, &sorted)
+      shift += 11
+    }
+    return keys.map { UInt32($0 & (1 << indexBits - 1)) }
+  }
+}

@@ -1,0 +1,126 @@
+internal import DebugInfo
+internal import Linux
+internal import Profiles
+internal import SystemPackage
+
+/// What lies behind mappings of code: a file, the vDSO, or memory that the process filled itself. Shared by all processes that map it.
+final class CodeObject {
+  enum State {
+    /// Held open, so that neither the end of the process nor the deletion of the file matters.
+    case pending
+    case ready(ObjectSymbols)
+    /// Memory without a file.
+    case memory
+    case failed(Symbolized.Reason)
+  }
+
+  /// The last component of its path, or what stands for one: `[vdso]`.
+  let name: String
+  private(set) var state: State
+  private var descriptor: Descriptor?
+  /// Nil for what is no file.
+  let identity: FileIdentity?
+  private var search = DebugFileSearch()
+  private var isOurs = true
+  /// By the file's offset; equal addresses of all processes are looked up once.
+  private var answers: [UInt64: Symbolized] = [:]
+  /// Readable names by the linker's.
+  private var readable: [String: String] = [:]
+
+  /// A file, which is held open.
+  init(_ descriptor: consuming Descriptor, _ identity: FileIdentity, name: String, path: FilePath, root: RootDirectory) {
+    self.descriptor = consume descriptor
+    self.identity = identity
+    self.name = name
+    state = .pending
+    isOurs = root === RootDirectory.own
+    search = DebugFileSearch(path: path, roots: isOurs ? [.own] : [root, .own])
+  }
+
+  /// Something that is no file, or a file that cannot be had.
+  init(name: String, _ state: State) {
+    self.name = name
+    self.state = state
+    identity = nil
+  }
+
+  /// Builds the index, or takes that of an equal file; a failure is kept too, and not tried again at every address.
+  func load(sharing known: inout [FileContent: ObjectSymbols]) {
+    guard case .pending = state, let identity else { return }
+    defer { search = DebugFileSearch() }
+    guard let descriptor = descriptor.take() else {
+      state = .failed(.fileGone)
+      return
+    }
+    do {
+      let file = try ELFFile(descriptor, name: name, isOurs: isOurs)
+      guard file.identity == identity else {
+        state = .failed(.fileChanged)
+        return
+      }
+      let content = file.buildID.map { FileContent(buildID: $0, owner: identity.owner) }
+      if let content, let equal = known[content] {
+        state = .ready(equal)
+        return
+      }
+      let symbols = try ObjectSymbols(file, searching: search)
+      state = .ready(symbols)
+      if let content, !symbols.isEmpty { known[content] = symbols }
+    } catch {
+      state = .failed(Symbolized.Reason(error))
+    }
+  }
+
+  /// The frames at an offset of a file that has been loaded.
+  func frames(at offset: FileOffset, in symbols: ObjectSymbols, _ options: Symbolizer.Options) -> Symbolized {
+    if let known = answers[offset.rawValue] { return known }
+    let answer = find(offset, in: symbols, options)
+    answers[offset.rawValue] = answer
+    return answer
+  }
+
+  private func find(_ offset: FileOffset, in symbols: ObjectSymbols, _ options: Symbolizer.Options) -> Symbolized {
+    guard let place = symbols.file.address(at: offset) else { return .unknown(.outsideSymbols) }
+    let calls = symbols.calls(at: place)
+    // The linker's name for the function itself, the compiler's for what was merged into it: both as people know them.
+    guard var function = symbols.function(at: place) ?? calls.last?.name else {
+      return .unknown(symbols.isEmpty ? .noSymbols : .outsideSymbols)
+    }
+    // Each function of the vDSO has a second, weak name, which is the one that programs use.
+    if name == VirtualObject.name, function.hasPrefix("__vdso_") { function.removeFirst("__vdso_".count) }
+    var frames: [Frame] = []
+    for call in calls where call.isInlined && options.expandsInlined {
+      frames.append(frame(call.name ?? "[inlined]", call, isInlined: true, options))
+    }
+    frames.append(frame(function, calls.last, isInlined: false, options))
+    return .frames(frames)
+  }
+
+  private func frame(_ mangled: String, _ call: SourceCall?, isInlined: Bool, _ options: Symbolizer.Options) -> Frame {
+    let function =
+      readable[mangled] ?? Demangler.demangle(mangled, isFull: options.hasFullNames) ?? Demangler.withoutCloneSuffix(mangled)
+    readable[mangled] = function
+    return Frame(
+      function: function, module: name, isInlined: isInlined, file: call?.file, line: call?.line ?? 0,
+      mangled: function == mangled ? nil : mangled)
+  }
+}
+
+/// What two files have in common that one index serves.
+///
+/// The owner counts, because anybody can give a file the build ID of the system's libc.
+struct FileContent: Hashable {
+  var buildID: BuildID
+  var owner: UInt32
+}
+
+extension Symbolized.Reason {
+  init(_ error: ELFError) {
+    self =
+      switch error.cause {
+      case .file: .fileGone
+      case .notRegular, .notELF: .noSymbols
+      case .tooLarge, .tooMany, .malformed: .damagedFile
+      }
+  }
+}

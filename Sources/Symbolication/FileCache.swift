@@ -1,0 +1,118 @@
+internal import DebugInfo
+internal import Linux
+internal import SystemPackage
+
+/// The code that processes have mapped, each file once, whatever its paths.
+struct FileCache {
+  /// More files than this are not held open; the oldest is indexed to make room.
+  let maximumOpen: Int
+
+  /// Kept once indexed; until then the processes that have mapped them keep them.
+  private var objects: [FileIdentity: Entry] = [:]
+  /// By what a mapping says of its file, for processes that are gone before their file can be opened.
+  private var byMapping: [MappedFile: Weak<CodeObject>] = [:]
+  /// Oldest first.
+  private var waiting: [Weak<CodeObject>] = []
+  private var indexed: [FileContent: ObjectSymbols] = [:]
+  private var roots: [RootDirectory.Identity: Weak<RootDirectory>] = [:]
+  private lazy var vdso = Self.readVDSO()
+  private let memory = CodeObject(name: "", .memory)
+  private var missing: [MissingKey: CodeObject] = [:]
+
+  init(maximumOpen: Int) { self.maximumOpen = maximumOpen }
+
+  private struct Entry {
+    weak var object: CodeObject?
+    var kept: CodeObject?
+  }
+
+  private struct Weak<Object: AnyObject> {
+    weak var object: Object?
+  }
+
+  private struct MappedFile: Hashable {
+    var device: UInt64
+    var inode: UInt64
+    var path: String
+
+    init(_ mapping: Mapping) { (device, inode, path) = (mapping.device, mapping.inode, mapping.path) }
+  }
+
+  private struct MissingKey: Hashable {
+    var name: String
+    var reason: Symbolized.Reason
+  }
+
+  /// The root of a process; processes of one container share it, and do not keep its mounts when they are gone.
+  mutating func root(of process: ProcessID) -> RootDirectory? {
+    guard let identity = RootDirectory.Identity(of: process) else { return nil }
+    if identity == RootDirectory.Identity.own { return .own }
+    if let known = roots[identity]?.object { return known }
+    guard let root = try? RootDirectory(of: process) else { return nil }
+    roots = roots.filter { $0.value.object != nil }
+    roots[identity] = Weak(object: root)
+    return root
+  }
+
+  /// What lies behind a mapping: what is mapped, not what has that path now.
+  ///
+  /// - Parameter root: what the process sees, where that is known; the process itself may be gone.
+  mutating func object(behind mapping: Mapping, of process: ProcessID, root: @autoclosure () -> RootDirectory?) -> CodeObject {
+    if mapping.path == VirtualObject.name { return vdso }
+    guard mapping.inode != 0 else { return memory }
+    let path = FilePath(mapping.path)
+    // map_files is the mapped file itself, whatever its path means here and whether or not it was deleted.
+    let range = "\(String(mapping.start.rawValue, radix: 16))-\(String(mapping.end.rawValue, radix: 16))"
+    let link = FilePath("/proc/\(process)/map_files/\(range)")
+    // Another program may be there by now. Some file systems (overlays) have two numbers for one file: then the path decides.
+    if let descriptor = try? File.open(link), let identity = File.identity(of: descriptor),
+      identity.inode == mapping.inode || File.target(of: link) == mapping.path
+    {
+      return add(descriptor, identity, mapping, path, root() ?? .own)
+    }
+    if let known = byMapping[MappedFile(mapping)]?.object { return known }
+    // Of a process that is gone, or without CAP_CHECKPOINT_RESTORE, there is only the path, where another file may be by now.
+    let root = root() ?? .own
+    guard let descriptor = try? root.open(path), let identity = File.identity(of: descriptor) else {
+      return missing(mapping.name, .fileGone)
+    }
+    guard identity.inode == mapping.inode else { return missing(mapping.name, .fileChanged) }
+    return add(descriptor, identity, mapping, path, root)
+  }
+
+  private mutating func missing(_ name: String, _ reason: Symbolized.Reason) -> CodeObject {
+    let key = MissingKey(name: name, reason: reason)
+    if let known = missing[key] { return known }
+    let object = CodeObject(name: name, .failed(reason))
+    missing[key] = object
+    return object
+  }
+
+  private mutating func add(
+    _ descriptor: consuming Descriptor, _ identity: FileIdentity, _ mapping: Mapping, _ path: FilePath, _ root: RootDirectory
+  ) -> CodeObject {
+    if let known = objects[identity]?.object { return known }
+    let object = CodeObject(descriptor, identity, name: mapping.name, path: path, root: root)
+    objects[identity] = Entry(object: object)
+    byMapping[MappedFile(mapping)] = Weak(object: object)
+    waiting.append(Weak(object: object))
+    if waiting.count > maximumOpen { waiting.removeAll { $0.object == nil } }
+    while waiting.count > maximumOpen, let oldest = waiting.first?.object { load(oldest) }
+    return object
+  }
+
+  /// Indexes an object, which is kept from now on.
+  mutating func load(_ object: CodeObject) {
+    object.load(sharing: &indexed)
+    if let identity = object.identity { objects[identity] = Entry(object: object, kept: object) }
+    waiting.removeAll { $0.object == nil || $0.object === object }
+  }
+
+  /// The image is the same in every 64-bit process, so ours serves for all.
+  private static func readVDSO() -> CodeObject {
+    guard let image = VirtualObject.image(), let file = try? ELFFile(image: image, name: VirtualObject.name),
+      let symbols = try? ObjectSymbols(file, searching: DebugFileSearch(roots: []))
+    else { return CodeObject(name: VirtualObject.name, .failed(.fileGone)) }
+    return CodeObject(name: VirtualObject.name, .ready(symbols))
+  }
+}

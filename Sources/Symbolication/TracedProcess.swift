@@ -1,0 +1,106 @@
+internal import Linux
+
+/// The programs that a process has run, and which code lay where in each of them.
+final class TracedProcess {
+  /// Code at some addresses of a process.
+  struct Region {
+    var start: UInt64
+    var end: UInt64
+    /// Of `start`, in the file.
+    var offset: UInt64
+    var object: CodeObject
+
+    func offset(of address: UInt64) -> FileOffset { FileOffset(offset &+ (address - start)) }
+  }
+
+  /// From an exec, or since the process was seen first, up to the next exec.
+  struct Program {
+    /// On the monotonic clock; 0 for what ran before the process was watched.
+    var since: UInt64
+    /// Sorted, without overlaps. Regions that are gone (a library unloaded) stay for the samples that were taken in them.
+    var regions: [Region] = []
+    /// Whether the kernel told of every region since the program began.
+    var isComplete: Bool
+    /// When the list of mappings was read last, on the monotonic clock; 0 for never.
+    var readAt: UInt64 = 0
+    /// Whether an event was in this program.
+    var isWanted = false
+    /// For programs that make code themselves.
+    var perfMap: ReadPerfMap?
+
+    func region(at address: UInt64) -> Region? {
+      var (low, high) = (0, regions.count)
+      while low < high {
+        let middle = (low + high) / 2
+        if regions[middle].start <= address { low = middle + 1 } else { high = middle }
+      }
+      guard low > 0, address < regions[low - 1].end else { return nil }
+      return regions[low - 1]
+    }
+
+    /// Adds a region; what it covers of older ones is replaced.
+    mutating func add(_ region: Region) {
+      guard region.start < region.end else { return }
+      var place = regions.count
+      while place > 0, regions[place - 1].start >= region.end { place -= 1 }
+      var first = place
+      while first > 0, regions[first - 1].end > region.start { first -= 1 }
+      var pieces: [Region] = []
+      if first < place {
+        let (before, after) = (regions[first], regions[place - 1])
+        if before.start < region.start { pieces.append(Region(before, before.start, region.start)) }
+        pieces.append(region)
+        if after.end > region.end { pieces.append(Region(after, region.end, after.end)) }
+      } else {
+        pieces = [region]
+      }
+      guard regions.count + pieces.count <= Program.regionLimit else { return }
+      regions.replaceSubrange(first..<place, with: pieces)
+    }
+
+    /// More than any process may have by default (vm.max_map_count).
+    private static let regionLimit = 1 << 17
+  }
+
+  /// Oldest first; never empty.
+  var programs: [Program]
+  /// Whose memory it was a copy of, while nothing else is known of it.
+  var parent: ProcessID?
+  /// What it sees as the file system; the parent's, or that of the program before, until it is known.
+  var root: RootDirectory?
+  /// Whether `root` is its own.
+  var isRootKnown = false
+  /// When it ended, on the monotonic clock.
+  var endedAt: UInt64?
+
+  init(_ program: Program, parent: ProcessID? = nil, root: RootDirectory? = nil) {
+    programs = [program]
+    self.parent = parent
+    self.root = root
+  }
+
+  /// The number of the program that ran at a time.
+  func program(at time: UInt64) -> Int {
+    var number = programs.count - 1
+    while number > 0, programs[number].since > time { number -= 1 }
+    return number
+  }
+
+  /// Whether an event was in any of its programs.
+  var isWanted: Bool { programs.contains(where: \.isWanted) }
+}
+
+extension TracedProcess.Region {
+  /// A part of another region.
+  fileprivate init(_ whole: Self, _ start: UInt64, _ end: UInt64) {
+    self.init(start: start, end: end, offset: whole.offset &+ (start - whole.start), object: whole.object)
+  }
+}
+
+/// The perf map of a process, as it was read last.
+struct ReadPerfMap {
+  var identity: PerfMap.Identity
+  var map: PerfMap?
+  /// On the monotonic clock; 0 for never.
+  var readAt: UInt64 = 0
+}

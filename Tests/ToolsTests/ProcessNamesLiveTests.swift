@@ -1,0 +1,71 @@
+import Foundation
+import Linux
+import TestSupport
+import Testing
+
+/// Names of processes that change or end while they are watched; waits are counted exactly, so every name is checked.
+@Suite(.requiresBPF, .serialized) struct ProcessNamesLiveTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// A program that waits some times in a function of that name, then becomes another program.
+  ///
+  /// Not for any address: two programs have their functions in the same places.
+  private func program(_ name: String, waits: Int, then next: String = "") throws -> String {
+    try compile(
+      """
+      #include <sys/syscall.h>
+      #include <time.h>
+      #include <unistd.h>
+      volatile long sink;
+      static inline __attribute__((always_inline)) long sleep_for(struct timespec *time) {
+      #if defined(__x86_64__)
+        long result;
+        __asm__ volatile("syscall" : "=a"(result) : "a"(SYS_nanosleep), "D"(time), "S"(0) : "rcx", "r11", "memory");
+        return result;
+      #else
+        register long number __asm__("x8") = SYS_nanosleep;
+        register long first __asm__("x0") = (long)time;
+        register long second __asm__("x1") = 0;
+        __asm__ volatile("svc 0" : "+r"(first) : "r"(number), "r"(second) : "memory");
+        return first;
+      #endif
+      }
+      __attribute__((noinline)) void \(name)_waits(void) { struct timespec time = { 0, 15000000 }; sleep_for(&time); sink++; }
+      int main(void) {
+        for (int i = 0; i < \(waits); i++) \(name)_waits();
+        if (*"\(next)") return execl("\(next)", "\(next)", (char *)0);
+        return 0;
+      }
+      """, in: folder, name: name, compiler: "clang",
+      flags: ["-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-no-pie", "-mno-omit-leaf-frame-pointer"])
+  }
+
+  /// How many waits had each function as their innermost one of user code.
+  private func waits(_ arguments: [String]) throws -> [String: Int] {
+    let records = try Swtrace.run(["offcputime", "-m", "0", "--format", "json", "--state", "1", "--"] + arguments).json()
+    _ = try summary(of: records)
+    return records.filter { $0["type"] as? String == "stack" }.reduce(into: [:]) { result, stack in
+      let frames = (stack["frames"] as? [[String: Any]] ?? []).filter { $0["kernel"] as? Bool == false }
+      if let name = frames.first?["function"] as? String { result[name, default: 0] += stack["count"] as? Int ?? 0 }
+    }
+  }
+
+  @Test func aProcessThatBecomesAnotherProgramHasTheNamesOfBoth() throws {
+    let last = try program("third", waits: 7)
+    let middle = try program("second", waits: 5, then: last)
+    let first = try program("first", waits: 3, then: middle)
+    let counted = try waits([first])
+    #expect(counted["first_waits"] == 3 && counted["second_waits"] == 5 && counted["third_waits"] == 7, "\(counted)")
+    let shell = try waits(["sh", "-c", "exec \(last)"])
+    #expect(shell["third_waits"] == 7, "\(shell)")
+  }
+
+  /// Each lives for a few milliseconds.
+  @Test func processesThatAreGoneHaveTheirNames() throws {
+    let path = try program("brief", waits: 2)
+    let counted = try waits(["bash", "-c", "for i in $(seq 53); do \(path); done"])
+    #expect(counted["brief_waits"] == 106, "\(counted)")
+  }
+}
