@@ -66,7 +66,7 @@ let package = Package(
       swiftSettings: settings),
     .executableTarget(
       name: "swtrace",
-      dependencies: ["Tools", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: ["Linux", "Tools", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: settings, linkerSettings: archives),
 
     .target(name: "CConsumer", path: "Benchmarks/CConsumer"),

@@ -80,6 +80,40 @@ static inline int swtrace_fork_gated(const char *path, char *const arguments[], 
 	return child;
 }
 
+/* CLOCK_MONOTONIC, in nanoseconds. */
+static inline unsigned long long swtrace_monotonic(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+static inline unsigned long long *swtrace_exit_after(void)
+{
+	static unsigned long long time;
+
+	return &time;
+}
+
+static inline void swtrace_exit_when_late(int signal)
+{
+	if (swtrace_monotonic() >= *swtrace_exit_after())
+		_exit(128 + signal);
+}
+
+/* SIGINT, SIGTERM and SIGHUP end the program without further work, but not in the next half second. */
+static inline void swtrace_exit_on_next_signal(void)
+{
+	struct sigaction action = { .sa_handler = swtrace_exit_when_late, .sa_flags = SA_RESTART };
+
+	*swtrace_exit_after() = swtrace_monotonic() + 500000000ULL;
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGINT, &action, 0);
+	sigaction(SIGTERM, &action, 0);
+	sigaction(SIGHUP, &action, 0);
+}
+
 /* Gives back this program's code pages; those that are still needed come back from the page cache one by one. */
 static inline void swtrace_release_code(void)
 {

@@ -56,18 +56,32 @@ package struct EndSignals: ~Copyable {
 
   /// Blocks SIGINT, SIGTERM and SIGHUP and reports them; ignores SIGPIPE, so that a closed pipe is an error of the write.
   package init() throws(SystemError) {
-    var set = sigset_t()
-    unsafe sigemptyset(&set)
-    for signal in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaddset(&set, signal) }
+    var set = Self.set
     unsafe sigprocmask(SIG_BLOCK, &set, nil)
     signal(SIGPIPE, SIG_IGN)
     descriptorOwner = Descriptor(owning: try check(unsafe signalfd(-1, &set, Int32(SFD_CLOEXEC | SFD_NONBLOCK)), "watch", "signals"))
   }
 
-  /// The signal that arrived, if any.
-  package func next() -> CInt? {
+  private static var set: sigset_t {
+    var set = sigset_t()
+    unsafe sigemptyset(&set)
+    for signal in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaddset(&set, signal) }
+    return set
+  }
+
+  /// Stops reporting: whoever asks again, half a second after this at the earliest, ends the program at once.
+  ///
+  /// Not earlier, because some launchers deliver a terminal's signal twice.
+  ///
+  /// - Returns: whether there was a signal.
+  package func release() -> Bool {
     var info = signalfd_siginfo()
     let size = MemoryLayout<signalfd_siginfo>.size
-    return unsafe read(descriptor, &info, size) == size ? CInt(info.ssi_signo) : nil
+    var any = false
+    while unsafe read(descriptor, &info, size) == size { any = true }
+    swtrace_exit_on_next_signal()
+    var set = Self.set
+    unsafe sigprocmask(SIG_UNBLOCK, &set, nil)
+    return any
   }
 }

@@ -12,6 +12,7 @@ package struct GatedCommand: ~Copyable {
   private let watch: Descriptor
   private var gate: Descriptor?
   private let report: Descriptor
+  private var isReaped = false
 
   /// Forks; the command's program is looked up in PATH when the gate opens.
   package init(_ arguments: [String]) throws(SystemError) {
@@ -45,19 +46,49 @@ package struct GatedCommand: ~Copyable {
     if unsafe read(report.rawValue, &failure, MemoryLayout<CInt>.size) == MemoryLayout<CInt>.size {
       var status: CInt = 0
       unsafe waitpid(pid_t(process.rawValue), &status, 0)
+      isReaped = true
       throw SystemError("run", name, errno: Errno(rawValue: failure))
     }
   }
 
-  /// How the command ended: its exit code, or 128 and the signal, as shells report it. Waits for it.
-  package func exitStatus() -> CInt {
-    var status: CInt = 0
-    guard unsafe waitpid(pid_t(process.rawValue), &status, 0) > 0 else { return 1 }
-    return swtrace_wait_exited(status) != 0 ? swtrace_wait_status(status) : 128 + swtrace_wait_signal(status)
+  /// Ends the command if it still runs: asks it (SIGTERM), and kills it (SIGKILL) when it does not end in time.
+  ///
+  /// - Parameter patience: milliseconds between the two.
+  /// - Returns: its exit code, or 128 and the signal, as shells report it; and whether it had to be killed.
+  package mutating func end(patience: CInt = 5000) -> (status: CInt, wasKilled: Bool) {
+    isReaped = true
+    return Self.end(process, watch.rawValue, patience: patience)
   }
 
-  /// Asks a command that still runs to end.
-  package func terminate() { kill(pid_t(process.rawValue), SIGTERM) }
+  deinit {
+    guard !isReaped else { return }
+    // One that waits at the gate has done nothing yet.
+    _ = Self.end(process, watch.rawValue, patience: gate == nil ? 2000 : 0)
+  }
+
+  private static func end(_ process: ProcessID, _ watch: CInt, patience: CInt) -> (status: CInt, wasKilled: Bool) {
+    let number = pid_t(process.rawValue)
+    var ended = pollfd(fd: watch, events: Int16(POLLIN), revents: 0)
+    var wasKilled = false
+    if unsafe poll(&ended, 1, 0) == 0 {
+      kill(number, SIGTERM)
+      // A stopped one could not answer.
+      kill(number, SIGCONT)
+      let deadline = Clock.monotonic + UInt64(patience) * 1_000_000
+      var count: CInt = 0
+      repeat {
+        let now = Clock.monotonic
+        count = unsafe poll(&ended, 1, now >= deadline ? 0 : CInt((deadline - now + 999_999) / 1_000_000))
+      } while count < 0
+      if count == 0 {
+        wasKilled = true
+        kill(number, SIGKILL)
+      }
+    }
+    var status: CInt = 0
+    while unsafe waitpid(number, &status, 0) < 0 { if Glibc.errno != EINTR { return (1, wasKilled) } }
+    return (swtrace_wait_exited(status) != 0 ? swtrace_wait_status(status) : 128 + swtrace_wait_signal(status), wasKilled)
+  }
 
   private static func pipe() throws(SystemError) -> (read: CInt, write: CInt) {
     var ends: [CInt] = [0, 0]

@@ -85,7 +85,7 @@ package struct Symbolizer {
   private var ended: [(process: ProcessID, time: UInt64)] = []
 
   /// - Parameter openFiles: files held open at once until something in them needs a name; beyond that the oldest are indexed early.
-  package init(openFiles: Int = 1024) {
+  package init(openFiles: Int = 256) {
     files = FileCache(maximumOpen: openFiles)
     disableDebugInformationServers()
   }
@@ -174,6 +174,8 @@ package struct Symbolizer {
   /// - Returns: whether there may be something new.
   @discardableResult
   private mutating func read(_ process: ProcessID, _ traced: TracedProcess, _ number: Int) -> Bool {
+    // /proc has other processes by these numbers.
+    guard ProcessNamespace.isInitial else { return false }
     let now = Clock.monotonic
     let last = traced.programs[number].readAt
     guard number == traced.programs.count - 1, last == 0 || now - last > 1_000_000_000 else { return false }

@@ -1,8 +1,14 @@
 import ArgumentParser
+import Linux
 import Tools
 
 @main
 struct Swtrace: ParsableCommand {
+  static func main() {
+    StandardDescriptors.complete()
+    main(nil)
+  }
+
   static let configuration = CommandConfiguration(
     commandName: "swtrace", abstract: "See what this Linux machine does, and why it is slow.",
     discussion: """

@@ -49,6 +49,85 @@ import Testing
     #expect(finished.errorText == "")
   }
 
+  /// The pipe is full and nobody reads: the end of the run must not wait for that.
+  @Test func aReaderThatSleepsHoldsNobodyUp() throws {
+    let command = ["--", "sh", "-c", "while :; do : </dev/null; done"]
+    let asked = try Swtrace.start(["opensnoop", "--format", "json"] + command)
+    try asked.waitUntilOutputIsFull()
+    asked.signal(SIGTERM)
+    let cut = asked.finish(isReading: false)
+    #expect(cut.status == 1)
+    #expect(cut.errorText.contains("nobody reads standard output; the output is cut"), "\(cut.errorText)")
+    // At the end of its time a run waits for the reader, who may be a person.
+    let timed = try Swtrace.start(["opensnoop", "--format", "json", "--duration", "300ms"] + command)
+    try timed.waitUntilOutputIsFull()
+    let whole = timed.finish()
+    #expect(whole.status == 0)
+    _ = try summary(of: whole.json())
+  }
+
+  @Test func aCommandThatDoesNotEndIsKilled() throws {
+    let running = try Swtrace.start(
+      ["opensnoop", "--format", "json", "--propagate-exit", "--", "bash", "-c", "trap '' TERM; : </dev/null; while :; do sleep 1; done"])
+    _ = try running.wait(for: "/dev/null")
+    running.signal(SIGTERM)
+    let finished = running.finish()
+    #expect(finished.status == 137)
+    #expect(finished.errorText.contains("bash did not end when asked to (SIGTERM), and was killed"))
+  }
+
+  /// A file that is opened must not become the standard output of anything.
+  @Test func missingStandardDescriptorsAreNoFiles() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.file("out.json")
+    let finished = try run([
+      "bash", "-c", "\(Swtrace.path) opensnoop --format json -o \(path) -- cat /etc/hostname <&- >&-; \(Swtrace.path) list >&-",
+    ])
+    #expect(finished.status == 1)
+    #expect(finished.errorText.contains("cannot write standard output: Bad file descriptor"))
+    let written = try run(["cat", path])
+    #expect(written.outputText.contains("\"path\":\"/etc/hostname\""))
+    _ = try summary(of: written.json())
+  }
+
+  @Test func numbersOfAnotherNamespaceAreRefused() throws {
+    for arguments in [["--pid", "1"], ["--", "true"]] {
+      let finished = try run(["unshare", "--pid", "--fork", "--mount-proc", Swtrace.path, "opensnoop"] + arguments)
+      #expect(finished.status == 1)
+      #expect(finished.errorText.contains("swtrace runs in a pid namespace of its own"), "\(finished.errorText)")
+    }
+  }
+
+  /// More files than a process may have open by default.
+  @Test func manyMappedFilesKeepTheirNames() throws {
+    let folder = try TemporaryFolder()
+    let path = try compile(
+      """
+      #include <fcntl.h>
+      #include <stdio.h>
+      #include <sys/mman.h>
+      #include <time.h>
+      #include <unistd.h>
+      int main(int count, char **arguments) {
+        char name[4096];
+        for (int i = 0; i < 1103; i++) {
+          snprintf(name, sizeof(name), "%s/file%d", arguments[1], i);
+          int file = open(name, O_RDWR | O_CREAT, 0600);
+          if (file < 0 || write(file, "x", 1) != 1 || mmap(0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0) == MAP_FAILED) return 1;
+          close(file);
+        }
+        struct timespec time = { 0, 15000000 };
+        nanosleep(&time, 0);
+        return 0;
+      }
+      """, in: folder)
+    let finished = try run([
+      "bash", "-c", "ulimit -Sn 256; \(Swtrace.path) offcputime -m 0 -o \(folder.file("out.folded")) -- \(path) \(folder.path)",
+    ])
+    #expect(finished.status == 0, "\(finished.errorText)")
+    #expect(try run(["cat", folder.file("out.folded")]).outputText.contains(";hrtimer_nanosleep"))
+  }
+
   @Test func aFullDiskIsReported() throws {
     let running = try Swtrace.start(["opensnoop", "--", "cat", "/dev/null"], outputPath: "/dev/full")
     let finished = running.finish()

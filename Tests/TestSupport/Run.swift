@@ -130,11 +130,24 @@ package final class Running: @unchecked Sendable {
 
   package func signal(_ number: Int32) { kill(pid, number) }
 
-  /// Reads the rest and waits for the end.
-  package func finish() -> Finished {
-    while readMore() {}
+  /// Waits until the pipe of the output has no room for another write of a page.
+  package func waitUntilOutputIsFull() throws {
+    var count: Int32 = 0
+    while ioctl(outputEnd, UInt(FIONREAD), &count) == 0 {
+      if count > 65536 - 4096 { return }
+      poll(nil, 0, 5)
+    }
+    throw RunError("the output is no pipe")
+  }
+
+  /// Waits for the end.
+  ///
+  /// - Parameter isReading: whether the rest is read before; else what is left in the pipe is read after.
+  package func finish(isReading: Bool = true) -> Finished {
+    if isReading { while readMore() {} }
     var status: Int32 = 0
     while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+    if !isReading { while readMore() {} }
     var errors: [UInt8] = []
     lseek(errorFile, 0, SEEK_SET)
     var chunk = [UInt8](repeating: 0, count: 65536)

@@ -56,14 +56,10 @@ package struct BinaryFinder {
 
   /// A path as the process sees it, from here.
   private func seen(_ path: String) -> String {
-    guard let process, path.hasPrefix("/"), root(of: process) != "/" else { return path }
+    guard let process, path.hasPrefix("/"), RootDirectory.Identity(of: ProcessID(process)) != RootDirectory.Identity.own else {
+      return path
+    }
     return "/proc/\(process)/root\(path)"
-  }
-
-  private func root(of process: UInt32) -> String {
-    var target = [CChar](repeating: 0, count: 4096)
-    let length = readlink("/proc/\(process)/root", &target, target.count - 1)
-    return length > 0 ? String(decoding: target[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self) : "/"
   }
 
   private func mapped(_ name: String) -> String? {

@@ -14,6 +14,10 @@ package struct Output: ~Copyable {
   /// The file beside the wanted one, and the name it gets in the end; nil where bytes go to their place at once.
   private let temporary: (path: String, target: String)?
   private let descriptor: CInt
+  /// Whether a reader at the other end decides when a write returns.
+  private let isPaced: Bool
+  /// When to stop waiting for that reader; the session sets it.
+  let limits = WriteLimits()
   private var isCommitted = false
 
   /// Symbolic links are followed and an existing file's permissions kept; what is no regular file (`/dev/null`, a pipe) is written to
@@ -25,6 +29,7 @@ package struct Output: ~Copyable {
     guard let path else {
       temporary = nil
       descriptor = 1
+      isPaced = Self.isPaced(1)
       return
     }
     var status = stat()
@@ -33,12 +38,14 @@ package struct Output: ~Copyable {
       guard !exists || status.st_mode & S_IFMT == S_IFREG else {
         temporary = nil
         descriptor = try check(open(path, O_WRONLY | O_CLOEXEC), "write", path)
+        isPaced = Self.isPaced(descriptor)
         return
       }
       let target = exists ? Self.resolved(path) : path
       let temporary = "\(target).\(getpid()).tmp"
       self.temporary = (temporary, target)
       descriptor = try check(open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666), "create", path)
+      isPaced = false
       if exists { fchmod(descriptor, status.st_mode & 0o7777) }
     } catch {
       throw ToolError("\(error); give --output a folder that exists and can be written")
@@ -62,15 +69,26 @@ package struct Output: ~Copyable {
     if let temporary, !isCommitted { unlink(temporary.path) }
   }
 
-  /// For a closed reader to be noticed while nothing is written; nil for files.
-  var watched: CInt? { path == nil ? descriptor : nil }
+  private static func isPaced(_ descriptor: CInt) -> Bool {
+    var status = stat()
+    return fstat(descriptor, &status) == 0 && [S_IFIFO, S_IFSOCK, S_IFCHR].contains(status.st_mode & S_IFMT)
+  }
+
+  /// For a closed reader to be noticed while nothing is written; nil for files, and where nothing is to be written.
+  var watched: CInt? { path == nil && isUsed ? descriptor : nil }
+  /// Whether anything will be written.
+  package var isUsed = true
 
   /// Writes what has been appended.
+  ///
+  /// While a reader does not read, signals and deadlines still count: then the rest stays in `buffer`, and the session ends the run.
   package mutating func flush() throws {
     var start = 0
-    defer { buffer.removeAll(keepingCapacity: true) }
     while start < buffer.count {
-      let count = buffer.withUnsafeBytes { write(descriptor, $0.baseAddress! + start, $0.count - start) }
+      if isPaced, try !limits.wait(for: descriptor) { break }
+      // A pipe that is writable takes so much without waiting (PIPE_BUF).
+      let size = isPaced ? min(4096, buffer.count - start) : buffer.count - start
+      let count = buffer.withUnsafeBytes { write(descriptor, $0.baseAddress! + start, size) }
       if count >= 0 {
         start += count
         written += UInt64(count)
@@ -80,13 +98,14 @@ package struct Output: ~Copyable {
       case EINTR, EAGAIN: continue
       case EPIPE:
         isClosed = true
-        return
+        start = buffer.count
       default:
-        throw ToolError(
-          "\(SystemError("write", path ?? "standard output", errno: Errno(rawValue: errno))); \(path == nil ? "the output is cut" : "nothing was written")"
-        )
+        let error = SystemError("write", path ?? "standard output", errno: Errno(rawValue: errno))
+        buffer.removeAll()
+        throw ToolError("\(error); \(path == nil ? "the output is cut" : "nothing was written")")
       }
     }
+    if start == buffer.count { buffer.removeAll(keepingCapacity: true) } else { buffer.removeFirst(start) }
   }
 
   /// Writes the rest and gives the file its name.
@@ -103,8 +122,49 @@ package struct Output: ~Copyable {
   }
 }
 
-/// Writes a line to standard error.
+/// How long a write may wait for whoever reads the other end.
+package final class WriteLimits {
+  /// Readable when the run has to end.
+  private var endings: [CInt] = []
+  /// On the monotonic clock.
+  private var deadline = UInt64.max
+  private var hasEnded = false
+  /// Nanoseconds without progress; nil waits for ever.
+  private var patience: UInt64?
+
+  /// The run begins.
+  func begin(endings: [CInt], deadline: UInt64) { (self.endings, self.deadline) = (endings, deadline) }
+
+  /// The run has ended; what is written now is the rest.
+  func end(patience: UInt64?) { (hasEnded, self.patience) = (true, patience) }
+
+  /// Waits until a descriptor can be written.
+  ///
+  /// - Returns: false when the run has to end first.
+  /// - Throws: when nobody reads the rest.
+  func wait(for descriptor: CInt) throws -> Bool {
+    let start = Clock.monotonic
+    while true {
+      let now = Clock.monotonic
+      var until = hasEnded ? UInt64.max : deadline
+      if hasEnded, let patience { until = start + patience }
+      var files = [pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)]
+      if !hasEnded { files += endings.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) } }
+      let time = until == .max ? -1 : Int32(clamping: (max(until, now) - now + 999_999) / 1_000_000)
+      guard poll(&files, nfds_t(files.count), time) >= 0 else { continue }
+      if files[0].revents != 0 { return true }
+      if files.contains(where: { $0.revents != 0 }) { return false }
+      guard Clock.monotonic >= until else { continue }
+      if hasEnded { throw ToolError("nobody reads standard output; the output is cut") }
+      return false
+    }
+  }
+}
+
+/// Writes a line to standard error; not when nobody has read the lines before for a second.
 package func complain(_ text: String) {
+  var ready = pollfd(fd: 2, events: Int16(POLLOUT), revents: 0)
+  guard poll(&ready, 1, 1000) != 0 else { return }
   let line = Array("\(text)\n".utf8)
   _ = line.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
 }

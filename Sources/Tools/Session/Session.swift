@@ -45,7 +45,8 @@ package struct Session: ~Copyable {
   private var intervalsLeft: Int?
   private var nextInterval: UInt64
   private let deadline: UInt64
-  /// On the monotonic clock.
+  /// When everything was attached, on the monotonic clock.
+  private let startedAt: UInt64
   private var endedAt: UInt64?
   private var progress: Progress
 
@@ -72,7 +73,6 @@ package struct Session: ~Copyable {
       }
     }
     // Everything that can fail comes first: a noncopyable value cannot be left half made.
-    let signals = try EndSignals()
     var command: GatedCommand?
     var settings = settings
     if !settings.command.isEmpty {
@@ -80,7 +80,11 @@ package struct Session: ~Copyable {
       settings.targets = [gated.process.rawValue]
       command = consume gated
     }
+    // The command keeps the limit that it was started with.
+    DescriptorLimit.raise()
+    // A signal while programs are attached ends swtrace at once, and the kernel detaches them.
     let attachment = try Self.attach(plan, settings, follows: command != nil)
+    let signals = try EndSignals()
     for remark in attachment.remarks { complain("swtrace \(settings.tool): \(remark)") }
     let meter = try LossMeter(attachment.probe)
     let reader = try Self.reader(of: attachment.probe)
@@ -88,8 +92,15 @@ package struct Session: ~Copyable {
     poll.add(signals.descriptor, as: .signal)
     if attachment.probe.has("events") { poll.add(try attachment.probe.descriptor("events"), as: .ring, edge: true) }
     if let descriptor = output.watched { poll.add(descriptor, as: .outputClosed, hangUpOnly: true) }
-    if let descriptor = command?.descriptor { poll.add(descriptor, as: .child) }
+    var endings = [signals.descriptor]
+    if let descriptor = command?.descriptor {
+      poll.add(descriptor, as: .child)
+      endings.append(descriptor)
+    }
     ProgramMemory.releaseCode()
+    let startedAt = Clock.monotonic
+    let deadline = settings.duration.map { startedAt &+ $0 } ?? .max
+    output.limits.begin(endings: endings, deadline: deadline)
     try command?.open()
 
     self.signals = signals
@@ -102,10 +113,10 @@ package struct Session: ~Copyable {
     self.interval = interval
     activity = plan.activity
     intervalsLeft = count
-    let now = Clock.monotonic
-    nextInterval = interval.map { now + $0 } ?? .max
-    deadline = settings.duration.map { now &+ $0 } ?? .max
-    progress = Progress(now: now)
+    self.startedAt = startedAt
+    self.deadline = deadline
+    nextInterval = interval.map { startedAt + $0 } ?? .max
+    progress = Progress(now: startedAt)
   }
 
   private static func reader(of probe: borrowing LoadedProbe) throws(BPFError) -> RingBufferReader? {
@@ -120,7 +131,8 @@ package struct Session: ~Copyable {
       hooks.append(Hook("the end of processes", ["follow_free_btf", "follow_free_raw"]))
     }
     var filter = settings.filter
-    filter.excluded_pid = plan.excludesItself ? UInt32(getpid()) : 0
+    // In an inner namespace our own number is that of some other process to the kernel.
+    filter.excluded_pid = plan.excludesItself && ProcessNamespace.isInitial ? UInt32(getpid()) : 0
     filter.has_targets = settings.targets.isEmpty ? 0 : 1
     filter.follow_children = follows ? 1 : 0
     let targets = settings.targets
@@ -148,34 +160,36 @@ package struct Session: ~Copyable {
   /// - Returns: `.end` once, with everything detached: drain what is left. Then nil.
   package mutating func next(_ output: borrowing Output) -> Turn? {
     guard endedAt == nil else { return nil }
-    if output.isClosed { return end() }
+    if output.isClosed { return end(output) }
     while true {
       let now = Clock.monotonic
-      if now >= deadline { return end() }
+      if now >= deadline { return end(output) }
       if now >= nextInterval {
         // Intervals shorter than their printing would otherwise leave no time to notice the end.
-        if !poll.wait(nanoseconds: 0).isDisjoint(with: Self.endings) { return end() }
+        if !poll.wait(nanoseconds: 0).isDisjoint(with: Self.endings) { return end(output) }
         nextInterval += interval ?? 0
         if nextInterval < now { nextInterval = now }
         if let left = intervalsLeft {
           intervalsLeft = left - 1
-          if left <= 1 { return end() }
+          if left <= 1 { return end(output) }
         }
         return .interval
       }
-      progress.update(now: now, written: output.written, activity: activity, tool: settings.tool, start: clock.start)
+      progress.update(now: now, written: output.written, activity: activity, tool: settings.tool, start: startedAt)
       var until = min(deadline, nextInterval)
       if reader != nil { until = min(until, now + Self.tick) }
       if progress.isTerminal { until = min(until, now + 1_000_000_000) }
       let reasons = poll.wait(nanoseconds: min(until - now, 3_600_000_000_000))
-      if !reasons.isDisjoint(with: Self.endings) { return end() }
+      if !reasons.isDisjoint(with: Self.endings) { return end(output) }
       if reader != nil { return .tick }
     }
   }
 
-  private mutating func end() -> Turn {
+  private mutating func end(_ output: borrowing Output) -> Turn {
     endedAt = Clock.monotonic
     progress.clear()
+    // Who asked for the end does not wait long for a reader that sleeps.
+    output.limits.end(patience: signals.release() ? 1_000_000_000 : nil)
     attachment.links.detach()
     // Probes that still run finish their events now, so that the last drain finds all of them.
     KernelBarrier.waitForPrograms()
@@ -214,7 +228,7 @@ package struct Session: ~Copyable {
   }
 
   /// How long events have been taken in, in nanoseconds; what comes after the end of the run does not count.
-  package var elapsed: UInt64 { (endedAt ?? Clock.monotonic) - clock.start }
+  package var elapsed: UInt64 { (endedAt ?? Clock.monotonic) - startedAt }
 
   /// Writes the rest, prints the losses if there are any or if asked, and ends the command.
   ///
@@ -236,9 +250,8 @@ package struct Session: ~Copyable {
       complain("swtrace \(settings.tool): programs: \(attachment.chosen.compactMap(\.self).joined(separator: ", "))")
       complain("swtrace \(settings.tool): kernel memory of maps: \(attachment.probe.mapMemory() / 1024) KiB")
     }
-    guard let command = command.take() else { return }
-    command.terminate()
-    let status = command.exitStatus()
+    guard let (status, wasKilled) = command?.end() else { return }
+    if wasKilled { complain("swtrace \(settings.tool): \(settings.command[0]) did not end when asked to (SIGTERM), and was killed") }
     if settings.propagatesExit, status != 0 { throw ExitCode(status) }
   }
 }

@@ -81,6 +81,11 @@ package struct SessionOptions<Letters: OptionLetters>: ParsableArguments {
         throw ToolError("\(error)\(ControlGroup.suggestion(for: cgroup)); see find $(findmnt -nt cgroup2 -o TARGET) -type d")
       }
     }
+    guard ProcessNamespace.isInitial || (pid == nil && tid == nil && command.isEmpty) else {
+      throw ToolError(
+        "swtrace runs in a pid namespace of its own, where processes have other numbers than in the kernel: --pid, --tid and a command "
+          + "to start would mean others; run it in the host's (docker run --pid=host), or choose by --cgroup, --comm or --uid")
+    }
     if !command.isEmpty {
       guard pid == nil, tid == nil else { throw ToolError("--pid or --tid and a command to start exclude each other") }
     } else if propagateExit {

@@ -13,7 +13,7 @@ package struct StackAggregator {
     var time: UInt64
   }
 
-  package private(set) var symbolizer = Symbolizer()
+  package private(set) var symbolizer: Symbolizer
   /// Events that were taken in.
   package private(set) var count: UInt64 = 0
   /// Events whose stack was one too many.
@@ -27,14 +27,18 @@ package struct StackAggregator {
 
   private let records: ProcessRecordReader?
 
-  /// - Parameter records: tells of programs that start and end; without it those that live for a moment only have no names.
-  package init(_ options: Symbolizer.Options = .init(), records: ProcessRecordReader? = nil) {
+  /// - Parameters:
+  ///   - records: tells of programs that start and end; without it those that live for a moment only have no names.
+  ///   - openFiles: how many files of processes may be held open.
+  package init(_ options: Symbolizer.Options = .init(), records: ProcessRecordReader? = nil, openFiles: Int = 256) {
     stacks = RawStacks()
+    symbolizer = Symbolizer(openFiles: min(openFiles, 8192))
     self.records = records
     symbolizer.options = options
   }
   init(stacks: RawStacks) {
     self.stacks = stacks
+    symbolizer = Symbolizer()
     records = nil
   }
 
@@ -57,7 +61,7 @@ package struct StackAggregator {
 
     count += 1
     if let records, event.time_ns > records.completeUntil { followProcesses() }
-    let program = event.pid == 0 ? 0 : symbolizer.program(of: ProcessID(event.pid), at: event.time_ns)
+    let program = event.pid == 0 || !ProcessNamespace.isInitial ? 0 : symbolizer.program(of: ProcessID(event.pid), at: event.time_ns)
     let owner = RawStacks.Owner(
       process: event.pid, program: UInt32(program), command: unsafeBitCast(event.comm, to: SIMD16<UInt8>.self))
     addresses.removeAll(keepingCapacity: true)

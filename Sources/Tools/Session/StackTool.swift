@@ -79,11 +79,17 @@ extension StackTool {
     let files = destinations.map(\.path)
     for path in files { if let path { try Output.ensureWritable(path) } }
     var output = try Output(path: nil)
+    output.isUsed = stacks.summary != nil || files.contains(nil)
     // Before the first event, so that no program's start is missed.
-    let records: ProcessRecordReader?
-    do { records = try ProcessRecordReader() } catch {
-      complain("swtrace \(settings.tool): \(error); programs that run for a moment only will lack names")
-      records = nil
+    var records: ProcessRecordReader?
+    if !ProcessNamespace.isInitial {
+      complain(
+        "swtrace \(settings.tool): functions of processes have no names in a pid namespace of its own; run it in the host's "
+          + "(docker run --pid=host)")
+    } else {
+      do { records = try ProcessRecordReader() } catch {
+        complain("swtrace \(settings.tool): \(error); programs that run for a moment only will lack names")
+      }
     }
     var running = try Session(
       Plan(
@@ -98,7 +104,7 @@ extension StackTool {
         attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
       settings, watching: output)
     let startedAt = Clock.realtime
-    var aggregator = StackAggregator(stacks.symbols, records: records)
+    var aggregator = StackAggregator(stacks.symbols, records: records, openFiles: DescriptorLimit.current / 2)
     aggregator.takesUserStacksFromCalls = Self.hasLateUserStacks
     while let turn = running.next(output) {
       let now = Clock.monotonic
