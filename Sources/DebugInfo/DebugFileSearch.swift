@@ -66,6 +66,12 @@ package struct DebugFileSearch {
     return nil
   }
 
+  /// A file by its path in the first root that has it.
+  func open(_ path: FilePath) -> ELFFile? {
+    for root in roots { if let file = open(path, root) { return file } }
+    return nil
+  }
+
   /// Absence is the normal case, and a candidate that cannot be read is none.
   private func open(_ path: FilePath, _ root: RootDirectory) -> ELFFile? {
     guard let file = try? root.open(path) else { return nil }

@@ -41,8 +41,6 @@ package import SystemPackage
   package let segments: [Segment]
 
   let handle: OpaquePointer
-  /// Whether only root or swtrace's own user can have written it, and it is seen where swtrace runs.
-  let isTrusted: Bool
   /// Held as long as libelf may read; nil for what is in memory.
   private let descriptor: CInt?
   private let memory: UnsafeMutableRawBufferPointer?
@@ -65,7 +63,7 @@ package import SystemPackage
     // What is mapped needs its descriptor no longer; hundreds of libraries would use up the limit of them.
     let isComplete = unsafe isTrusted && elf_cntl(handle, ELF_C_FDREAD) == 0
     unsafe try self.init(
-      handle, name: name, identity: identity, isTrusted: isTrusted, descriptor: isComplete ? nil : file.release(), memory: nil)
+      handle, name: name, identity: identity, descriptor: isComplete ? nil : file.release(), memory: nil)
   }
 
   /// Opens a file by its path.
@@ -85,17 +83,15 @@ package import SystemPackage
       unsafe memory.deallocate()
       throw ELFError(name, .malformed(Self.problem()))
     }
-    unsafe try self.init(handle, name: name, identity: nil, isTrusted: false, descriptor: nil, memory: memory)
+    unsafe try self.init(handle, name: name, identity: nil, descriptor: nil, memory: memory)
   }
 
   private init(
-    _ handle: OpaquePointer, name: String, identity: FileIdentity?, isTrusted: Bool, descriptor: CInt?,
-    memory: UnsafeMutableRawBufferPointer?
+    _ handle: OpaquePointer, name: String, identity: FileIdentity?, descriptor: CInt?, memory: UnsafeMutableRawBufferPointer?
   ) throws(ELFError) {
     unsafe self.handle = unsafe handle
     self.name = name
     self.identity = identity
-    self.isTrusted = isTrusted
     self.descriptor = descriptor
     unsafe self.memory = unsafe memory
     // An archive would make libelf look at files inside it.

@@ -27,6 +27,8 @@ extension [UInt8] {
   package mutating func append(escaped text: Text) { append(escaped: text.bytes) }
 
   package mutating func append(escaped bytes: [UInt8]) {
+    // Nearly all names are printable ASCII.
+    if bytes.allSatisfy({ $0 &- 0x20 < 0x5f }) { return append(contentsOf: bytes) }
     var index = 0
     while index < bytes.count {
       let byte = bytes[index]

@@ -1,7 +1,7 @@
-internal import DebugInfo
+package import DebugInfo
 internal import Linux
 internal import Profiles
-internal import SystemPackage
+package import SystemPackage
 
 /// What lies behind mappings of code: a file, the vDSO, or memory that the process filled itself. Shared by all processes that map it.
 final class CodeObject {
@@ -24,8 +24,13 @@ final class CodeObject {
   private var isOurs = true
   /// By the file's offset; equal addresses of all processes are looked up once.
   private var answers: [UInt64: Symbolized] = [:]
-  /// Readable names by the linker's.
-  private var readable: [String: String] = [:]
+  /// Readable names by the keys of the compiler's names and of the linker's.
+  private var readable: [NameKey: String] = [:]
+
+  private enum NameKey: Hashable {
+    case ofCall(UInt64)
+    case ofSymbol(UInt32)
+  }
 
   /// A file, which is held open.
   init(_ descriptor: consuming Descriptor, _ identity: FileIdentity, name: String, path: FilePath, root: RootDirectory) {
@@ -81,25 +86,39 @@ final class CodeObject {
 
   private func find(_ offset: FileOffset, in symbols: ObjectSymbols, _ options: Symbolizer.Options) -> Symbolized {
     guard let place = symbols.file.address(at: offset) else { return .unknown(.outsideSymbols) }
+    return frames(at: place, in: symbols, options)
+  }
+
+  /// The frames at an address as the file counts it.
+  func frames(at place: ELFAddress, in symbols: ObjectSymbols, _ options: Symbolizer.Options) -> Symbolized {
     let calls = symbols.calls(at: place)
     // The linker's name for the function itself, the compiler's for what was merged into it: both as people know them.
-    guard var function = symbols.function(at: place) ?? calls.last?.name else {
+    let symbol = symbols.function(at: place)
+    guard var function = symbol?.name ?? calls.last?.name else {
       return .unknown(symbols.isEmpty ? .noSymbols : .outsideSymbols)
     }
     // Each function of the vDSO has a second, weak name, which is the one that programs use.
     if name == VirtualObject.name, function.hasPrefix("__vdso_") { function.removeFirst("__vdso_".count) }
     var frames: [Frame] = []
+    frames.reserveCapacity(calls.count)
     for call in calls where call.isInlined && options.expandsInlined {
-      frames.append(frame(call.name ?? "[inlined]", call, isInlined: true, options))
+      frames.append(frame(call.name ?? "[inlined]", .ofCall(call.nameKey), call, isInlined: true, options))
     }
-    frames.append(frame(function, calls.last, isInlined: false, options))
+    let key = symbol.map { NameKey.ofSymbol($0.key) } ?? .ofCall(calls.last?.nameKey ?? 0)
+    frames.append(frame(function, key, calls.last, isInlined: false, options))
     return .frames(frames)
   }
 
-  private func frame(_ mangled: String, _ call: SourceCall?, isInlined: Bool, _ options: Symbolizer.Options) -> Frame {
-    let function =
-      readable[mangled] ?? Demangler.demangle(mangled, isFull: options.hasFullNames) ?? Demangler.withoutCloneSuffix(mangled)
-    readable[mangled] = function
+  private func frame(
+    _ mangled: String, _ key: NameKey, _ call: SourceCall?, isInlined: Bool, _ options: Symbolizer.Options
+  ) -> Frame {
+    let function: String
+    if let known = readable[key] {
+      function = known
+    } else {
+      function = Demangler.demangle(mangled, isFull: options.hasFullNames) ?? Demangler.withoutCloneSuffix(mangled)
+      readable[key] = function
+    }
     return Frame(
       function: function, module: name, isInlined: isInlined, file: call?.file, line: call?.line ?? 0,
       mangled: function == mangled ? nil : mangled)
@@ -123,4 +142,24 @@ extension Symbolized.Reason {
       case .tooLarge, .tooMany, .malformed: .damagedFile
       }
   }
+}
+
+/// Names addresses of one file, as `nm` and the linker count them.
+package struct FileSymbolizer {
+  private let object: CodeObject
+  private let symbols: ObjectSymbols
+  private let options: Symbolizer.Options
+
+  /// - Throws: `ELFError` for what is no ELF file, or a damaged one.
+  package init(_ path: FilePath, _ options: Symbolizer.Options = .init()) throws(ELFError) {
+    disableDebugInformationServers()
+    symbols = try ObjectSymbols(ELFFile(path: path), searching: DebugFileSearch(path: path))
+    object = CodeObject(name: path.lastComponent?.string ?? path.string, .ready(symbols))
+    self.options = options
+  }
+
+  /// Where the names of functions come from, best first.
+  package var origins: [String] { symbols.origins }
+
+  package func symbolize(_ address: UInt64) -> Symbolized { object.frames(at: ELFAddress(address), in: symbols, options) }
 }

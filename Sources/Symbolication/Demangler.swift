@@ -28,8 +28,11 @@ package enum Demangler {
   ///
   /// - Parameter isFull: Swift names with their types and modules, and with what the compiler made of the function.
   package static func demangle(_ mangled: String, isFull: Bool = false) -> String? {
-    let name = mangled.utf8.count <= limit ? withoutCloneSuffix(mangled) : mangled
-    guard name.utf8.count <= limit else { return nil }
+    // Most names of C are told apart by their first byte.
+    guard let first = mangled.utf8.first, first == UInt8(ascii: "_") || first == UInt8(ascii: "$"), mangled.utf8.count <= limit else {
+      return nil
+    }
+    let name = withoutCloneSuffix(mangled)
     if name.hasPrefix("$s") || name.hasPrefix("$S") || name.hasPrefix("_T") || name.hasPrefix("_$s") {
       return isFull ? fullSwift(name) : swift(name)
     }
@@ -70,18 +73,21 @@ package enum Demangler {
 
   /// Without what compilers append to copies of a function: `.isra.0`, `.part.1`, `.constprop.0`, `.cold`, `.llvm.123`, `.lto_priv.0`.
   package static func withoutCloneSuffix(_ name: String) -> String {
-    guard let dot = name.dropFirst().firstIndex(of: "."), dot > name.startIndex else { return name }
-    let suffix = name[dot...]
-    let known = [".isra", ".part", ".constprop", ".cold", ".llvm", ".lto_priv", ".localalias"]
-    return known.contains { suffix.hasPrefix($0) } ? String(name[..<dot]) : name
+    let bytes = name.utf8
+    guard let dot = bytes.dropFirst().firstIndex(of: UInt8(ascii: ".")) else { return name }
+    let suffix = bytes[dot...]
+    return cloneSuffixes.contains { suffix.starts(with: $0.utf8) } ? String(name[..<dot]) : name
   }
+
+  private static let cloneSuffixes = [".isra", ".part", ".constprop", ".cold", ".llvm", ".lto_priv", ".localalias"]
 
   /// `core::fmt::write::h0123456789abcdef` without the hash and with its escapes decoded; nil when it is no such name.
   private static func legacyRust(_ name: String) -> String? {
-    guard let hash = name.range(ofLast: "::h"), name[hash...].count == 19,
-      name[hash...].dropFirst(3).allSatisfy({ $0.isHexDigit })
+    let bytes = name.utf8
+    guard bytes.count > 19, bytes.suffix(19).starts(with: "::h".utf8),
+      bytes.suffix(16).allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) })
     else { return nil }
-    var text = String(name[..<hash])
+    var text = String(name[..<bytes.index(bytes.endIndex, offsetBy: -19)])
     // A name must not start with `$`.
     if text.hasPrefix("_$") { text.removeFirst() }
     for (escape, meaning) in [
@@ -96,16 +102,6 @@ package enum Demangler {
 }
 
 extension String {
-  /// Where the last occurrence of a text starts.
-  fileprivate func range(ofLast text: String) -> String.Index? {
-    var index = endIndex
-    while index > startIndex {
-      index = self.index(before: index)
-      if self[index...].hasPrefix(text) { return index }
-    }
-    return nil
-  }
-
   fileprivate func replacingAll(_ text: String, _ other: String) -> String {
     var result = ""
     var rest = self[...]

@@ -23,4 +23,5 @@ package let otherCommands: [any ParsableCommand.Type] = [
   Doctor.self,
   Flamegraph.self,
   List.self,
+  Symbolize.self,
 ]

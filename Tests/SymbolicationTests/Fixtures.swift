@@ -50,6 +50,6 @@ enum Fixture {
 
   /// The name at an address, for comparison.
   static func name(_ table: ObjectSymbols, _ address: UInt64) -> String? {
-    table.function(at: ELFAddress(address))
+    table.function(at: ELFAddress(address))?.name
   }
 }

@@ -44,7 +44,7 @@ import Testing
     let search = DebugFileSearch(path: FilePath(folder.file("program")), folders: [])
     guard let symbols = try? ObjectSymbols(file, searching: search) else { return }
     for address in stride(from: 0 as UInt64, to: 0x8000, by: 61) {
-      if let name = symbols.function(at: ELFAddress(address)) { #expect(name.utf8.count <= 3 * SymbolTable.maximumNameLength) }
+      if let (name, _) = symbols.function(at: ELFAddress(address)) { #expect(name.utf8.count <= 3 * SymbolTable.maximumNameLength) }
       _ = symbols.calls(at: ELFAddress(address))
     }
   }

@@ -83,16 +83,63 @@ import Testing
     let made = try run([compiler, "-std=c++17"] + flags + ["-o", path, file])
     try #require(made.status == 0, "\(made.errorText)")
     let addresses = try functions(path).flatMap { Array(stride(from: $0.lowerBound, to: $0.upperBound, by: 2)) }
-    let symbols = try ObjectSymbols(ELFFile(path: FilePath(path)))
     let expected = try symbolizer(path, addresses)
     try #require(expected.count == addresses.count && addresses.count > 500)
+    try compare(path, addresses, expected)
+  }
+
+  /// The same answers wherever the debug information has gone.
+  @Test(
+    arguments: [
+      ("g++", ["-gdwarf-5", "-gsplit-dwarf"], .package), ("g++", ["-gdwarf-4", "-gsplit-dwarf"], .package),
+      ("clang++", ["-gdwarf-5", "-gsplit-dwarf"], .package), ("g++", ["-gdwarf-4", "-gsplit-dwarf"], .moved),
+      ("clang++", ["-gdwarf-5", "-gsplit-dwarf"], .moved), ("g++", ["-gdwarf-4"], .shared), ("g++", ["-gdwarf-5"], .shared),
+      ("g++", ["-gdwarf-5"], .separate),
+    ] as [(String, [String], Place)])
+  func callsAreTheSameElsewhere(_ compiler: String, _ flags: [String], _ place: Place) throws {
+    let file = try folder.file("shop.cpp", Self.source)
+    let path = folder.file("shop")
+    // A second, small unit: tools that share and package units want more than one.
+    let other = try folder.file("other.cpp", "#include <string>\nint length(const std::string &text) { return text.length(); }\n")
+    let script = [compiler, "-std=c++17", "-O2"] + flags + ["-o", path, file, other]
+    try mustRun(["sh", "-c", "cd \(folder.path) && \(script.joined(separator: " "))"])
+    let addresses = try functions(path).flatMap { Array(stride(from: $0.lowerBound, to: $0.upperBound, by: 3)) }
+    let expected = try symbolizer(path, addresses)
+    switch place {
+    case .package:
+      // Binutils' tool does not know DWARF 5.
+      try mustRun([
+        "sh", "-c", "cd \(folder.path) && \(flags.contains("-gdwarf-5") ? "llvm-dwp -e shop -o shop.dwp" : "dwp -e shop") && rm *.dwo",
+      ])
+    case .moved:
+      try mustRun(["sh", "-c", "cd \(folder.path) && mkdir there && mv shop *.dwo there"])
+      return try compare("\(folder.path)/there/shop", addresses, expected)
+    case .shared:
+      // The shared part goes into a third file.
+      try mustRun([
+        "sh", "-c", "cd \(folder.path) && cp shop twin && dwz -m common shop twin && readelf -S shop | grep -q gnu_debugaltlink",
+      ])
+    case .separate:
+      try mustRun([
+        "sh", "-c",
+        "cd \(folder.path) && objcopy --only-keep-debug shop shop.debug && strip shop && objcopy --add-gnu-debuglink=shop.debug shop",
+      ])
+    }
+    try compare(path, addresses, expected)
+  }
+
+  enum Place: Sendable { case package, moved, shared, separate }
+
+  private func compare(_ path: String, _ addresses: [UInt64], _ expected: [Answer]) throws {
+    let symbols = try ObjectSymbols(
+      ELFFile(path: FilePath(path)), searching: DebugFileSearch(path: FilePath(path), folders: []))
     var (frames, inlined) = (0, 0)
     var differences: [String] = []
     for (address, expected) in zip(addresses, expected) {
       let calls = symbols.calls(at: ELFAddress(address))
       // What has no debug information, such as the start-up code.
       guard expected.lines.contains(where: { $0 > 0 }) else { continue }
-      let names = calls.dropLast().map { $0.name ?? "" } + [symbols.function(at: ELFAddress(address)) ?? calls.last?.name ?? ""]
+      let names = calls.dropLast().map { $0.name ?? "" } + [symbols.function(at: ELFAddress(address))?.name ?? calls.last?.name ?? ""]
       let answer = Answer(names: names, lines: calls.map { Int($0.line) }, files: calls.map { $0.file ?? "" })
       frames += expected.names.count
       inlined += expected.names.count - 1

@@ -1,0 +1,134 @@
+/// Bytes of a section, in the memory of the file that they come from, which must outlive them.
+@safe
+struct Bytes {
+  private let base: UnsafeRawPointer
+  let count: Int
+
+  init() {
+    unsafe base = unsafe UnsafeRawPointer(bitPattern: 1)!
+    count = 0
+  }
+
+  init(_ buffer: UnsafeRawBufferPointer) {
+    unsafe base = unsafe buffer.baseAddress ?? Bytes().base
+    count = buffer.count
+  }
+
+  /// A part; empty when it does not lie within.
+  func slice(_ offset: UInt64, _ length: UInt64) -> Bytes {
+    guard offset <= UInt64(count), length <= UInt64(count) - offset else { return Bytes() }
+    return unsafe Bytes(UnsafeRawBufferPointer(start: base + Int(offset), count: Int(length)))
+  }
+
+  /// Reads from a position on, up to another one or the end; fails at once when it does not lie within.
+  func cursor(at position: UInt64 = 0, end: Int? = nil) -> Cursor {
+    let end = min(end ?? count, count)
+    return unsafe Cursor(base, Int(clamping: position), end, hasFailed: position > UInt64(max(end, 0)))
+  }
+
+  /// The text that ends with a zero.
+  func text(at offset: UInt64) -> String? {
+    guard offset < UInt64(count) else { return nil }
+    let start = unsafe (base + Int(offset)).assumingMemoryBound(to: CChar.self)
+    let text = unsafe boundedString(start, limit: min(count - Int(offset), Bytes.textLimit))
+    return text.isEmpty ? nil : text
+  }
+
+  /// Longer names are of no use to people.
+  private static let textLimit = 4096
+}
+
+/// Reads numbers one after another (little-endian, as the machine). Beyond the end it reads zeros, and has failed.
+@safe
+struct Cursor {
+  private let base: UnsafeRawPointer
+  private(set) var position: Int
+  let end: Int
+  private(set) var hasFailed: Bool
+
+  init(_ base: UnsafeRawPointer, _ position: Int, _ end: Int, hasFailed: Bool) {
+    unsafe self.base = unsafe base
+    self.position = hasFailed ? end : position
+    self.end = end
+    self.hasFailed = hasFailed
+  }
+
+  var isAtEnd: Bool { position >= end }
+
+  @inline(__always)
+  private mutating func load<Number: FixedWidthInteger & BitwiseCopyable>(_ type: Number.Type) -> Number {
+    guard end &- position >= MemoryLayout<Number>.size else { return fail() }
+    let number = unsafe base.loadUnaligned(fromByteOffset: position, as: Number.self)
+    position &+= MemoryLayout<Number>.size
+    return number
+  }
+
+  private mutating func fail<Number: FixedWidthInteger>() -> Number {
+    hasFailed = true
+    position = end
+    return 0
+  }
+
+  @inline(__always) mutating func u8() -> UInt8 { load(UInt8.self) }
+  @inline(__always) mutating func u16() -> UInt16 { load(UInt16.self) }
+  @inline(__always) mutating func u32() -> UInt32 { load(UInt32.self) }
+  @inline(__always) mutating func u64() -> UInt64 { load(UInt64.self) }
+
+  /// A number of 1, 2, 3, 4 or 8 bytes.
+  mutating func unsigned(_ size: Int) -> UInt64 {
+    switch size {
+    case 1: return UInt64(u8())
+    case 2: return UInt64(u16())
+    case 3: return UInt64(u16()) | UInt64(u8()) << 16
+    case 4: return UInt64(u32())
+    case 8: return u64()
+    default: return fail()
+    }
+  }
+
+  /// LEB128 without a sign.
+  @inline(__always)
+  mutating func uleb() -> UInt64 {
+    let first = u8()
+    if first < 0x80 { return UInt64(first) }
+    var result = UInt64(first & 0x7f)
+    var shift: UInt64 = 7
+    while true {
+      let byte = u8()
+      if shift < 64 { result |= UInt64(byte & 0x7f) << shift }
+      shift += 7
+      if byte < 0x80 { return result }
+    }
+  }
+
+  /// LEB128 with a sign.
+  mutating func sleb() -> Int64 {
+    var result: Int64 = 0
+    var shift: Int64 = 0
+    while true {
+      let byte = u8()
+      if shift < 64 { result |= Int64(byte & 0x7f) << shift }
+      shift += 7
+      if byte < 0x80 {
+        if shift < 64, byte & 0x40 != 0 { result |= -1 << shift }
+        return result
+      }
+    }
+  }
+
+  @inline(__always)
+  mutating func skip(_ length: UInt64) {
+    if length <= UInt64(end &- position) {
+      position &+= Int(length)
+    } else {
+      let _: UInt8 = fail()
+    }
+  }
+
+  /// Passes a text and its zero; where it began.
+  mutating func text() -> UInt64 {
+    let start = position
+    while u8() != 0 {}
+    return UInt64(start)
+  }
+}

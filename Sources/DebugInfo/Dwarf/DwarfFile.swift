@@ -1,0 +1,80 @@
+internal import Clibdw
+internal import Clibelf
+internal import Glibc
+
+/// The DWARF sections of one ELF file.
+///
+/// Everything in them is a stranger's: each read is checked against the end of its section.
+final class DwarfFile {
+  /// Kept open: the sections are in its memory.
+  let elf: ELFFile
+  let info: Bytes
+  let abbreviations: Bytes
+  let lines: Bytes
+  let strings: Bytes
+  let lineStrings: Bytes
+  let stringOffsets: Bytes
+  let addresses: Bytes
+  let ranges: Bytes
+  let rangeLists: Bytes
+  /// Of packages of split units (`.dwp`).
+  let unitIndex: Bytes
+  private(set) var tables: [AbbreviationTable.Key: AbbreviationTable] = [:]
+
+  /// Nil without DWARF that can be used.
+  ///
+  /// - Parameter isSplit: reads the sections of split units (`.debug_info.dwo`).
+  init?(_ elf: ELFFile, isSplit: Bool = false) {
+    guard elf.hasHostByteOrder, elf.decompressesWithinLimit else { return nil }
+    self.elf = elf
+    let found = elf.debugSections()
+    let ending = isSplit ? ".dwo" : ""
+    func section(_ name: String) -> Bytes { found[name + ending] ?? Bytes() }
+    info = section("info")
+    abbreviations = section("abbrev")
+    lines = section("line")
+    strings = section("str")
+    lineStrings = section("line_str")
+    stringOffsets = section("str_offsets")
+    addresses = found["addr"] ?? Bytes()
+    ranges = found["ranges"] ?? Bytes()
+    rangeLists = section("rnglists")
+    unitIndex = found["cu_index"] ?? Bytes()
+    guard info.count > 0, abbreviations.count > 0 else { return nil }
+  }
+
+  /// The table at an offset; read once.
+  func table(_ key: AbbreviationTable.Key, _ bytes: Bytes) -> AbbreviationTable {
+    if let known = tables[key] { return known }
+    let table = AbbreviationTable(bytes.cursor(at: key.offset), key)
+    tables[key] = table
+    return table
+  }
+}
+
+extension ELFFile {
+  /// Whether numbers are written as this machine has them.
+  var hasHostByteOrder: Bool {
+    var size = 0
+    guard let identity = unsafe elf_getident(handle, &size), size > EI_DATA else { return false }
+    return unsafe Int32(identity[Int(EI_DATA)]) == ELFDATA2LSB
+  }
+
+  /// The debug sections, decompressed, by what follows `.debug_` in their names.
+  fileprivate func debugSections() -> [String: Bytes] {
+    var found: [String: Bytes] = [:]
+    unsafe forEachSection { _, section, pointer in
+      let isOld = section.name.hasPrefix(".zdebug_")
+      guard isOld || section.name.hasPrefix(".debug_"), section.type != UInt32(SHT_NOBITS) else { return }
+      if section.flags & UInt64(SHF_COMPRESSED) != 0 {
+        guard unsafe elf_compress(pointer, 0, 0) >= 0 else { return }
+      } else if isOld {
+        guard unsafe elf_compress_gnu(pointer, 0, 0) >= 0 else { return }
+      }
+      guard let data = unsafe elf_getdata(pointer, nil), let start = unsafe data.pointee.d_buf else { return }
+      let name = String(section.name.dropFirst(isOld ? 8 : 7))
+      if found[name] == nil { found[name] = unsafe Bytes(UnsafeRawBufferPointer(start: start, count: data.pointee.d_size)) }
+    }
+    return found
+  }
+}
