@@ -175,7 +175,8 @@ static __always_inline int handle_exec(bool typed, struct task_struct *task, str
 }
 
 /* The strings of an argv that may be anything, as far as they can be read; counts what is missing. */
-static __always_inline void read_arguments(struct moment now, struct execsnoop_event *event, char *into, unsigned long vector)
+static __always_inline void read_arguments(bool compat, struct moment now, struct execsnoop_event *event, char *into,
+					   unsigned long vector)
 {
 	__u32 length = 0;
 	int i;
@@ -187,7 +188,8 @@ static __always_inline void read_arguments(struct moment now, struct execsnoop_e
 		unsigned long pointer = 0;
 		long size;
 
-		if (bpf_probe_read_user(&pointer, sizeof(pointer), (void *)(vector + i * sizeof(pointer))))
+		if (compat ? bpf_probe_read_user(&pointer, sizeof(__u32), (void *)(vector + i * sizeof(__u32))) :
+			     bpf_probe_read_user(&pointer, sizeof(pointer), (void *)(vector + i * sizeof(pointer))))
 			break;
 		if (!pointer) {
 			event->arguments_length = length;
@@ -211,15 +213,20 @@ static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long re
 {
 	struct execsnoop_event *event;
 	unsigned long path, vector;
+	bool compat, is_at;
 	struct moment now;
-	long number;
 	char *text;
+	int number;
 	long size;
 
-	if (result >= 0)
+	if ((int)result >= 0)
 		return 0;
 	number = syscall_number(typed, regs);
-	if (number != SYSCALL_EXECVE && number != SYSCALL_EXECVEAT)
+	if (number != SYSCALL_EXECVE && number != SYSCALL_EXECVEAT && number != COMPAT_EXECVE && number != COMPAT_EXECVEAT)
+		return 0;
+	compat = is_compat(false, (void *)bpf_get_current_task());
+	is_at = number == (compat ? COMPAT_EXECVEAT : SYSCALL_EXECVEAT);
+	if (!is_at && number != (compat ? COMPAT_EXECVE : SYSCALL_EXECVE))
 		return 0;
 
 	now = see();
@@ -228,13 +235,8 @@ static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long re
 	event = reserve_event(now, sizeof(*event) + PATH + LONG_ARGUMENTS);
 	if (!event)
 		return 0;
-	if (number == SYSCALL_EXECVE) {
-		path = syscall_argument1(regs);
-		vector = syscall_argument2(regs);
-	} else {
-		path = syscall_argument2(regs);
-		vector = syscall_argument3(regs);
-	}
+	path = syscall_argument(compat, regs, is_at ? 2 : 1);
+	vector = syscall_argument(compat, regs, is_at ? 3 : 2);
 	fill(typed, event, bpf_ktime_get_ns(), (void *)bpf_get_current_task(), result);
 	text = (void *)(event + 1);
 	event->arguments_offset = PATH;
@@ -243,7 +245,7 @@ static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long re
 		event->path_length = size;
 	else
 		count(now, SWTRACE_TRUNCATED_TEXT);
-	read_arguments(now, event, text + PATH, vector);
+	read_arguments(compat, now, event, text + PATH, vector);
 	return submit_event(now, event, sizeof(*event) + PATH + LONG_ARGUMENTS);
 }
 

@@ -34,6 +34,19 @@ struct opensnoop_how {
 	__u64 flags, mode;
 };
 
+enum opening { NO_OPENING, OPEN, CREAT, OPENAT, OPENAT2 };
+
+/* What a number means to the interface that it came through. */
+static __always_inline enum opening opening_of(bool compat, int number)
+{
+	if (number == (compat ? COMPAT_OPENAT : SYSCALL_OPENAT))
+		return OPENAT;
+	if (number == (compat ? COMPAT_OPEN : SYSCALL_OPEN))
+		return OPEN;
+	if (number == (compat ? COMPAT_OPENAT2 : SYSCALL_OPENAT2))
+		return OPENAT2;
+	return number == (compat ? COMPAT_CREAT : SYSCALL_CREAT) ? CREAT : NO_OPENING;
+}
 
 /* The file of a descriptor of the current task. */
 static __always_inline struct file *file_of(int descriptor)
@@ -70,7 +83,8 @@ static __always_inline int append_folder(int folder, char *text, __u64 length)
 
 static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long result)
 {
-	long number = syscall_number(typed, regs);
+	int number = syscall_number(typed, regs);
+	enum opening opening;
 	struct scratch *room;
 	const char *path;
 	struct moment now;
@@ -78,12 +92,18 @@ static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long re
 	int folder = AT_FDCWD;
 	__u32 zero = 0;
 	long length;
+	bool compat;
 
-	if (number != SYSCALL_OPENAT && number != SYSCALL_OPEN && number != SYSCALL_OPENAT2 && number != SYSCALL_CREAT)
+	/* The interface is asked for only where it matters: this runs for every system call. */
+	if (!opening_of(false, number) && !opening_of(true, number))
+		return 0;
+	compat = is_compat(false, (void *)bpf_get_current_task());
+	opening = opening_of(compat, number);
+	if (!opening)
 		return 0;
 
 	now = see();
-	if (config.failed_only && result >= 0)
+	if (config.failed_only && (int)result >= 0)
 		return count(now, SWTRACE_FILTERED);
 	if (!filter_current())
 		return count(now, SWTRACE_FILTERED);
@@ -91,12 +111,12 @@ static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long re
 	if (!room)
 		return count(now, SWTRACE_LOST_SCRATCH);
 
-	if (number == SYSCALL_OPENAT || number == SYSCALL_OPENAT2) {
-		folder = (int)syscall_argument1(regs);
-		path = (const char *)syscall_argument2(regs);
-		flags = syscall_argument3(regs);
-		mode = syscall_argument4(regs);
-		if (number == SYSCALL_OPENAT2) {
+	if (opening == OPENAT || opening == OPENAT2) {
+		folder = (int)syscall_argument(compat, regs, 1);
+		path = (const char *)syscall_argument(compat, regs, 2);
+		flags = syscall_argument(compat, regs, 3);
+		mode = syscall_argument(compat, regs, 4);
+		if (opening == OPENAT2) {
 			struct opensnoop_how how = {};
 
 			bpf_probe_read_user(&how, sizeof(how), (void *)flags);
@@ -104,9 +124,9 @@ static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long re
 			mode = how.mode;
 		}
 	} else {
-		path = (const char *)syscall_argument1(regs);
-		flags = number == SYSCALL_CREAT ? 01101 : syscall_argument2(regs);      /* O_CREAT | O_WRONLY | O_TRUNC */
-		mode = number == SYSCALL_CREAT ? syscall_argument2(regs) : syscall_argument3(regs);
+		path = (const char *)syscall_argument(compat, regs, 1);
+		flags = opening == CREAT ? 01101 : syscall_argument(compat, regs, 2);      /* O_CREAT | O_WRONLY | O_TRUNC */
+		mode = syscall_argument(compat, regs, opening == CREAT ? 2 : 3);
 	}
 
 	room->event.time_ns = bpf_ktime_get_ns();
@@ -117,7 +137,8 @@ static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long re
 	room->event.flags = flags;
 	room->event.mode = mode;
 	room->event.prefix_length = 0;
-	room->event.reserved = 0;
+	room->event.has_folder = 0;
+	__builtin_memset(room->event.reserved, 0, sizeof(room->event.reserved));
 	bpf_get_current_comm(room->event.comm, sizeof(room->event.comm));
 	length = bpf_probe_read_user_str(room->text, OPENSNOOP_PATH, path);
 	if (length < 0 || length > OPENSNOOP_PATH) {
@@ -132,6 +153,8 @@ static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long re
 		if (prefix < 0) {
 			count(now, SWTRACE_TRUNCATED_TEXT);
 			prefix = 0;
+		} else {
+			room->event.has_folder = 1;
 		}
 		room->event.prefix_length = prefix;
 		length += prefix;

@@ -11,22 +11,26 @@
 #define SYSCALL_CREAT 85
 #define SYSCALL_OPENAT 257
 #define SYSCALL_EXECVEAT 322
-#define syscall_number(typed, regs) read_member(typed, regs, orig_ax)
+#define COMPAT_OPENAT 295
+#define COMPAT_EXECVEAT 358
+#define syscall_number(typed, regs) ((int)read_member(typed, regs, orig_ax))
 #elif defined(__TARGET_ARCH_arm64)
 #define SYSCALL_OPEN (-2)               /* arm64 has only openat */
 #define SYSCALL_CREAT (-2)
 #define SYSCALL_OPENAT 56
 #define SYSCALL_EXECVE 221
 #define SYSCALL_EXECVEAT 281
-#define syscall_number(typed, regs) read_member(typed, regs, syscallno)
+#define COMPAT_OPENAT 322
+#define COMPAT_EXECVEAT 387
+#define syscall_number(typed, regs) ((int)read_member(typed, regs, syscallno))
 #endif
 #define SYSCALL_OPENAT2 437
 
-#define syscall_argument1(regs) PT_REGS_PARM1_CORE_SYSCALL(regs)
-#define syscall_argument2(regs) PT_REGS_PARM2_CORE_SYSCALL(regs)
-#define syscall_argument3(regs) PT_REGS_PARM3_CORE_SYSCALL(regs)
-#define syscall_argument4(regs) PT_REGS_PARM4_CORE_SYSCALL(regs)
-#define syscall_argument5(regs) PT_REGS_PARM5_CORE_SYSCALL(regs)
+/* The numbers of 32-bit programs. */
+#define COMPAT_OPEN 5
+#define COMPAT_CREAT 8
+#define COMPAT_EXECVE 11
+#define COMPAT_OPENAT2 437
 
 /* Whether the current call came through the interface of 32-bit programs, whose numbers have another meaning. */
 static __always_inline bool is_compat(bool typed, struct task_struct *task)
@@ -36,4 +40,22 @@ static __always_inline bool is_compat(bool typed, struct task_struct *task)
 #else
 	return read_member(typed, task, thread_info.flags) & (1 << 22); /* TIF_32BIT */
 #endif
+}
+
+/* An argument of the current call, the first one being 1. On x86, 32-bit programs pass theirs in other registers; the upper halves of
+ * registers are not theirs. */
+static __always_inline unsigned long syscall_argument(bool compat, struct pt_regs *regs, int position)
+{
+	unsigned long value;
+
+#if defined(__TARGET_ARCH_x86)
+	if (compat) {
+		value = position == 1 ? BPF_CORE_READ(regs, bx) : position == 2 ? BPF_CORE_READ(regs, cx) :
+			position == 3 ? BPF_CORE_READ(regs, dx) : BPF_CORE_READ(regs, si);
+		return (__u32)value;
+	}
+#endif
+	value = position == 1 ? PT_REGS_PARM1_CORE_SYSCALL(regs) : position == 2 ? PT_REGS_PARM2_CORE_SYSCALL(regs) :
+		position == 3 ? PT_REGS_PARM3_CORE_SYSCALL(regs) : PT_REGS_PARM4_CORE_SYSCALL(regs);
+	return compat ? (__u32)value : value;
 }

@@ -107,6 +107,25 @@ import Testing
     #expect(try events("failed").isEmpty)
   }
 
+  #if arch(x86_64)
+    /// Failed execs by the interface of 32-bit programs, where the vector has pointers of 32 bits; calls with the same numbers are none.
+    @Test func callsOf32BitPrograms() throws {
+      let own = try TemporaryFolder()
+      let program = try compile(Compat.source(in: own.path), in: own, name: "compat")
+      let finished = try Swtrace.run(["execsnoop", "--format", "json", "-x", "--propagate-exit", "--", program])
+      let hasCompat = try Compat.isSupported(finished)
+      let records = try finished.json()
+      let counts = try summary(of: records)
+      #expect(counts.lost.filter { $0.value > 0 } == [:])
+      let failed = records.dropFirst().dropLast()
+      #expect(failed.count == (hasCompat ? 17 + 19 : 0))
+      #expect(
+        failed.allSatisfy {
+          $0["ret"] as? Int == -2 && $0["path"] as? String == "\(own.path)/missing" && $0["args"] as? [String] == ["one two", "one two"]
+        })
+    }
+  #endif
+
   @Test func fullRingLosesWholeEventsAndCountsThem() throws {
     let finished = try Swtrace.run(["execsnoop", "--format", "json", "--", try workload(), "full"])
     let records = try finished.json()

@@ -85,6 +85,52 @@ import Testing
     #expect(counts.seen >= 101 + 43 + 17)
   }
 
+  #if arch(x86_64)
+    /// Calls by the interface of 32-bit programs have other numbers and registers: theirs are opens, and what has an open's number in the
+    /// other interface is none. Without that interface in the kernel (a program learns it by a signal) there are only the 64-bit ones.
+    @Test func callsOf32BitPrograms() throws {
+      let program = try compile(Compat.source(in: folder.path), in: folder, name: "compat")
+      let finished = try Swtrace.run(["opensnoop", "--format", "json", "-F", "--propagate-exit", "--", program])
+      let hasCompat = try Compat.isSupported(finished)
+      let records = try finished.json()
+      let counts = try summary(of: records)
+      #expect(counts.lost.filter { $0.value > 0 } == [:])
+      func count(_ path: String, _ flags: Int, _ mode: Int?) -> Int {
+        records.count { $0["path"] as? String == path && $0["flags"] as? Int == flags && (mode == nil || $0["mode"] as? Int == mode) }
+      }
+      let path = "\(folder.path)/low"
+      #expect(count(path, 0o101, 0o640) == (hasCompat ? 53 : 0))
+      #expect(count(path, 0o1101, 0o600) == (hasCompat ? 31 : 0))
+      #expect(count(path, 0o2, nil) == (hasCompat ? 101 : 0))
+      #expect(count(path, 0o2000000, nil) == (hasCompat ? 43 : 0))
+      #expect(count(path, 0o200000, nil) == 7)
+      #expect(records.count { $0["path"] as? String == path } == (hasCompat ? 53 + 31 + 101 + 43 : 0) + 7)
+    }
+  #endif
+
+  /// Names in the root are paths with a slash, from the working folder as well as from a descriptor.
+  @Test func fullPathsInTheRoot() throws {
+    let program = try compile(
+      """
+      #include <fcntl.h>
+      #include <unistd.h>
+      int main(void) {
+        chdir("/");
+        for (int i = 0; i < 11; i++) close(open("etc/passwd", O_RDONLY | O_NOFOLLOW));
+        int root = open("/", O_RDONLY | O_DIRECTORY);
+        chdir("/proc");
+        for (int i = 0; i < 13; i++) close(openat(root, "etc/passwd", O_RDONLY | O_NONBLOCK));
+        for (int i = 0; i < 5; i++) close(openat(-1, "etc/passwd", O_RDONLY));
+        return 0;
+      }
+      """, in: folder, name: "rooted")
+    let records = try Swtrace.run(["opensnoop", "--format", "json", "-F", "--", program]).json()
+    func count(_ path: String, _ flags: Int) -> Int { records.count { $0["path"] as? String == path && $0["flags"] as? Int == flags } }
+    #expect(count("/etc/passwd", 0o400000) == 11)
+    #expect(count("/etc/passwd", 0o4000) == 13)
+    #expect(records.count { $0["path"] as? String == "etc/passwd" && $0["errno"] as? Int == 9 } == 5)
+  }
+
   /// A program that opens a file so many times.
   private func loop() throws -> String {
     try compile(

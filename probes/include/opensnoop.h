@@ -20,8 +20,9 @@ struct opensnoop_event {
 	__u32 flags;                    /* O_ flags */
 	__u32 mode;                     /* permission bits of a new file */
 	__u16 path_length;              /* 0: the path could not be read */
-	__u16 prefix_length;
-	__u32 reserved;
+	__u16 prefix_length;            /* 0 also where the folder is the root */
+	__u8 has_folder;                /* the folder is known, so the path is full */
+	__u8 reserved[3];
 	char comm[SWTRACE_COMM_LENGTH];
 };
 _Static_assert(sizeof(struct opensnoop_event) == 56, "read by Sources/Tools/Files/Opensnoop.swift");

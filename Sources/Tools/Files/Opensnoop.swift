@@ -52,7 +52,7 @@ package struct Opensnoop: EventTool {
     let text = record.extracting(droppingFirst: MemoryLayout<opensnoop_event>.size)
     let length = min(Int(event.path_length), text.byteCount)
     var path = Text(zeroTerminated: text.extracting(first: length))
-    if event.prefix_length > 0 {
+    if event.has_folder != 0 {
       path = PathNames.join(names: text.extracting(droppingFirst: length), file: path)
     }
     return Row(event: event, time: clock.unix(event.time_ns), command: Text(comm: event.comm), path: path)
