@@ -3,8 +3,9 @@
  *
  * Hooks: a pair at the entry and the return: fentry and fexit for few kernel functions, kprobe.multi for many, single kprobes
  * elsewhere; uprobe and uretprobe for user functions. A call is known by its thread and its stack frame, so recursion keeps
- * every call apart, and a call that never returns (longjmp, an exception, a missed return) disturbs no other. The kernel
- * observes the returns of at most 64 nested calls of user functions (MAX_URETPROBE_DEPTH); deeper ones are remarked.
+ * every call apart, and a call that never returns (longjmp, an exception, a missed return) disturbs no other: it is forgotten
+ * when its frame is used again or its thread ends. The kernel observes the returns of at most 64 nested calls of user functions
+ * (MAX_URETPROBE_DEPTH); deeper ones are remarked.
  */
 #include "kernel.h"
 #include "funclatency.h"
@@ -16,49 +17,162 @@
 
 SEC(".rodata.config") const volatile struct generic_config config = {};
 
-/* Calls in progress. 16384 are about 1.4 MB; more at once count LOST_MAP_FULL. */
+/* The calls of each thread are a list, so that they can be found when it ends. */
+#define NO_CALL 0xffffffffU             /* in the place of a target: the list ends */
+
+struct place {
+	__u64 frame;
+	__u32 target;
+	__u32 reserved;
+};
+
+struct progress {
+	__u64 time_ns;                  /* 0: it has returned, but stays in the list because a later one has not */
+	struct place earlier;
+};
+
+/* Calls in progress, 1.8 MB for 16384; more at once count LOST_MAP_FULL. Sized by user space before the load. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
 	__type(key, struct funclatency_call);
-	__type(value, __u64);
+	__type(value, struct progress);
 } calls SEC(".maps");
+
+/* The newest call of each thread that lives and has called something; 1.4 MB, sized as the calls are. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct place);
+} newest SEC(".maps");
+
+/* The list of a thread; null where there is no room. The idle tasks of all processors share the id 0, and so can have no list. */
+static __always_inline struct place *list_of(__u32 tid)
+{
+	struct place none = { .target = NO_CALL };
+
+	if (!tid)
+		return NULL;
+	bpf_map_update_elem(&newest, &tid, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&newest, &tid);
+}
 
 static __always_inline int handle_entry(__u64 target, __u64 frame)
 {
 	struct funclatency_call call = { .frame = frame, .tid = (__u32)bpf_get_current_pid_tgid(), .target = target };
-	__u64 *earlier, time_ns;
+	struct progress *earlier, new = {};
+	struct place *list;
 
 	if (!filter_current())
 		return count(see(), SWTRACE_FILTERED);
 	earlier = bpf_map_lookup_elem(&calls, &call);
-	time_ns = bpf_ktime_get_ns();
+	new.time_ns = bpf_ktime_get_ns();
 	if (earlier) {
+		bool has_returned = !earlier->time_ns;
+
+		earlier->time_ns = new.time_ns;
 		/* The same frame again: the earlier call has left it without returning. */
-		*earlier = time_ns;
-		return remark(SWTRACE_UNRETURNED);
+		return has_returned ? 0 : remark(SWTRACE_UNRETURNED);
 	}
-	if (bpf_map_update_elem(&calls, &call, &time_ns, BPF_ANY))
+	list = bpf_map_lookup_elem(&newest, &call.tid);
+	if (!list)
+		list = list_of(call.tid);
+	if (!list && call.tid)
 		return count(see(), SWTRACE_LOST_MAP_FULL);
+	/* Assigned, not copied from a constant: kernel 5.10 refuses the section that the compiler makes for such. */
+	if (list)
+		new.earlier = *list;
+	else
+		new.earlier.target = NO_CALL;
+	if (bpf_map_update_elem(&calls, &call, &new, BPF_ANY))
+		return count(see(), SWTRACE_LOST_MAP_FULL);
+	if (list) {
+		list->frame = call.frame;
+		list->target = call.target;
+	}
 	return 0;
+}
+
+/* Takes the newest call of a thread off its list, and some of those before it that have returned; each return adds one at most. */
+static __always_inline void take_newest(struct place *list, struct funclatency_call *call, struct progress *progress)
+{
+	for (int i = 0; i < 4; i++) {
+		*list = progress->earlier;
+		bpf_map_delete_elem(&calls, call);
+		if (list->target == NO_CALL)
+			break;
+		call->frame = list->frame;
+		call->target = list->target;
+		progress = bpf_map_lookup_elem(&calls, call);
+		if (!progress || progress->time_ns)
+			break;
+	}
 }
 
 static __always_inline int handle_return(__u64 target, __u64 frame)
 {
 	struct funclatency_call call = { .frame = frame, .tid = (__u32)bpf_get_current_pid_tgid(), .target = target };
-	__u64 time_ns = bpf_ktime_get_ns(), *entered = bpf_map_lookup_elem(&calls, &call);
-	__u64 latency;
+	struct progress *progress = bpf_map_lookup_elem(&calls, &call);
+	__u64 time_ns = bpf_ktime_get_ns(), latency;
+	struct place *list;
 
 	/* Entered before tracing began, or not of interest. */
-	if (!entered)
+	if (!progress || !progress->time_ns)
 		return 0;
-	latency = time_ns - *entered;
-	bpf_map_delete_elem(&calls, &call);
+	latency = time_ns - progress->time_ns;
+	list = bpf_map_lookup_elem(&newest, &call.tid);
+	if (list && list->frame == call.frame && list->target == call.target)
+		take_newest(list, &call, progress);
+	else if (list)
+		progress->time_ns = 0;
+	else
+		bpf_map_delete_elem(&calls, &call);
 	/* Clocks of two processors may disagree by some nanoseconds. */
 	if ((__s64)latency < 0)
 		latency = 0;
 	return histogram_add(see(), config.keyed ? target : 0, latency, NULL);
 }
+
+/* Removes some of a thread's calls; 1 while there are more. Not inlined, so that the verifier checks it once. */
+__attribute__((noinline)) int drop_calls(int tid)
+{
+	struct funclatency_call call = { .tid = tid };
+	struct place *list = bpf_map_lookup_elem(&newest, &call.tid);
+
+	for (int i = 0; i < 256; i++) {
+		struct progress *progress;
+
+		if (!list || list->target == NO_CALL)
+			return 0;
+		call.frame = list->frame;
+		call.target = list->target;
+		progress = bpf_map_lookup_elem(&calls, &call);
+		if (!progress)
+			return 0;
+		*list = progress->earlier;
+		if (progress->time_ns)
+			remark(SWTRACE_UNRETURNED);
+		bpf_map_delete_elem(&calls, &call);
+	}
+	return 1;
+}
+
+static __always_inline int handle_end(__u32 tid)
+{
+	/* 16384 calls; more of one thread stay in the map. */
+	for (int i = 0; i < 64; i++)
+		if (!drop_calls(tid))
+			break;
+	bpf_map_delete_elem(&newest, &tid);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(end_btf, struct task_struct *task) { return handle_end(task->pid); }
+
+SEC("raw_tp/sched_process_exit")
+int BPF_PROG(end_raw, struct task_struct *task) { return handle_end(BPF_CORE_READ(task, pid)); }
 
 /* The arguments of fentry and fexit programs lie in the trampoline's stack frame, which is the call's own. Taking the address
  * of a constant from it makes a plain number, which may go into a map on every kernel. */

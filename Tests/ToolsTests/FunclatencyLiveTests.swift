@@ -46,10 +46,45 @@ private struct Measured {
 
   /// 15 of 31 calls are left by longjmp, out of two functions: they have no latency, and the others keep theirs.
   @Test func callsThatNeverReturnDisturbNoOther() throws {
-    let measured = try Measured(["-F", "\(program):outer,\(program):leaves,\(program):shop_*", "--", program])
+    let measured = try Measured(["-F", "--max-calls", "4", "\(program):outer,\(program):leaves,\(program):shop_*", "--", program])
     #expect(measured.counts == ["outer": 16, "shop_one": 101, "shop_two": 53, "shop_three": 31, "shop_four": 43])
-    // Each left two functions: seen when the frame is used again, or at the end.
+    // Each left two functions: seen when the frame is used again, or at the end of the thread.
     #expect(measured.unreturned == 15 + 15)
+  }
+
+  /// Calls that end with their thread or process leave the map: with room for 101, all that follow 211 and 307 of them are measured.
+  @Test func callsThatEndWithTheirThreadLeaveTheMap() throws {
+    let ending = try compile(
+      """
+      #define _GNU_SOURCE
+      #include <pthread.h>
+      #include <sched.h>
+      #include <stdio.h>
+      #include <sys/syscall.h>
+      #include <sys/wait.h>
+      #include <unistd.h>
+      volatile int sink;
+      __attribute__((noinline)) void returns(void) { sink++; }
+      __attribute__((noinline)) void last(int is_process) { returns(); if (is_process) _exit(0); pthread_exit(0); }
+      __attribute__((noinline)) void outer(int is_process) { last(is_process); sink++; }
+      static int tid;
+      static void *thread(void *nothing) { tid = syscall(SYS_gettid); outer(0); return 0; }
+      int main(void) {
+        for (int i = 0; i < 211; i++) {
+          pthread_t t; char name[64];
+          pthread_create(&t, 0, thread, 0);
+          pthread_join(t, 0);
+          sprintf(name, "/proc/self/task/%d", tid);
+          while (!access(name, F_OK)) sched_yield();
+        }
+        for (int i = 0; i < 307; i++) { if (!fork()) outer(1); wait(0); }
+        return 0;
+      }
+      """, in: folder, name: "ending")
+    let measured = try Measured(["-F", "--max-calls", "101", "\(ending):outer,\(ending):last,\(ending):returns", "--", ending])
+    #expect(measured.counts == ["returns": 211 + 307])
+    #expect(measured.unreturned == 2 * (211 + 307))
+    #expect(measured.summary.seen == 211 + 307)
   }
 
   /// The kernel observes 64 levels of returns; the map has room for 16384 calls in progress. Nothing disappears.

@@ -2,7 +2,6 @@ package import ArgumentParser
 package import BPF
 internal import CProbes
 package import Formats
-internal import Linux
 
 /// Shows how long calls of functions take.
 package struct Funclatency: HistogramTool {
@@ -33,17 +32,19 @@ package struct Funclatency: HistogramTool {
   @Flag(name: [.customShort("m"), .long], help: "Histogram in milliseconds.") var milliseconds = false
   @Flag(name: [.customShort("u"), .long], help: "Histogram in microseconds.") var microseconds = false
   @Flag(name: [.customShort("F"), .customLong("function")], help: "A histogram for each function.") var perFunction = false
+  @Option(help: ArgumentHelp("Calls, and threads with calls, that can be measured at once.", valueName: "number")) var maxCalls = 16384
 
   private var targets: Targets?
 
   package init() {}
 
   private enum CodingKeys: String, CodingKey {
-    case options, session, interval, timestamp, milliseconds, microseconds, perFunction
+    case options, session, interval, timestamp, milliseconds, microseconds, perFunction, maxCalls
   }
 
   package mutating func validate() throws {
     if milliseconds, microseconds { throw ValidationError("--milliseconds and --microseconds exclude each other") }
+    if !(1...1_000_000).contains(maxCalls) { throw ValidationError("--max-calls must be from 1 to 1000000") }
     for target in options.targets where target.hasPrefix("t:") || target.hasPrefix("u:") {
       throw ValidationError("'\(target)' is one moment and takes no time; funccount counts it")
     }
@@ -56,34 +57,18 @@ package struct Funclatency: HistogramTool {
   package static let exampleArguments = ["vfs_read,c:malloc"]
 
   package var schedule: IntervalOptions { IntervalOptions(every: interval) }
-  package var hooks: [Hook] { targets?.hooks(returns: true) ?? [] }
+  package var hooks: [Hook] { [Hook("the end of threads", ["end_btf", "end_raw"])] + (targets?.hooks(returns: true) ?? []) }
   package var unit: HistogramUnit { milliseconds ? .milliseconds : microseconds ? .microseconds : .nanoseconds }
   package var isKeyed: Bool { perFunction }
 
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
     try probe.configure(".rodata.config", generic_config(cpu: 0, has_cpu: 0, keyed: isKeyed ? 1 : 0, reserved: (0, 0)))
+    for map in ["calls", "newest"] { try probe.resize(map, to: maxCalls) }
     try targets?.configure(&probe, programs)
   }
 
   package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] {
     try targets?.attach(probe, programs, &links) ?? []
-  }
-
-  /// Calls of threads that are gone.
-  package func unreturned(_ probe: borrowing LoadedProbe) throws(BPFError) -> UInt64 {
-    let calls: ProbeMap<funclatency_call, UInt64> = try probe.map("calls")
-    var lives: [UInt32: Bool] = [:]
-    return calls.keys().reduce(0) { count, call in
-      let isAlive = lives[call.tid] ?? Self.isAlive(call.tid)
-      lives[call.tid] = isAlive
-      return isAlive ? count : count + 1
-    }
-  }
-
-  private static func isAlive(_ thread: UInt32) -> Bool {
-    // `PID (NAME) STATE …`; the name may have parentheses itself. A zombie's calls are over, too.
-    guard let stat = ProcFile.read("/proc/\(thread)/stat"), let end = stat.lastIndex(of: ")") else { return false }
-    return !["Z", "X"].contains(stat[end...].dropFirst(2).prefix(1))
   }
 
   package func title(_ entry: KeyedHistogram) -> [UInt8] {

@@ -1,5 +1,5 @@
 package import ArgumentParser
-package import BPF
+internal import BPF
 internal import CProbes
 package import Formats
 internal import Glibc
@@ -41,8 +41,6 @@ package protocol HistogramTool: Tool {
   var unit: HistogramUnit { get }
   /// Whether there is one histogram for each key.
   var isKeyed: Bool { get }
-  /// What began and can never end any more, of what is still in the probe's maps; asked when nothing runs any more.
-  func unreturned(_ probe: borrowing LoadedProbe) throws(BPFError) -> UInt64
   /// The line above a key's histogram in a table.
   func title(_ entry: KeyedHistogram) -> [UInt8]
   /// What a key's histogram is of, for JSON and CSV. The same keys for every entry.
@@ -50,7 +48,6 @@ package protocol HistogramTool: Tool {
 }
 
 extension HistogramTool {
-  package func unreturned(_ probe: borrowing LoadedProbe) throws(BPFError) -> UInt64 { 0 }
   package func title(_ entry: KeyedHistogram) -> [UInt8] { [] }
   package func labels(_ entry: KeyedHistogram) -> [(String, Cell)] { [] }
 
@@ -89,9 +86,7 @@ extension HistogramTool {
       try output.flush()
       if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
     }
-    var report = try running.finish(read: reader.count)
-    report.remarks[.unreturned, default: 0] += try unreturned(running.attachment.probe)
-    try running.conclude(report, &output, format)
+    try running.conclude(try running.finish(read: reader.count), &output, format)
   }
 
   private func print(_ entries: [KeyedHistogram], _ format: OutputFormat, _ writer: HistogramWriter, _ out: inout [UInt8]) {
