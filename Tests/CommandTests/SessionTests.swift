@@ -21,6 +21,24 @@ import Testing
     _ = try summary(of: try finished.json())
   }
 
+  /// No event has a thread's id for its process: such a run would print nothing.
+  @Test func aThreadIsNoProcess() throws {
+    let program = "import sys, threading; t = threading.Thread(target=sys.stdin.read); t.start(); print(t.native_id, flush=True)"
+    let threaded = try Running(["python3", "-c", program], input: true)
+    let thread = try #require(threaded.readLine())
+    for list in [thread, "\(threaded.pid),\(thread)"] {
+      let finished = try Swtrace.run(["opensnoop", "-d", "1ms", "-p", list])
+      #expect(finished.status == 1)
+      #expect(
+        finished.errorText.contains(
+          "\(thread) is a thread of process \(threaded.pid) ('python3'); use --pid \(threaded.pid) or --tid \(thread)"))
+    }
+    let both = try Swtrace.run(["opensnoop", "-d", "1ms", "-p", "\(threaded.pid)", "-t", thread])
+    #expect(both.status == 0)
+    threaded.closeInput()
+    #expect(threaded.finish().status == 0)
+  }
+
   @Test func positionalIntervalAndCount() throws {
     for tool in ["runqlat", "cpudist", "biolatency"] {
       let records = try Swtrace.run([tool, "100ms", "3", "--format", "json"]).json()

@@ -1,5 +1,6 @@
 package import ArgumentParser
 package import CProbes
+internal import Formats
 internal import Glibc
 internal import Linux
 
@@ -44,8 +45,11 @@ package struct SessionOptions<Letters: OptionLetters>: ParsableArguments {
     var filter = swtrace_filter()
     var targets: [UInt32] = []
     if let pid {
-      for id in pid.ids where ProcFile.bytes("/proc/\(id)/stat") == nil {
-        throw ToolError("no process has the id \(id); see ps -e")
+      for id in pid.ids {
+        guard let process = ProcessNames.process(of: id) else { throw ToolError("no process has the id \(id); see ps -e") }
+        guard process.id == id else {
+          throw ToolError("\(id) is a thread of process \(process.id) ('\(process.name)'); use --pid \(process.id) or --tid \(id)")
+        }
       }
       if pid.ids.count == 1 { filter.pid = pid.ids[0] } else { targets = pid.ids }
     }
@@ -157,6 +161,17 @@ enum ProcessNames {
       }
     }
     return names.contains(wanted) ? nil : names
+  }
+
+  /// The process that a process or thread belongs to; nil where there is none.
+  static func process(of id: UInt32) -> (id: UInt32, name: String)? {
+    guard let status = ProcFile.read("/proc/\(id)/status"),
+      let line = status.split(separator: "\n").first(where: { $0.hasPrefix("Tgid:") }),
+      let process = line.split(whereSeparator: { $0 == "\t" || $0 == " " }).last.flatMap({ UInt32($0) })
+    else { return nil }
+    var shown: [UInt8] = []
+    shown.append(escaped: Text(Array((name("/proc/\(process)/comm").first ?? "").utf8)))
+    return (process, String(decoding: shown, as: UTF8.self))
   }
 
   private static func name(_ path: String) -> [String] { ProcFile.read(path).map { [String($0.dropLast())] } ?? [] }
