@@ -74,6 +74,33 @@ import Testing
     #expect(late["pid"] as? Int == late["tid"] as? Int)
   }
 
+  /// A thread that was asked for is reported when it ends, whether it is the first of its process or another; without -T too.
+  @Test(arguments: [[], ["-T"]], [true, false]) func theThreadThatEndsIsTested(options: [String], isFirst: Bool) throws {
+    let program = """
+      import sys, threading
+      end = threading.Event()
+      threads = [threading.Thread(target=end.wait) for _ in range(3)]
+      for thread in threads: thread.start()
+      print(threads[1].native_id, flush=True)
+      sys.stdin.read()
+      end.set()
+      for thread in threads: thread.join()
+      """
+    let threaded = try Running(["python3", "-c", program], input: true)
+    let other = try #require(threaded.readLine())
+    let thread = isFirst ? "\(threaded.pid)" : other
+    let tool = try Swtrace.start(["exitsnoop", "--tid", thread] + options)
+    // The heading is written when everything is attached.
+    _ = try tool.wait(for: "PCOMM")
+    threaded.closeInput()
+    #expect(threaded.finish().status == 0)
+    tool.signal(2)
+    let lines = tool.finish().lines.map { $0.split(separator: " ").map(String.init) }
+    #expect(lines.count == 1)
+    #expect(lines.first?[1] == "\(threaded.pid)")
+    #expect(lines.first?[3] == thread)
+  }
+
   @Test func optionsSelect() throws {
     let workload = try workload()
     let failed = try Swtrace.run(["exitsnoop", "--format", "json", "-x", "--", workload]).json()

@@ -11,7 +11,8 @@ package struct Exitsnoop: EventTool {
   package static let configuration = CommandConfiguration(
     commandName: "exitsnoop", abstract: "Trace the ends of processes: age, exit code or signal.",
     discussion: """
-      A process ends with its last thread, which need not be its first one.
+      A process ends with its last thread, which need not be its first one. With --tid
+      the ends of these threads are printed, as with -T.
 
       Overhead: about 1 us for each process, 0.1 us for each of its threads.
 
@@ -29,13 +30,16 @@ package struct Exitsnoop: EventTool {
 
   package init() {}
 
+  /// Threads that were asked for by their ids end themselves, whether their process ends with them or not.
+  private var printsThreads: Bool { threads || session.tid != nil }
+
   package var hooks: [Hook] { [Hook("the end of processes", ["exit_last_btf", "exit_btf", "exit_raw"])] }
 
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
     try probe.configure(
-      ".rodata.config", exitsnoop_config(failed_only: failed ? 1 : 0, threads: threads ? 1 : 0, reserved: (0, 0, 0, 0, 0, 0)))
+      ".rodata.config", exitsnoop_config(failed_only: failed ? 1 : 0, threads: printsThreads ? 1 : 0, reserved: (0, 0, 0, 0, 0, 0)))
     // With the kernel's own word for the last thread, nothing has to be kept.
-    if threads || programs.first == "exit_last_btf" { try probe.resize("reported", to: 1) }
+    if printsThreads || programs.first == "exit_last_btf" { try probe.resize("reported", to: 1) }
   }
 
   /// One end.
