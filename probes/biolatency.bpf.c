@@ -17,6 +17,7 @@
 
 SEC(".rodata.config") const volatile struct biolatency_config config = {};
 
+#define REQ_OP_WRITE 1
 #define REQ_OP_FLUSH 2
 
 /* The requests of which the first event was seen. The kernel reuses the memory of requests, so a pointer names one only from
@@ -29,13 +30,16 @@ struct pending {
 	__u8 reserved[5];
 };
 
-/* As many as fit into the tags of 40 busy queues of 256, in 1 MB; others count LOST_MAP_FULL. */
+/* As many as fit into the tags of 40 busy queues of 256, in 1 MB; others count LOST_MAP_FULL when they are completed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 10240);
 	__type(key, __u64);
 	__type(value, struct pending);
 } requests SEC(".maps");
+
+/* Whether there was ever no room for a request. */
+static bool has_refused;
 
 /* Until 5.11 these tracepoints had the queue before the request, and the change went into older kernels too. Types are
  * compared by their parameters, of which the first is the tracepoint's own. */
@@ -67,7 +71,24 @@ static __always_inline int begin(struct request *request, bool is_known, bool is
 	/* Either the map is full, or an earlier request in this memory was never completed: its device went away. */
 	if (!bpf_map_update_elem(&requests, &key, &new, BPF_EXIST))
 		return remark(SWTRACE_UNFINISHED);
-	return count(see(), SWTRACE_LOST_MAP_FULL);
+	/* Not counted here: a request may come by several times, but is completed once. */
+	has_refused = true;
+	return 0;
+}
+
+/* Whether a request that has no entry is one for which there was no room: it began while tracing. The kernel does not note the time
+ * where it keeps no statistics of the disk. */
+static __always_inline bool was_refused(bool typed, struct request *request)
+{
+	__u64 began_ns;
+
+	if (!has_refused)
+		return false;
+	/* Such an empty request only asks for a flush and is never issued itself. */
+	if (!read_member(typed, request, __data_len) && (read_member(typed, request, cmd_flags) & BIOLATENCY_OPERATION) == REQ_OP_WRITE)
+		return false;
+	began_ns = read_member(typed, request, start_time_ns);
+	return !began_ns || began_ns >= config.since_ns;
 }
 
 /* Only without block_io_start, and only if the time before the issue, or the task, is of interest. */
@@ -141,25 +162,31 @@ static __always_inline int handle_complete(bool typed, struct request *request, 
 	__u64 key = (__u64)request, histogram_key = 0;
 	struct pending *pending = bpf_map_lookup_elem(&requests, &key);
 	__u32 disk = BIOLATENCY_NO_DISK;
-	struct pending ended;
+	struct pending ended = {};
 	struct moment now;
 	__s64 took;
 
 	/* The length is what is left of the request, before this completion is subtracted. */
-	if (!pending || bytes < read_member(typed, request, __data_len))
+	if (bytes < read_member(typed, request, __data_len))
 		return 0;
-	ended = *pending;
-	bpf_map_delete_elem(&requests, &key);
-	/* An empty request that only asks for a flush is never issued itself. */
-	if (!ended.is_issued)
+	if (pending) {
+		ended = *pending;
+		bpf_map_delete_elem(&requests, &key);
+		/* An empty request that only asks for a flush is never issued itself. */
+		if (!ended.is_issued)
+			return 0;
+	} else if (!was_refused(typed, request)) {
 		return 0;
+	}
 	now = see();
-	if (!ended.is_wanted)
+	if (pending && !ended.is_wanted)
 		return count(now, SWTRACE_FILTERED);
 	if (config.has_disk || config.per_disk)
 		disk = disk_of(typed, request);
 	if (config.has_disk && disk != config.disk)
 		return count(now, SWTRACE_FILTERED);
+	if (!pending)
+		return count(now, SWTRACE_LOST_MAP_FULL);
 	took = bpf_ktime_get_ns() - ended.time_ns;
 	/* Clocks of two processors may disagree by some nanoseconds. */
 	if (took < 0)

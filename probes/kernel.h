@@ -215,7 +215,7 @@ struct block_device {
 struct request {
 	struct request_queue *q;
 	unsigned int cmd_flags;         /* operation in the low 8 bits, then the REQ_ flags */
-	__u64 __sector;
+	__u64 __sector, start_time_ns;  /* CLOCK_MONOTONIC */
 	unsigned int __data_len;
 	struct block_device *part;      /* since 5.12 */
 };

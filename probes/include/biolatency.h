@@ -13,6 +13,7 @@
 #define BIOLATENCY_NO_DISK 0xffffffffU
 
 struct biolatency_config {
+	__u64 since_ns;                 /* CLOCK_MONOTONIC before tracing began */
 	__u32 disk;                     /* with has_disk: the kernel's dev_t of the only disk of interest */
 	__u8 has_disk;
 	__u8 queued;                    /* -Q: from the request's start instead of its issue */
@@ -21,4 +22,4 @@ struct biolatency_config {
 	__u8 has_start;                 /* the start of requests is observed: block_io_start */
 	__u8 reserved[7];
 };
-_Static_assert(sizeof(struct biolatency_config) == 16, "written by Sources/Tools/Block/Biolatency.swift");
+_Static_assert(sizeof(struct biolatency_config) == 24, "written by Sources/Tools/Block/Biolatency.swift");

@@ -2,6 +2,7 @@ package import ArgumentParser
 package import BPF
 internal import CProbes
 package import Formats
+internal import Linux
 internal import SystemPackage
 
 /// Shows how long disks take for requests.
@@ -78,7 +79,8 @@ package struct Biolatency: HistogramTool {
     try probe.configure(
       ".rodata.config",
       biolatency_config(
-        disk: wanted ?? 0, has_disk: wanted == nil ? 0 : 1, queued: queued ? 1 : 0, per_disk: disks ? 1 : 0, per_flags: flags ? 1 : 0,
+        since_ns: Clock.monotonic, disk: wanted ?? 0, has_disk: wanted == nil ? 0 : 1, queued: queued ? 1 : 0, per_disk: disks ? 1 : 0,
+        per_flags: flags ? 1 : 0,
         has_start: programs.contains { $0 == "start_btf" || $0 == "start_raw" } ? 1 : 0, reserved: (0, 0, 0, 0, 0, 0, 0)))
   }
 
