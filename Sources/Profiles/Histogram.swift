@@ -28,6 +28,14 @@ package struct Histogram: Equatable, Sendable {
 
   package var count: UInt64 { buckets.reduce(0) { $0 + $1.count } }
 
+  /// Makes the maximum no less than the values in the highest bucket, whose bounds are in that unit.
+  ///
+  /// Where two tasks raise a maximum in the kernel at the same moment, the lower of their values can remain.
+  package mutating func raiseMaximum(unit: UInt64) {
+    guard let highest = buckets.last(where: { $0.count > 0 }) else { return }
+    maximum = max(maximum, highest.low * unit)
+  }
+
   /// The value below which the fraction of values lies, interpolated within its bucket; nil for an empty histogram.
   ///
   /// - Parameter maximum: in the buckets' unit; the result does not exceed it.

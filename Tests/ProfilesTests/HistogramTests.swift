@@ -84,4 +84,18 @@ private struct Numbers: RandomNumberGenerator {
     while rows.last == 0 { rows.removeLast() }
     #expect(histogram(samples).powersOfTwo == rows)
   }
+
+  /// The highest bucket knows a maximum that was lost, and leaves a higher one alone.
+  @Test func theMaximumIsInTheHighestBucket() {
+    let buckets = [Histogram.Bucket(low: 2, high: 2, count: 3), .init(low: 104, high: 111, count: 1), .init(low: 112, high: 119, count: 0)]
+    var histogram = Histogram(buckets: buckets, sum: 0, maximum: 2_500)
+    histogram.raiseMaximum(unit: 1_000)
+    #expect(histogram.maximum == 104_000)
+    histogram.maximum = 110_999
+    histogram.raiseMaximum(unit: 1_000)
+    #expect(histogram.maximum == 110_999)
+    var empty = Histogram()
+    empty.raiseMaximum(unit: 1_000)
+    #expect(empty.maximum == 0)
+  }
 }

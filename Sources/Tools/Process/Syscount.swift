@@ -135,6 +135,8 @@ package struct Syscount: CountTool {
       rows[index].latencies.buckets.sort { $0.low < $1.low }
       rows[index].latencies.sum = rows[index].cell.total_ns
       rows[index].latencies.maximum = rows[index].cell.maximum_ns
+      rows[index].latencies.raiseMaximum(unit: 1)
+      rows[index].cell.maximum_ns = rows[index].latencies.maximum
     }
   }
 

@@ -17,13 +17,15 @@ struct HistogramReader {
   private let all: ProbeMap<UInt32, swtrace_histogram>
   private let cells: ProbeMap<swtrace_histogram_key, swtrace_histogram_cell>
   private let isKeyed: Bool
+  private let unit: HistogramUnit
   /// Values read so far; what the probes delivered must be as many.
   private(set) var count: UInt64 = 0
 
-  init(_ probe: borrowing LoadedProbe, keyed: Bool) throws(BPFError) {
+  init(_ probe: borrowing LoadedProbe, unit: HistogramUnit, keyed: Bool) throws(BPFError) {
     all = try probe.map("histograms")
     cells = try probe.map("histogram_cells")
     isKeyed = keyed
+    self.unit = unit
   }
 
   /// The histograms of a copy, in ascending order of their counts, as BCC prints them.
@@ -45,6 +47,7 @@ struct HistogramReader {
     }
     try all.set(copy, swtrace_histogram())
     for (slot, count) in slots.enumerated() where count > 0 { histogram.buckets.append(Self.bucket(UInt32(slot), count)) }
+    histogram.raiseMaximum(unit: unit.size)
     return KeyedHistogram(key: 0, command: Text([]), histogram: histogram)
   }
 
@@ -66,7 +69,10 @@ struct HistogramReader {
       found[key.key] = entry
     }
     var result = Array(found.values)
-    for index in result.indices { result[index].histogram.buckets.sort { $0.low < $1.low } }
+    for index in result.indices {
+      result[index].histogram.buckets.sort { $0.low < $1.low }
+      result[index].histogram.raiseMaximum(unit: unit.size)
+    }
     return result.sorted { ($0.histogram.count, $0.key) < ($1.histogram.count, $1.key) }
   }
 

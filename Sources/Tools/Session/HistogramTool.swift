@@ -72,7 +72,7 @@ extension HistogramTool {
         },
         attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
       settings, interval: schedule.nanoseconds, count: schedule.count, watching: output)
-    var reader = try HistogramReader(running.attachment.probe, keyed: isKeyed)
+    var reader = try HistogramReader(running.attachment.probe, unit: unit, keyed: isKeyed)
     let writer = HistogramWriter(unit: unit)
     if format == .csv {
       let none = KeyedHistogram(key: 0, command: Text([]), histogram: .init())
