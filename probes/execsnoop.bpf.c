@@ -33,8 +33,9 @@ static __always_inline void fill(bool typed, struct execsnoop_event *event, __u6
 	event->arguments_length = 0;
 	event->pieces_length = 0;
 	event->flags = 0;
-	event->reserved = 0;
+	event->cpu = bpf_get_smp_processor_id();
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
+	BPF_CORE_READ_INTO(&event->parent_comm, task, real_parent, comm);
 }
 
 /* What an event needs of the exec that succeeded. */

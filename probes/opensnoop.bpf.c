@@ -48,6 +48,23 @@ static __always_inline enum opening opening_of(bool compat, int number)
 	return number == (compat ? COMPAT_CREAT : SYSCALL_CREAT) ? CREAT : NO_OPENING;
 }
 
+/* Whether the current task's name contains the wanted text. */
+static __always_inline bool is_named(void)
+{
+	char comm[SWTRACE_COMM_LENGTH];
+
+	bpf_get_current_comm(comm, sizeof(comm));
+	for (int start = 0; start < SWTRACE_COMM_LENGTH; start++) {
+		for (int i = 0; start + i < SWTRACE_COMM_LENGTH; i++) {
+			if (!config.name[i])
+				return true;
+			if (comm[start + i] != config.name[i])
+				break;
+		}
+	}
+	return false;
+}
+
 /* The file of a descriptor of the current task. */
 static __always_inline struct file *file_of(int descriptor)
 {
@@ -105,7 +122,7 @@ static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long re
 	now = see();
 	if (config.failed_only && (int)result >= 0)
 		return count(now, SWTRACE_FILTERED);
-	if (!filter_current())
+	if (!filter_current() || (config.has_name && !is_named()))
 		return count(now, SWTRACE_FILTERED);
 	room = bpf_map_lookup_elem(&scratch, &zero);
 	if (!room)

@@ -4,16 +4,16 @@ internal import SystemPackage
 
 /// Events of the processors' clocks (perf_event_open(2)).
 package enum PerfEvent {
-  /// Opens a clock that ticks on one processor at a frequency, for all tasks. The caller owns the descriptor.
+  /// Opens a clock that ticks on one processor, for all tasks. The caller owns the descriptor.
   ///
+  /// - Parameter period: nanoseconds; a frequency would be approached only.
   /// - Throws: `noSuchDevice` for a processor that is not online.
-  package static func clock(processor: Int, hertz: UInt64) throws(SystemError) -> CInt {
+  package static func clock(processor: Int, period: UInt64) throws(SystemError) -> CInt {
     var attributes = perf_event_attr()
     attributes.size = UInt32(MemoryLayout<perf_event_attr>.size)
     attributes.type = UInt32(PERF_TYPE_SOFTWARE.rawValue)
     attributes.config = UInt64(PERF_COUNT_SW_CPU_CLOCK.rawValue)
-    // The software clock takes a period in nanoseconds; a frequency would be approached only.
-    attributes.sample_period = 1_000_000_000 / hertz
+    attributes.sample_period = period
     let descriptor = unsafe swtrace_perf_event_open(&attributes, -1, Int32(processor), -1, UInt(PERF_FLAG_FD_CLOEXEC))
     return try check(descriptor, "sample", "processor \(processor)")
   }

@@ -63,6 +63,10 @@ import Testing
     (["opensnoop", "--pid", "1,x"], "The value '1,x' is invalid for '--pid <pid,...>'"),
     (["runqlat", "1", "0"], "the count of intervals must be at least 1"),
     (["runqlat", "-P", "-L"], "--pids, --tids and --pidnss exclude each other"),
+    (["opensnoop", "-n", "sixteen-letters-"], "command names have 1 to 15 bytes; 'sixteen-letters-' has 16"),
+    (["profile", "-F", "99", "-c", "1000000"], "--frequency and --count exclude each other"),
+    (["profile", "-c", "49999"], "the count is 50000 to 1000000000 nanoseconds, not 49999"),
+    (["funclatency", "--max-calls", "0", "c:malloc"], "--max-calls must be from 1 to 1000000"),
   ])
   func wrongUsageExitsWith64(_ arguments: [String], _ expected: String) throws {
     let finished = try Swtrace.run(arguments)

@@ -72,17 +72,19 @@ import Testing
 
   @Test func filtersTestTheOpeningTask() throws {
     let workload = try workload()
-    for filter in [["-n", "workload"], ["-u", "0"]] {
+    for filter in [["-n", "workload"], ["-n", "load"], ["-n", "w"], ["-n", "rkl"], ["--comm", "workload"], ["-u", "0"]] {
       let finished = try Swtrace.run(["opensnoop", "--format", "json"] + filter + ["--", workload, folder.path])
       let records = try finished.json()
       _ = try summary(of: records)
       #expect(records.dropLast().count { ($0["path"] as? String) == "here" && $0["flags"] as? Int == 0o102 } == 101)
     }
-    let other = try Swtrace.run(["opensnoop", "--format", "json", "-n", "another", "--", workload, folder.path]).json()
-    let counts = try summary(of: other)
-    #expect(counts.delivered == 0)
-    #expect(counts.filtered == counts.seen)
-    #expect(counts.seen >= 101 + 43 + 17)
+    for filter in [["-n", "another"], ["-n", "workloads"], ["-n", "oad\u{1}"], ["--comm", "work"]] {
+      let other = try Swtrace.run(["opensnoop", "--format", "json"] + filter + ["--", workload, folder.path]).json()
+      let counts = try summary(of: other)
+      #expect(counts.delivered == 0)
+      #expect(counts.filtered == counts.seen)
+      #expect(counts.seen >= 101 + 43 + 17)
+    }
   }
 
   #if arch(x86_64)

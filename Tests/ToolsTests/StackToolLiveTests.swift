@@ -166,6 +166,25 @@ import Testing
     #expect(contents[4].hasPrefix("comm,pid,stack,samples\n"))
   }
 
+  /// BCC's -c, -a and -A; and what has no effect here says so.
+  @Test func lettersOfBCC() throws {
+    let page = "\(folder.path)/cpu.svg"
+    let folded = "\(folder.path)/cpu.folded"
+    let finished = try Swtrace.run(
+      ["profile", "-c", "1000000", "-A", "--stack-storage-size", "1024", "--perf-max-stack-depth", "64", "-o", page, "-o", folded]
+        + ["--", try workload(), "60", "0"])
+    #expect(finished.status == 0)
+    #expect(finished.errorText.contains("--stack-storage-size has no effect"))
+    #expect(finished.errorText.contains("--perf-max-stack-depth has no effect"))
+    #expect(try String(contentsOfFile: page, encoding: .utf8).contains("every 1000000 ns on"))
+    let stacks = try String(contentsOfFile: folded, encoding: .utf8)
+    #expect(stacks.contains(";stacks+0x"))
+    #expect(!stacks.contains(";spin"))
+    let waits = try Swtrace.run(["offcputime", "-a", "-f", "--", try workload(), "0", "5"])
+    #expect(waits.lines.contains { $0.contains(";nap;") && $0.split(separator: " ").first?.hasSuffix("_[k]") == true }, "\(waits.lines)")
+    #expect(!(try Swtrace.run(["help", "profile"]).outputText.contains("stack-storage-size")))
+  }
+
   @Test func whatCannotBeSampledIsNamed() throws {
     let processor = try Swtrace.run(["profile", "-C", "9999"])
     #expect(processor.status == 1)

@@ -18,7 +18,8 @@ struct execsnoop_event {
 	__u32 arguments_offset, arguments_length;
 	__u32 pieces_length;            /* bytes of the arguments that were sent before */
 	__u32 flags;
-	__u32 reserved;
+	__u32 cpu;
 	char comm[SWTRACE_COMM_LENGTH];
+	char parent_comm[SWTRACE_COMM_LENGTH];
 };
-_Static_assert(sizeof(struct execsnoop_event) == 64, "read by Sources/Tools/Process/Execsnoop.swift");
+_Static_assert(sizeof(struct execsnoop_event) == 80, "read by Sources/Tools/Process/Execsnoop.swift");

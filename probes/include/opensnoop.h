@@ -8,7 +8,9 @@
 struct opensnoop_config {
 	__u8 failed_only;               /* -x */
 	__u8 full_path;                 /* -F: complete relative paths */
-	__u8 reserved[6];
+	__u8 has_name;                  /* -n: only tasks whose command name contains `name` */
+	__u8 reserved[5];
+	char name[SWTRACE_COMM_LENGTH];
 };
 
 /* Followed by path_length bytes of the path as the program gave it, and prefix_length bytes of the folder it is relative to,

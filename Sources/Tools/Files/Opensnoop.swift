@@ -20,7 +20,6 @@ package struct Opensnoop: EventTool {
   package static let activity = "tracing opens"
   package static let tidLetter: Character? = "t"
   package static let uidLetter: Character? = "u"
-  package static let commLetter: Character? = "n"
   package static let durationLetter: Character? = "d"
 
   @OptionGroup package var session: SessionOptions<Opensnoop>
@@ -30,13 +29,27 @@ package struct Opensnoop: EventTool {
   @Flag(name: [.customShort("e"), .long], help: "Print flags and mode.") var extended = false
   @Flag(name: [.customShort("F"), .long], help: "Print full paths, also for relative ones.") var fullPath = false
 
+  @Option(name: [.customShort("n"), .long], help: "Only tasks whose command name contains this.") var name: String?
+
   package init() {}
+
+  package mutating func validate() throws {
+    if let name, !(1..<Int(SWTRACE_COMM_LENGTH)).contains(name.utf8.count) {
+      throw ValidationError("command names have 1 to \(SWTRACE_COMM_LENGTH - 1) bytes; '\(name)' has \(name.utf8.count)")
+    }
+  }
 
   package var hooks: [Hook] { [Hook("the end of system calls", ["exit_btf", "exit_raw"])] }
 
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
-    try probe.configure(
-      ".rodata.config", opensnoop_config(failed_only: failed ? 1 : 0, full_path: fullPath ? 1 : 0, reserved: (0, 0, 0, 0, 0, 0)))
+    var config = opensnoop_config()
+    config.failed_only = failed ? 1 : 0
+    config.full_path = fullPath ? 1 : 0
+    if let name {
+      config.has_name = 1
+      withUnsafeMutableBytes(of: &config.name) { $0.copyBytes(from: name.utf8) }
+    }
+    try probe.configure(".rodata.config", config)
   }
 
   /// One open.

@@ -34,12 +34,15 @@ package struct Funclatency: HistogramTool {
   @Flag(name: [.customShort("F"), .customLong("function")], help: "A histogram for each function.") var perFunction = false
   @Option(help: ArgumentHelp("Calls, and threads with calls, that can be measured at once.", valueName: "number")) var maxCalls = 16384
 
+  // Of BCC: accepted so that command lines written for it run.
+  @Option(name: [.customShort("l"), .long], help: .hidden) var level: Int?
+
   private var targets: Targets?
 
   package init() {}
 
   private enum CodingKeys: String, CodingKey {
-    case options, session, interval, timestamp, milliseconds, microseconds, perFunction, maxCalls
+    case options, session, interval, timestamp, milliseconds, microseconds, perFunction, maxCalls, level
   }
 
   package mutating func validate() throws {
@@ -51,6 +54,7 @@ package struct Funclatency: HistogramTool {
   }
 
   package mutating func prepare() throws {
+    if level != nil { complain("swtrace \(Self.name): --level has no effect: every call of a recursion is measured on its own") }
     targets = try options.resolve(tool: Self.name, process: session.pid.flatMap { $0.ids.count == 1 ? $0.ids[0] : nil })
   }
 

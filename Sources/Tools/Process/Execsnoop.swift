@@ -30,15 +30,19 @@ package struct Execsnoop: EventTool {
   @Flag(name: [.customShort("t"), .long], help: "Print the seconds since the start.") var timestamp = false
   @Flag(name: [.customShort("x"), .customLong("fails")], help: "Failed calls too.") var fails = false
   @Flag(name: [.customShort("U"), .long], help: "Print the user id.") var printUid = false
+  @Flag(name: [.customShort("C"), .customLong("print-cpu")], help: "Print the processor.") var printCPU = false
+  @Flag(name: [.customShort("M"), .customLong("print-pcomm")], help: "Print the parent's name.") var printParent = false
   @Flag(name: [.customShort("q"), .long], help: "Print each argument in quotes.") var quote = false
   @Option(name: [.customShort("n"), .long], help: "Only commands whose name contains this.") var name: String?
   @Option(name: [.customShort("l"), .long], help: "Only commands whose arguments, joined by spaces, contain this.") var line: String?
+  @Option(name: [.customShort("P"), .long], help: ArgumentHelp("Only programs started by this process.", valueName: "pid")) var ppid:
+    UInt32?
   @Option(help: ArgumentHelp("Print so many arguments; the default is all.", valueName: "number")) var maxArgs: Int?
 
   private var pieces = Pieces()
 
   private enum CodingKeys: String, CodingKey {
-    case session, time, timestamp, fails, printUid, quote, name, line, maxArgs
+    case session, time, timestamp, fails, printUid, printCPU, printParent, quote, name, line, ppid, maxArgs
   }
 
   package init() {}
@@ -101,6 +105,7 @@ package struct Execsnoop: EventTool {
   }
 
   package func isWanted(_ row: Row) -> Bool {
+    if let ppid, row.event.parent_pid != ppid { return false }
     if let name, !row.command.bytes.contains(Array(name.utf8)) { return false }
     if let line, !Array(row.line.map(\.bytes).joined(separator: [0x20])).contains(Array(line.utf8)) { return false }
     return true
@@ -114,9 +119,11 @@ package struct Execsnoop: EventTool {
         .integer($0.elapsed)
       },
       Column("UID", width: 6, inTable: printUid) { .unsigned(UInt64($0.event.uid)) },
+      Column("CPU", width: 3, inTable: printCPU) { .unsigned(UInt64($0.event.cpu)) },
       Column("PCOMM", key: "comm", width: 16) { .text($0.command) },
       Column("PID", width: 7) { .unsigned(UInt64($0.event.pid)) },
       Column("PPID", width: 7) { .unsigned(UInt64($0.event.parent_pid)) },
+      Column("PARENT", key: "parent_comm", width: 16, inTable: printParent) { .text(Text(comm: $0.event.parent_comm)) },
       Column("RET", width: 3, alignment: .right) { .integer(Int64($0.event.result)) },
       Column("PATH", width: 0, inTable: false) { $0.event.path_length > 0 ? .text($0.path) : .none },
       // One column for people, one for programs: only the first has BCC's path in the place of the name.

@@ -22,15 +22,23 @@ package struct ProfileTool: StackTool {
   // Before the session: its command is an array, after which no other positional argument may stand.
   @OptionGroup package var stacks: StackOptions
   @OptionGroup package var session: SessionOptions<ProfileTool>
-  @Option(name: [.customShort("F"), .long], help: ArgumentHelp("Samples a second on each processor.", valueName: "Hz"))
-  var frequency: UInt64 = 49
+  @Option(name: [.customShort("F"), .long], help: ArgumentHelp("Samples a second on each processor; the default is 49.", valueName: "Hz"))
+  var frequency: UInt64?
+  @Option(
+    name: [.customShort("c"), .long],
+    help: ArgumentHelp("A sample after so many events of the processor's clock, which are nanoseconds.", valueName: "events"))
+  var count: UInt64?
   @Flag(name: [.customShort("I"), .long], help: "Sample idle processors too.") var idle = false
   @Option(name: [.customShort("C"), .long], help: ArgumentHelp("Only this processor.", valueName: "number")) var cpu: Int?
 
   package init() {}
 
   package mutating func validate() throws {
-    guard (1...20_000).contains(frequency) else { throw ValidationError("the frequency is 1 to 20000 Hz, not \(frequency)") }
+    if frequency != nil, count != nil { throw ValidationError("--frequency and --count exclude each other") }
+    if let frequency, !(1...20_000).contains(frequency) { throw ValidationError("the frequency is 1 to 20000 Hz, not \(frequency)") }
+    if let count, !(50_000...1_000_000_000).contains(count) {
+      throw ValidationError("the count is 50000 to 1000000000 nanoseconds, not \(count)")
+    }
   }
 
   package mutating func prepare() throws {
@@ -42,8 +50,12 @@ package struct ProfileTool: StackTool {
 
   package var hooks: [Hook] { [Hook("the processors' clocks", ["sample"], attachedByTool: true)] }
   package var unit: Profile.Unit { .samples }
-  package var period: UInt64 { 1_000_000_000 / frequency }
-  package var details: [String] { ["\(frequency) Hz on \(cpu.map { "processor \($0)" } ?? "\(Processors.online.count) processors")"] }
+  package var period: UInt64 { count ?? 1_000_000_000 / (frequency ?? 49) }
+  package var details: [String] {
+    [
+      "\(count.map { "every \($0) ns" } ?? "\(frequency ?? 49) Hz") on \(cpu.map { "processor \($0)" } ?? "\(Processors.online.count) processors")"
+    ]
+  }
 
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
     try probe.configure(".rodata.config", profile_config(idle: idle ? 1 : 0, reserved: (0, 0, 0, 0, 0, 0, 0)))
@@ -53,7 +65,7 @@ package struct ProfileTool: StackTool {
     var skipped: [Int] = []
     for processor in cpu.map({ [$0] }) ?? Processors.online {
       do {
-        links.add(try probe.attach("sample", perfEvent: try PerfEvent.clock(processor: processor, hertz: frequency)))
+        links.add(try probe.attach("sample", perfEvent: try PerfEvent.clock(processor: processor, period: period)))
       } catch let error as SystemError {
         // ENODEV: taken offline between the list and now.
         guard error.errno.rawValue == 19 else { throw BPFError("sample", "processor \(processor)", errno: error.errno) }

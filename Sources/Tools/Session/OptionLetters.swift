@@ -6,7 +6,6 @@ package protocol OptionLetters {
   static var pidLetter: Character? { get }
   static var tidLetter: Character? { get }
   static var uidLetter: Character? { get }
-  static var commLetter: Character? { get }
   static var cgroupLetter: Character? { get }
   static var durationLetter: Character? { get }
 }
@@ -15,7 +14,6 @@ extension OptionLetters {
   package static var pidLetter: Character? { "p" }
   package static var tidLetter: Character? { nil }
   package static var uidLetter: Character? { nil }
-  package static var commLetter: Character? { nil }
   package static var cgroupLetter: Character? { nil }
   package static var durationLetter: Character? { nil }
 }

@@ -12,7 +12,7 @@ package struct SessionOptions<Letters: OptionLetters>: ParsableArguments {
   package var tid: ProcessList?
   @Option(name: .long(Letters.uidLetter), help: ArgumentHelp("Only tasks of this user.", valueName: "user"))
   package var uid: String?
-  @Option(name: .long(Letters.commLetter), help: ArgumentHelp("Only tasks with exactly this command name.", valueName: "name"))
+  @Option(help: ArgumentHelp("Only tasks with exactly this command name.", valueName: "name"))
   package var comm: String?
   @Option(name: .long(Letters.cgroupLetter), help: ArgumentHelp("Only tasks in this cgroup or below it.", valueName: "path"))
   package var cgroup: String?

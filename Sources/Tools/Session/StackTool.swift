@@ -19,11 +19,27 @@ package struct StackOptions: ParsableArguments {
   @Flag(help: "Show the source line with each function.") package var lines = false
   @Flag(help: "Show Swift names with their types and modules.") package var fullNames = false
   @Flag(help: "Show a function that calls itself once.") package var collapseRecursion = false
-  @Flag(help: "Show addresses as module and offset, without names.") package var noSymbols = false
-  @Flag(help: "Mark the kernel's frames with _[k], inlined ones with _[i], in folded output.") package var annotate = false
+  @Flag(name: [.customShort("A"), .long, .customLong("addresses")], help: "Show addresses as module and offset, without names.")
+  package var noSymbols = false
+  @Flag(
+    name: [.customShort("a"), .long, .customLong("annotations")],
+    help: "Mark the kernel's frames with _[k], inlined ones with _[i], in folded output.")
+  package var annotate = false
   @Option(help: ArgumentHelp("Print so many of the hottest functions as well.", valueName: "count")) package var summary: Int?
 
+  // Of BCC: accepted so that command lines written for it run.
+  @Option(help: .hidden) var stackStorageSize: Int?
+  @Option(help: .hidden) var perfMaxStackDepth: Int?
+
   package init() {}
+
+  /// What of the given options does nothing, and why.
+  var remarks: [String] {
+    [
+      stackStorageSize.map { _ in "--stack-storage-size has no effect: stacks are streamed, none is left out for lack of storage" },
+      perfMaxStackDepth.map { _ in "--perf-max-stack-depth has no effect: stacks have up to \(SWTRACE_STACK_DEPTH) frames of each kind" },
+    ].compactMap(\.self)
+  }
 
   /// What of the addresses is looked up.
   var symbols: Symbolizer.Options {
@@ -72,6 +88,7 @@ extension StackTool {
       settings.duration = time.nanoseconds
     }
     if stacks.folded, settings.format == nil { settings.format = .folded }
+    for remark in stacks.remarks { complain("swtrace \(Self.name): \(remark)") }
     let destinations = try settings.destinations(allowed: [.table, .folded, .json, .csv, .svg, .html, .pprof, .speedscope, .firefox])
     for (path, format) in destinations { try ProfileOutput.ensureReadable(format, path: path) }
     let tool = self
