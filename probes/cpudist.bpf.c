@@ -49,7 +49,7 @@ static __always_inline int end_stretch(bool typed, struct task_struct *task, __u
 static __always_inline int handle_switch(bool typed, bool preempted, struct task_struct *prev, struct task_struct *next)
 {
 	__u32 out = read_member(typed, prev, pid), in = read_member(typed, next, pid), zero = 0;
-	__u64 time_ns = bpf_ktime_get_ns();
+	__u64 began_ns, time_ns = bpf_ktime_get_ns();
 	struct start *start;
 	enum cpudist_reason reason;
 	long state;
@@ -59,8 +59,6 @@ static __always_inline int handle_switch(bool typed, bool preempted, struct task
 	reason = preempted || !state ? CPUDIST_INVOLUNTARY : CPUDIST_VOLUNTARY;
 
 	if (!config.off) {
-		__u64 began_ns;
-
 		start = bpf_map_lookup_elem(&running, &zero);
 		if (!start)
 			return 0;
@@ -89,9 +87,9 @@ static __always_inline int handle_switch(bool typed, bool preempted, struct task
 	start = bpf_map_lookup_elem(&starts, &in);
 	if (!start || !start->time_ns)
 		return 0;
-	state = start->time_ns;
+	began_ns = start->time_ns;
 	start->time_ns = 0;
-	return end_stretch(typed, next, state, time_ns, start->note);
+	return end_stretch(typed, next, began_ns, time_ns, start->note);
 }
 
 SEC("tp_btf/sched_switch")

@@ -6,8 +6,6 @@ package enum Clock {
   package static var monotonic: UInt64 { read(CLOCK_MONOTONIC) }
   /// Since 1970, UTC.
   package static var realtime: UInt64 { read(CLOCK_REALTIME) }
-  /// CLOCK_BOOTTIME: goes on during suspend.
-  package static var boottime: UInt64 { read(CLOCK_BOOTTIME) }
 
   private static func read(_ clock: clockid_t) -> UInt64 {
     var time = timespec()

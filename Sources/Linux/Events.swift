@@ -33,9 +33,6 @@ package struct EventPoll: ~Copyable {
     return unsafe epoll_ctl(descriptor.rawValue, EPOLL_CTL_ADD, file, &event) == 0
   }
 
-  /// Stops waiting for a descriptor.
-  package func remove(_ file: CInt) { epoll_ctl(descriptor.rawValue, EPOLL_CTL_DEL, file, nil) }
-
   /// Waits for the first reason, at most so long.
   package func wait(nanoseconds: UInt64) -> Reasons {
     unsafe withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 8) { events in

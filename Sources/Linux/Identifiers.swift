@@ -9,14 +9,6 @@ package struct ProcessID: Hashable, Comparable, Sendable, CustomStringConvertibl
   package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
 }
 
-/// A thread: the kernel's pid of one task.
-package struct ThreadID: Hashable, Comparable, Sendable, CustomStringConvertible {
-  package var rawValue: UInt32
-  package init(_ rawValue: UInt32) { self.rawValue = rawValue }
-  package var description: String { "\(rawValue)" }
-  package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-}
-
 /// An address in a process's user space, as the processor sees it.
 package struct VirtualAddress: Hashable, Comparable, Sendable {
   package var rawValue: UInt64
