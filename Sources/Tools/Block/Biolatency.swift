@@ -14,7 +14,7 @@ package struct Biolatency: HistogramTool {
       its start, to its completion. The options that choose tasks test the task that
       asks for the I/O; what is written back later belongs to the kernel's flusher.
 
-      Overhead: about 0.3 us for each request.
+      Overhead: about 0.5 us for each request.
 
       Example: each second, the disks apart, with the time in the queue
         swtrace biolatency -D -Q 1

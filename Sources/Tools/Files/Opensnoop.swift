@@ -11,7 +11,8 @@ package struct Opensnoop: EventTool {
   package static let configuration = CommandConfiguration(
     commandName: "opensnoop", abstract: "Trace open, openat, openat2 and creat: process, path, result.",
     discussion: """
-      Overhead: about 0.3 us for each open, 0.05 us for any other system call.
+      Overhead: about 0.3 us for each open and close, 0.05 us for any other system
+      call.
 
       Example: failed opens of one process, as JSON
         swtrace opensnoop -x -p 1234 --format json

@@ -8,12 +8,13 @@ package struct Funclatency: HistogramTool {
   package static let configuration = CommandConfiguration(
     commandName: "funclatency", abstract: "Show how long calls of functions take, as histograms.",
     discussion: """
-      Targets: vfs_read (kernel), c:malloc or /usr/bin/x:main (user). Patterns: vfs_*, c:str*.
-      Recursive calls are measured each on its own, from its entry to its return; of user
-      functions the kernel observes 64 levels, and what is deeper is counted as not seen.
+      Targets: vfs_read (kernel), c:malloc or /usr/bin/x:main (user). Patterns: vfs_*,
+      c:str*. Recursive calls are measured each on its own, from its entry to its
+      return; of user functions the kernel observes 64 levels, and what is deeper is
+      counted as not seen.
 
-      Overhead: about 0.4 us for each call of a kernel function, and 2 to 4 us for each call
-      of a user function: it traps into the kernel twice.
+      Overhead: about 0.4 us for each call of a kernel function, and 3.5 us for each
+      call of a user function: it traps into the kernel twice.
 
       Example: each read of a file system, by function
         swtrace funclatency -F 'vfs_read*' -i 1

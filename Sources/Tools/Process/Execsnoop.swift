@@ -14,8 +14,8 @@ package struct Execsnoop: EventTool {
       Arguments are never cut, unless --max-args says so; what could not be read
       is marked with '...'.
 
-      Overhead: about 2 us for each exec; with -x also 0.03 us for any other system
-      call.
+      Overhead: about 1.5 us for each new program; with -x also 0.03 us for any
+      other system call.
 
       Example: every attempt to start a program, failed ones too, with the time
         swtrace execsnoop -x -T

@@ -8,9 +8,10 @@ package struct Cpudist: HistogramTool {
   package static let configuration = CommandConfiguration(
     commandName: "cpudist", abstract: "Show how long tasks stay on a processor at a time, or off it.",
     discussion: """
-      Every stretch counts: those that end with a sleep as well as those that are cut short.
+      Every stretch counts: those that end with a sleep as well as those that are cut
+      short.
 
-      Overhead: about 0.1 us for each task switch.
+      Overhead: about 0.12 us for each task switch.
 
       Example: why does this process stop so often?
         swtrace cpudist --reasons -p 1234 --duration 10s

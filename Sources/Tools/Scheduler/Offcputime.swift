@@ -8,8 +8,8 @@ package struct Offcputime: StackTool {
   package static let configuration = CommandConfiguration(
     commandName: "offcputime", abstract: "Sum the time that tasks are blocked, by kernel and user stack.",
     discussion: """
-      Overhead: about 0.15 us for each task switch, 2 us more for a wait above the minimum,
-      and 0.05 us for each system call.
+      Overhead: about 0.13 us for each task switch, 2 us more for a wait above the
+      minimum, and 0.06 us for each system call.
 
       Example: what a service waits for longer than a millisecond, as a flame graph
         swtrace offcputime -m 1000 -p 1234 -o waits.svg 10

@@ -10,9 +10,9 @@ package struct ProfileTool: StackTool {
   package static let configuration = CommandConfiguration(
     commandName: "profile", abstract: "Sample what the processors run, by kernel and user stack.",
     discussion: """
-      Overhead: about 2 us for each sample: 0.02 % of a processor at 99 Hz.
+      Overhead: about 2.8 us for each sample: 0.03 % of a processor at 99 Hz.
 
-      Example: ten seconds of the whole machine, as a page to explore and as folded text
+      Example: ten seconds of the whole machine, as a page to explore and as text
         swtrace profile -F 99 -o cpu.html -o cpu.folded 10
       """)
 

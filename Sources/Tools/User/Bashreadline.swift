@@ -16,7 +16,7 @@ package struct Bashreadline: EventTool {
       The function readline is looked up in bash, or in the library that it uses. With
       --shared any program with that file is traced, whatever it is called.
 
-      Overhead: about 2 us for each line typed.
+      Overhead: about 3.5 us for each line typed.
 
       Example: what is typed into everything that uses the library
         swtrace bashreadline -s libreadline.so.8
