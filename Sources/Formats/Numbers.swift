@@ -16,6 +16,15 @@ extension [UInt8] {
     append(decimal: value.magnitude)
   }
 
+  /// Appends a time of day as `14:03:59`.
+  package mutating func append(timeOfDay time: (hour: Int, minute: Int, second: Int)) {
+    for (index, part) in [time.hour, time.minute, time.second].enumerated() {
+      if index > 0 { append(0x3a) }
+      append(UInt8(truncatingIfNeeded: 0x30 + part / 10))
+      append(UInt8(truncatingIfNeeded: 0x30 + part % 10))
+    }
+  }
+
   /// Appends `value / divisor` with so many decimals, rounded to nearest.
   package mutating func append(_ value: Int64, dividedBy divisor: UInt64, decimals: Int) {
     var scale: UInt64 = 1

@@ -82,13 +82,7 @@ package struct RowWriter: Sendable {
     case .scaled(let divisor, let decimals): out.append(value, dividedBy: divisor, decimals: decimals)
     case .octal: out.append(contentsOf: "0\(String(value, radix: 8))".utf8)
     case .hexadecimal: out.append(contentsOf: "0x\(String(value, radix: 16))".utf8)
-    case .clock:
-      let (hour, minute, second) = localTime(value)
-      for (index, part) in [hour, minute, second].enumerated() {
-        if index > 0 { out.append(0x3a) }
-        out.append(UInt8(truncatingIfNeeded: 0x30 + part / 10))
-        out.append(UInt8(truncatingIfNeeded: 0x30 + part % 10))
-      }
+    case .clock: out.append(timeOfDay: localTime(value))
     }
   }
 

@@ -5,9 +5,9 @@ import Profiles
 /// Turns a profile from one file format into another.
 ///
 /// Overhead: none on what was measured; it only reads a file.
-package struct Convert: ParsableCommand {
+package struct Convert: ParsableCommand, FormattedOutput {
   package static let configuration = CommandConfiguration(
-    abstract: "Convert a profile to another file format.",
+    abstract: "Convert a profile to another file format.", usage: "swtrace convert <file> [<options>]",
     discussion: """
       Reads pprof, folded stacks and what perf script prints, with gzip or not, and
       tells them apart by themselves. The ending of --output chooses what is written:
@@ -20,9 +20,12 @@ package struct Convert: ParsableCommand {
         perf script | swtrace convert - -o cpu.pb.gz
       """)
 
+  package static let formats: [OutputFormat] = [.folded, .pprof, .speedscope, .firefox, .svg, .html, .table, .csv, .json]
+
   @Argument(help: "A profile, or - for standard input.") var file: String
   @Option(name: .shortAndLong, help: "Write to this file, in one piece, not to standard output.") var output: String?
-  @Option(help: "Output format. (default: by the ending of --output, else folded)") var format: OutputFormat?
+  @Option(help: ArgumentHelp("Output format; the default is the ending of --output, or folded.", valueName: "format"))
+  var format: FormatOption<Convert>?
   @Option(help: "folded, pprof or perf-script. (default: what the input looks like)") var from: String?
   @Option(help: "Only samples of this event, where perf has several.") var event: String?
   @Option(help: "Which values of a pprof file, such as cpu. (default: its own default)") var type: String?
@@ -39,7 +42,7 @@ package struct Convert: ParsableCommand {
   }
 
   package func run() throws {
-    let format = format ?? output.flatMap { OutputFormat(ending: $0) } ?? .folded
+    let format = format?.format ?? output.flatMap { OutputFormat(ending: $0) } ?? .folded
     try ProfileOutput.ensureReadable(format, path: output)
     var input = try ProfileInput(
       file, format: from.flatMap { ProfileInput.Format(rawValue: $0) }, unit: Profile.Unit(unit), event: event, type: type)

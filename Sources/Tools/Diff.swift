@@ -7,7 +7,7 @@ import Profiles
 /// Overhead: none on what was measured; it only reads files.
 package struct Diff: ParsableCommand {
   package static let configuration = CommandConfiguration(
-    abstract: "Compare two profiles, function by function.",
+    abstract: "Compare two profiles, function by function.", usage: "swtrace diff <before> <after> [<options>]",
     discussion: """
       Reads what `swtrace convert` reads. The table has each function's own share of
       either profile, so profiles of different length compare; a row is marked with *

@@ -6,31 +6,32 @@ internal import Linux
 internal import SystemPackage
 
 /// Says what this kernel offers, what is missing, and which variant each tool would use.
-package struct Doctor: ParsableCommand {
+package struct Doctor: ParsableCommand, FormattedOutput {
   package static let configuration = CommandConfiguration(
     commandName: "doctor", abstract: "Check this machine: kernel, rights, and which variant each tool uses.",
     discussion: """
       Each tool's programs are loaded, attached and removed again; nothing stays.
+      Only default options are tried, and one example of a target for funccount and
+      funclatency. Another option may need another hook; where that is missing, the
+      tool says so.
 
       Example:
         swtrace doctor --format json
       """)
 
-  @Option(help: "Output format: table or json.") var format: OutputFormat = .table
+  package static let formats: [OutputFormat] = [.table, .json]
+
+  @Option(help: ArgumentHelp("Output format; the default is table.", valueName: "format")) var format: FormatOption<Doctor>?
   @Option(help: ArgumentHelp("Read the kernel's type information from this file.", valueName: "file")) var btf: String?
 
   package init() {}
-
-  package mutating func validate() throws {
-    guard format == .table || format == .json else { throw ValidationError("doctor has the formats table and json") }
-  }
 
   package func run() throws {
     var output = try Output(path: nil)
     let facts = SystemFacts.all
     let privileged = Privileges.current.missing == nil
     let verdicts = toolCommands.compactMap { $0 as? any Tool.Type }.map { Verdict(of: $0, typeInformation: btf, privileged: privileged) }
-    if format == .json { writeJSON(facts, verdicts, &output.buffer) } else { writeTable(facts, verdicts, &output.buffer) }
+    if format?.format == .json { writeJSON(facts, verdicts, &output.buffer) } else { writeTable(facts, verdicts, &output.buffer) }
     try output.commit()
   }
 

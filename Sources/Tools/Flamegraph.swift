@@ -7,7 +7,7 @@ import Profiles
 /// Overhead: none on what was measured; it only reads a file.
 package struct Flamegraph: ParsableCommand {
   package static let configuration = CommandConfiguration(
-    abstract: "Draw a flame graph from folded stacks, pprof or perf script.",
+    abstract: "Draw a flame graph from folded stacks, pprof or perf script.", usage: "swtrace flamegraph [<file>] [<options>]",
     discussion: """
       Reads lines such as "command;main;work 12", a pprof file, or what perf script
       prints, from FILE or from standard input. svg is a picture; html is a page to

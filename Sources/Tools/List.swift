@@ -2,14 +2,14 @@ package import ArgumentParser
 internal import Formats
 
 /// Lists the tools, or the probes that a pattern means.
-package struct List: ParsableCommand {
+package struct List: ParsableCommand, FormattedOutput {
   package static let configuration = CommandConfiguration(
     commandName: "list", abstract: "List the tools, or the probes that this kernel and its programs offer.",
     discussion: """
-      Without an argument: the tools. A PATTERN means tracepoints and kernel functions of
-      that name; CATEGORY:NAME tracepoints; FILE the functions and static probes (USDT) of
-      a program or library; also any target as funccount takes it. What is printed can be
-      given to funccount and funclatency.
+      Without an argument: the tools. A PATTERN means tracepoints and kernel functions
+      of that name; CATEGORY:NAME tracepoints; FILE the functions and static probes
+      (USDT) of a program or library; also any target as funccount takes it. What is
+      printed can be given to funccount and funclatency.
 
       Examples:
         swtrace list 'tcp_*'
@@ -17,18 +17,16 @@ package struct List: ParsableCommand {
         swtrace list 'u:stdc++:libstdcxx:*'
       """)
 
+  package static let formats: [OutputFormat] = [.table, .json, .csv]
+
   @Argument(help: ArgumentHelp("What to look for; * ? [] stand for more.", valueName: "pattern")) var pattern: String?
-  @Option(help: "Output format: table, json or csv.") var format: OutputFormat = .table
+  @Option(help: ArgumentHelp("Output format; the default is table.", valueName: "format")) var format: FormatOption<List>?
 
   package init() {}
 
-  package mutating func validate() throws {
-    guard [.table, .json, .csv].contains(format) else { throw ValidationError("list has the formats table, json and csv") }
-  }
-
   package func run() throws {
     var output = try Output(path: nil)
-    let format: RowWriter.Format = format == .json ? .json : format == .csv ? .csv : .table
+    let format = RowWriter.Format(format?.format ?? .table)
     if let pattern {
       let rows = try probes(pattern)
       let writer = RowWriter(format, columns: Self.probeColumns.map(\.layout), kind: "probe")
@@ -36,7 +34,7 @@ package struct List: ParsableCommand {
       for row in rows { writer.write(into: &output.buffer) { Self.probeColumns[$0].value(row) } }
     } else {
       let rows = (toolCommands + otherCommands).map {
-        (name: $0.configuration.commandName ?? $0._commandName, abstract: $0.configuration.abstract)
+        (name: $0._commandName, abstract: $0.configuration.abstract)
       }
       let columns = [
         Column<(name: String, abstract: String)>("TOOL", width: 14) { .string($0.name) },

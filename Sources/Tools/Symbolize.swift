@@ -8,14 +8,14 @@ internal import Symbolication
 internal import SystemPackage
 
 /// Names addresses of a file, without tracing anything.
-package struct Symbolize: ParsableCommand {
+package struct Symbolize: ParsableCommand, FormattedOutput {
   package static let configuration = CommandConfiguration(
-    abstract: "Name the addresses of a program or library.",
+    abstract: "Name the addresses of a program or library.", usage: "swtrace symbolize <file> [<address> ...] [<options>]",
     discussion: """
       Prints for each address the function, the inlined calls around it, innermost
-      first, and their source lines, by the same sources as profile: symbols, DWARF and
-      separate debug files. Addresses are hexadecimal, as nm prints them; without any,
-      they are read from standard input, one on each line.
+      first, and their source lines, by the same sources as profile: symbols, DWARF
+      and separate debug files. Addresses are hexadecimal, as nm prints them; without
+      any, they are read from standard input, one on each line.
 
       Overhead: none on anything else; it only reads files.
 
@@ -23,17 +23,15 @@ package struct Symbolize: ParsableCommand {
         swtrace symbolize /usr/bin/server 0x4f2a10 0x51c3e8
       """)
 
+  package static let formats: [OutputFormat] = [.table, .json]
+
   @Argument(help: ArgumentHelp("A program, a library, or a debug file.", valueName: "file")) var file: String
   @Argument(help: ArgumentHelp("Addresses as the file counts them, hexadecimal.", valueName: "address")) var addresses: [String] = []
   @Flag(inversion: .prefixedNo, help: "Show calls that the compiler merged into their callers.") var inline = true
   @Flag(help: "Show Swift names with their types and modules.") var fullNames = false
-  @Option(help: "Output format: table or json.") var format: OutputFormat = .table
+  @Option(help: ArgumentHelp("Output format; the default is table.", valueName: "format")) var format: FormatOption<Symbolize>?
 
   package init() {}
-
-  package func validate() throws {
-    guard [.table, .json].contains(format) else { throw ValidationError("symbolize has the formats table and json") }
-  }
 
   package func run() throws {
     var options = Symbolizer.Options()
@@ -56,7 +54,7 @@ package struct Symbolize: ParsableCommand {
 
   private func write(_ address: UInt64, _ answer: Symbolized, into out: inout [UInt8]) {
     let frames = if case .frames(let frames) = answer { frames } else { [Frame]() }
-    if format == .json {
+    if format?.format == .json {
       out.append(contentsOf: "{\"type\":\"address\",\"address\":\(address),\"frames\":[".utf8)
       for (index, frame) in frames.enumerated() {
         if index > 0 { out.append(0x2c) }

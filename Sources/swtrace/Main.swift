@@ -12,8 +12,9 @@ struct Swtrace: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "swtrace", abstract: "See what this Linux machine does, and why it is slow.",
     discussion: """
-      Each tool prints what BCC's tool of that name prints, as a table, JSON or CSV, and
-      counts every event that it lost. Most need root; `swtrace doctor` says what works.
+      Each tool prints what BCC's tool of that name prints, as a table, JSON or CSV,
+      and counts every event that it lost. Most need root; `swtrace doctor` says what
+      works.
 
       Examples:
         swtrace opensnoop -- ls             what one command opens

@@ -25,6 +25,28 @@ import Testing
     }
   }
 
+  private static let others = ["", "convert", "diff", "doctor", "flamegraph", "list", "symbolize"]
+
+  @Test(arguments: tools + others) func helpFits80Columns(_ command: String) throws {
+    let shown = try Swtrace.run(["help", command].filter { !$0.isEmpty }, environment: ["COLUMNS": "80"])
+    #expect(shown.status == 0)
+    #expect(shown.lines.filter { $0.count > 80 } == [])
+    // What is written in lines stays in these lines: on a wide terminal nothing is wrapped.
+    let wide = try Swtrace.run(["help", command].filter { !$0.isEmpty }, environment: ["COLUMNS": "1000"])
+    #expect(wide.lines.prefix { !$0.hasPrefix("USAGE") }.filter { $0.count > 80 } == [])
+  }
+
+  @Test(arguments: [
+    ("opensnoop", "table, json, csv"), ("syscount", "table, json, csv"), ("runqlat", "table, json, csv"),
+    ("profile", "table, folded, json, csv, svg, html, pprof, speedscope, firefox"), ("list", "table, json, csv"), ("doctor", "table, json"),
+    ("symbolize", "table, json"),
+    ("convert", "folded, pprof, speedscope, firefox, svg, html, table, csv, json"),
+  ])
+  func helpListsTheFormatsThatACommandHas(_ command: String, _ formats: String) throws {
+    let finished = try Swtrace.run(["help", command], environment: ["COLUMNS": "1000"])
+    #expect(finished.lines.count { $0.hasSuffix("(values: \(formats))") } == 1, "\(finished.outputText)")
+  }
+
   /// What this kernel and these files offer, by the patterns that funccount takes.
   @Test(
     .requiresBPF,
@@ -61,6 +83,8 @@ import Testing
     (["opensnoop", "--nonsense"], "Unknown option '--nonsense'"),
     (["opensnoop", "--duration", "soon"], "The value 'soon' is invalid for '--duration <time>'"),
     (["opensnoop", "--pid", "1,x"], "The value '1,x' is invalid for '--pid <pid,...>'"),
+    (["opensnoop", "--format", "svg"], "'svg' is invalid for '--format <format>'. Please provide one of 'table', 'json' or 'csv'."),
+    (["doctor", "--format", "csv"], "'csv' is invalid for '--format <format>'. Please provide one of 'table' and 'json'."),
     (["runqlat", "1", "0"], "the count of intervals must be at least 1"),
     (["runqlat", "-P", "-L"], "--pids, --tids and --pidnss exclude each other"),
     (["opensnoop", "-n", "sixteen-letters-"], "command names have 1 to 15 bytes; 'sixteen-letters-' has 16"),
@@ -83,7 +107,7 @@ import Testing
     (["opensnoop", "--pid", "4194303"], "no process has the id 4194303; see ps -e"),
     (["opensnoop", "--tid", "4194303"], "no thread has the id 4194303; see ps -eL"),
     (["opensnoop", "--cgroup", "no/such/group"], "cannot find cgroup no/such/group"),
-    (["opensnoop", "--format", "svg"], "opensnoop has no format 'svg'; it has table, json, csv"),
+    (["opensnoop", "-o", "/tmp/x.svg"], "opensnoop cannot write /tmp/x.svg: it has no format 'svg', but table, json, csv"),
     (["opensnoop", "--propagate-exit"], "--propagate-exit needs a command: swtrace opensnoop --propagate-exit -- COMMAND"),
     (["opensnoop", "--output", "/nonexistent/file.json"], "cannot create /nonexistent/file.json: No such file or directory"),
     (["opensnoop", "--btf", "/etc/passwd"], "/etc/passwd is no type information (BTF) of a kernel"),

@@ -43,9 +43,7 @@ extension CountTool {
   package mutating func count() throws {
     try prepare()
     let settings = try session.settings(tool: Self.name)
-    let destinations = try settings.destinations(allowed: [.table, .json, .csv])
-    guard destinations.count == 1 else { throw ToolError("\(Self.name) writes to one file; it prints while it runs") }
-    let (path, format) = destinations[0]
+    let (path, format) = try settings.destination()
     let tool = self
     var output = try Output(path: path)
     var running = try Session(
@@ -87,7 +85,7 @@ struct CountPrinter<Row> {
     self.columns = common + columns
     self.top = top
     writer = RowWriter(
-      format == .json ? .json : format == .csv ? .csv : .table, columns: self.columns.map(\.layout), kind: "count",
+      RowWriter.Format(format), columns: self.columns.map(\.layout), kind: "count",
       localTime: { Clock.localTime($0) })
   }
 
@@ -99,10 +97,10 @@ struct CountPrinter<Row> {
     let now = Int64(Clock.realtime)
     var rows = rows[...]
     if writer.format == .table {
-      let (hour, minute, second) = Clock.localTime(now)
       if interval > 1 { out.append(0x0a) }
-      let time = [hour, minute, second].map { $0 < 10 ? "0\($0)" : "\($0)" }.joined(separator: ":")
-      if let line = timeLine(time) { out.append(contentsOf: Array(line.utf8) + [0x0a]) }
+      var time: [UInt8] = []
+      time.append(timeOfDay: Clock.localTime(now))
+      if let line = timeLine(String(decoding: time, as: UTF8.self)) { out.append(contentsOf: Array(line.utf8) + [0x0a]) }
       writer.writeHeader(into: &out)
       if let top { rows = rows.prefix(top) }
     }

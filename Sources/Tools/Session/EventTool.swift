@@ -26,12 +26,10 @@ extension EventTool {
   package mutating func run() throws {
     try prepare()
     let settings = try session.settings(tool: Self.name)
-    let destinations = try settings.destinations(allowed: [.table, .json, .csv])
-    guard destinations.count == 1 else { throw ToolError("\(Self.name) writes to one file; it prints while it runs") }
-    let (path, format) = destinations[0]
+    let (path, format) = try settings.destination()
     let columns = self.columns
     let writer = RowWriter(
-      format == .json ? .json : format == .csv ? .csv : .table, columns: columns.map(\.layout), localTime: { Clock.localTime($0) })
+      RowWriter.Format(format), columns: columns.map(\.layout), localTime: { Clock.localTime($0) })
     var output = try Output(path: path)
     let tool = self
     var running = try Session(

@@ -54,9 +54,7 @@ extension HistogramTool {
   package mutating func run() throws {
     try prepare()
     let settings = try session.settings(tool: Self.name)
-    let destinations = try settings.destinations(allowed: [.table, .json, .csv])
-    guard destinations.count == 1 else { throw ToolError("\(Self.name) writes to one file; it prints while it runs") }
-    let (path, format) = destinations[0]
+    let (path, format) = try settings.destination()
     let tool = self
     var output = try Output(path: path)
     var running = try Session(
@@ -94,8 +92,7 @@ extension HistogramTool {
     if format == .table {
       out.append(0x0a)
       if timestamp {
-        let (hour, minute, second) = Clock.localTime(now)
-        out.append(contentsOf: [hour, minute, second].map { $0 < 10 ? "0\($0)" : "\($0)" }.joined(separator: ":").utf8)
+        out.append(timeOfDay: Clock.localTime(now))
         out.append(0x0a)
       }
       if entries.isEmpty { out.append(contentsOf: "(no values)\n".utf8) }

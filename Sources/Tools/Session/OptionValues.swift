@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import Formats
 internal import Linux
 
 /// A length of time as people write it: `500ms`, `10s`, `2m`, `1h`, or plain seconds.
@@ -39,7 +40,7 @@ package struct ProcessList: ExpressibleByArgument, Codable, Sendable {
 }
 
 /// What a tool prints.
-package enum OutputFormat: String, ExpressibleByArgument, CaseIterable, Codable, Sendable {
+package enum OutputFormat: String, Sendable {
   case table, json, csv, folded, svg, html, pprof, speedscope, firefox
 
   /// By the ending of a file's name; nil where it says nothing.
@@ -57,4 +58,26 @@ package enum OutputFormat: String, ExpressibleByArgument, CaseIterable, Codable,
       self = format
     }
   }
+}
+
+/// A command that prints in several formats.
+package protocol FormattedOutput {
+  /// What it can write, its default first.
+  static var formats: [OutputFormat] { get }
+}
+
+/// A format that a command has; its help and its errors list no others.
+package struct FormatOption<Owner: FormattedOutput>: ExpressibleByArgument, Sendable {
+  package var format: OutputFormat
+
+  package init?(argument: String) {
+    guard let format = OutputFormat(rawValue: argument), Owner.formats.contains(format) else { return nil }
+    self.format = format
+  }
+
+  package static var allValueStrings: [String] { Owner.formats.map(\.rawValue) }
+}
+
+extension RowWriter.Format {
+  init(_ format: OutputFormat) { self = format == .json ? .json : format == .csv ? .csv : .table }
 }

@@ -5,9 +5,6 @@ internal import SystemPackage
 
 /// What is made of a profile, whoever measured it.
 enum ProfileOutput {
-  /// The formats that hold stacks and nothing else.
-  static let formats: [OutputFormat] = [.folded, .pprof, .speedscope, .firefox, .svg, .html, .table, .csv, .json]
-
   static func write(
     _ profile: Profile, as format: OutputFormat, _ recording: Recording, _ options: FlameGraph.Options, annotate: Bool,
     into out: inout [UInt8]

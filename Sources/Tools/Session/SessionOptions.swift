@@ -5,22 +5,24 @@ internal import Glibc
 internal import Linux
 
 /// The options that every tool has: which tasks, for how long, and what comes out.
-package struct SessionOptions<Letters: OptionLetters>: ParsableArguments {
-  @Option(name: .long(Letters.pidLetter), help: ArgumentHelp("Only this process, or these.", valueName: "pid,..."))
+package struct SessionOptions<Owner: OptionLetters & FormattedOutput>: ParsableArguments {
+  @Option(name: .long(Owner.pidLetter), help: ArgumentHelp("Only this process, or these.", valueName: "pid,..."))
   package var pid: ProcessList?
-  @Option(name: .long(Letters.tidLetter), help: ArgumentHelp("Only this thread, or these.", valueName: "tid,..."))
+  @Option(name: .long(Owner.tidLetter), help: ArgumentHelp("Only this thread, or these.", valueName: "tid,..."))
   package var tid: ProcessList?
-  @Option(name: .long(Letters.uidLetter), help: ArgumentHelp("Only tasks of this user.", valueName: "user"))
+  @Option(name: .long(Owner.uidLetter), help: ArgumentHelp("Only tasks of this user.", valueName: "user"))
   package var uid: String?
   @Option(help: ArgumentHelp("Only tasks with exactly this command name.", valueName: "name"))
   package var comm: String?
-  @Option(name: .long(Letters.cgroupLetter), help: ArgumentHelp("Only tasks in this cgroup or below it.", valueName: "path"))
+  @Option(name: .long(Owner.cgroupLetter), help: ArgumentHelp("Only tasks in this cgroup or below it.", valueName: "path"))
   package var cgroup: String?
 
-  @Option(name: .long(Letters.durationLetter), help: ArgumentHelp("End after this time: 500ms, 10s, 2m.", valueName: "time"))
+  @Option(
+    name: .long(Owner.durationLetter),
+    help: ArgumentHelp("End after this time: 500ms, 10s, 2m. A command that still runs then gets SIGTERM.", valueName: "time"))
   package var duration: TimeSpan?
   @Option(help: ArgumentHelp("Output format; the default is the ending of --output, or table.", valueName: "format"))
-  package var format: OutputFormat?
+  package var format: FormatOption<Owner>?
   @Option(
     name: [.customShort("o"), .long],
     help: ArgumentHelp("Write to a file, complete or not at all. May be repeated by tools that print at the end.", valueName: "file"))
@@ -96,7 +98,8 @@ package struct SessionOptions<Letters: OptionLetters>: ParsableArguments {
       throw ToolError("--propagate-exit needs a command: swtrace \(tool) --propagate-exit -- COMMAND")
     }
     return SessionSettings(
-      tool: tool, filter: filter, targets: targets, duration: duration?.nanoseconds, format: format, outputs: output, stats: stats,
+      tool: tool, filter: filter, targets: targets, duration: duration?.nanoseconds, formats: Owner.formats, format: format?.format,
+      outputs: output, stats: stats,
       typeInformation: btf, command: command, propagatesExit: propagateExit)
   }
 }
@@ -108,6 +111,8 @@ package struct SessionSettings {
   package var targets: [UInt32]
   /// Nanoseconds.
   package var duration: UInt64?
+  /// What the tool can write, its default first.
+  package var formats: [OutputFormat]
   package var format: OutputFormat?
   package var outputs: [String]
   package var stats: Bool
@@ -116,19 +121,24 @@ package struct SessionSettings {
   package var propagatesExit: Bool
 
   /// Where the output goes and in which format, in the order given; standard output when no file was named.
-  ///
-  /// - Parameter allowed: what the tool can write, its default first.
-  package func destinations(allowed: [OutputFormat]) throws -> [(path: String?, format: OutputFormat)] {
-    func checked(_ format: OutputFormat) throws -> OutputFormat {
-      guard allowed.contains(format) else {
-        throw ToolError("\(tool) has no format '\(format.rawValue)'; it has \(allowed.map(\.rawValue).joined(separator: ", "))")
-      }
-      return format
-    }
-    guard !outputs.isEmpty else { return [(nil, try checked(format ?? allowed[0]))] }
+  package func destinations() throws -> [(path: String?, format: OutputFormat)] {
+    guard !outputs.isEmpty else { return [(nil, format ?? formats[0])] }
     return try outputs.map { path in
-      return (path, try checked(format ?? OutputFormat(ending: path) ?? allowed[0]))
+      let chosen = format ?? OutputFormat(ending: path) ?? formats[0]
+      // A file's ending says what no option was asked about.
+      guard formats.contains(chosen) else {
+        let names = formats.map(\.rawValue).joined(separator: ", ")
+        throw ToolError("\(tool) cannot write \(path): it has no format '\(chosen.rawValue)', but \(names)")
+      }
+      return (path, chosen)
     }
+  }
+
+  /// Where a tool prints while it runs: to one place.
+  package func destination() throws -> (path: String?, format: OutputFormat) {
+    let all = try destinations()
+    guard all.count == 1 else { throw ToolError("\(tool) writes to one file; it prints while it runs") }
+    return all[0]
   }
 }
 

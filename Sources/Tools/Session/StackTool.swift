@@ -9,7 +9,7 @@ internal import Symbolication
 
 /// What tools that sample stacks have in common on the command line. Declared before the session: its time is positional.
 package struct StackOptions: ParsableArguments {
-  @Argument(help: ArgumentHelp("End after this time: 500ms, 10s, 2m.", valueName: "duration"))
+  @Argument(help: ArgumentHelp("The same as --duration.", valueName: "duration"))
   package var time: TimeSpan?
   @Flag(name: [.customShort("U"), .long, .customLong("user-only")], help: "User stacks only.") package var userStacksOnly = false
   @Flag(name: [.customShort("K"), .long, .customLong("kernel-only")], help: "Kernel stacks only.") package var kernelStacksOnly = false
@@ -74,6 +74,7 @@ package protocol StackTool: Tool {
 }
 
 extension StackTool {
+  package static var formats: [OutputFormat] { [.table, .folded, .json, .csv, .svg, .html, .pprof, .speedscope, .firefox] }
   package static var hasLateUserStacks: Bool { false }
   package var shownUnit: (Profile.Unit, divisor: UInt64) { (unit, 1) }
   package var details: [String] { [] }
@@ -89,7 +90,7 @@ extension StackTool {
     }
     if stacks.folded, settings.format == nil { settings.format = .folded }
     for remark in stacks.remarks { complain("swtrace \(Self.name): \(remark)") }
-    let destinations = try settings.destinations(allowed: [.table, .folded, .json, .csv, .svg, .html, .pprof, .speedscope, .firefox])
+    let destinations = try settings.destinations()
     for (path, format) in destinations { try ProfileOutput.ensureReadable(format, path: path) }
     let tool = self
     // Opened now: a folder that cannot be written should not be found out about after a minute of sampling.

@@ -2,7 +2,7 @@ package import ArgumentParser
 package import BPF
 
 /// One subcommand that observes the kernel.
-package protocol Tool: ParsableCommand, OptionLetters {
+package protocol Tool: ParsableCommand, OptionLetters, FormattedOutput {
   /// The embedded object, `opensnoop` for `opensnoop.bpf.c`.
   static var probe: String { get }
   /// What it does, for the progress line: "tracing opens".
@@ -22,8 +22,9 @@ package protocol Tool: ParsableCommand, OptionLetters {
 
 extension Tool {
   /// The subcommand's name.
-  package static var name: String { configuration.commandName ?? _commandName }
+  package static var name: String { _commandName }
   package static var probe: String { name }
+  package static var formats: [OutputFormat] { [.table, .json, .csv] }
   package static var exampleArguments: [String] { [] }
   package mutating func prepare() throws {}
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {}
