@@ -4,11 +4,6 @@ import Tools
 
 @main
 struct Swtrace: ParsableCommand {
-  static func main() {
-    StandardDescriptors.complete()
-    main(nil)
-  }
-
   static let configuration = CommandConfiguration(
     commandName: "swtrace", abstract: "See what this Linux machine does, and why it is slow.",
     discussion: """
@@ -26,4 +21,34 @@ struct Swtrace: ParsableCommand {
       CommandGroup(name: "Tools", subcommands: toolCommands),
       CommandGroup(name: "About this machine, and files", subcommands: otherCommands),
     ])
+
+  static func main() {
+    StandardDescriptors.complete()
+    do {
+      try ensureKnown(CommandLine.arguments.dropFirst())
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      guard exitCode(for: error).isSuccess else { exit(withError: error) }
+      show(fullMessage(for: error))
+    }
+  }
+
+  /// Prints a help text. The parser's own way to do so does not notice that it cannot be written.
+  private static func show(_ text: String) {
+    do {
+      var output = try Output(path: nil)
+      output.buffer += Array("\(text)\n".utf8)
+      try output.commit()
+    } catch { exit(withError: error) }
+  }
+
+  /// Refuses a command that does not exist, of which the parser would say less, or for `help` nothing at all.
+  private static func ensureKnown(_ arguments: ArraySlice<String>) throws {
+    let words = arguments.first == "help" ? arguments.dropFirst() : arguments
+    guard let word = words.first, !word.hasPrefix("-") else { return }
+    let names = (toolCommands + otherCommands).map { $0._commandName } + ["help"]
+    guard !names.contains(word) else { return }
+    throw ValidationError("there is no command '\(word)'\(Suggestions.question(word, among: names))")
+  }
 }

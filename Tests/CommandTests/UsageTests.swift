@@ -25,6 +25,13 @@ import Testing
     }
   }
 
+  @Test(arguments: [["--help"], ["help", "profile"], ["profile", "--help"], ["--version"], ["list"]])
+  func aFullDiskIsReported(_ arguments: [String]) throws {
+    let finished = try Swtrace.start(arguments, outputPath: "/dev/full").finish()
+    #expect(finished.status == 1)
+    #expect(finished.errorText == "Error: cannot write standard output: No space left on device; the output is cut\n")
+  }
+
   private static let others = ["", "convert", "diff", "doctor", "flamegraph", "list", "symbolize"]
 
   @Test(arguments: tools + others) func helpFits80Columns(_ command: String) throws {
@@ -79,7 +86,10 @@ import Testing
   }
 
   @Test(arguments: [
-    (["opensnop"], "Unexpected argument 'opensnop'"),
+    (["opensnop"], "there is no command 'opensnop'; did you mean opensnoop"),
+    (["opensnop", "--help"], "there is no command 'opensnop'; did you mean opensnoop"),
+    (["help", "diff_"], "there is no command 'diff_'; did you mean diff?"),
+    (["help", "nosuch"], "there is no command 'nosuch'\n"),
     (["opensnoop", "--nonsense"], "Unknown option '--nonsense'"),
     (["opensnoop", "--duration", "soon"], "The value 'soon' is invalid for '--duration <time>'"),
     (["opensnoop", "--pid", "1,x"], "The value '1,x' is invalid for '--pid <pid,...>'"),
