@@ -144,6 +144,12 @@ static inline int swtrace_open_in_root(int root, const char *path, unsigned long
 	return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
 }
 
+/* A file without a name in a folder, to write to; O_TMPFILE is a macro of GNU programs only. */
+static inline int swtrace_open_unnamed(const char *folder, unsigned int mode)
+{
+	return open(folder, __O_TMPFILE | O_DIRECTORY | O_WRONLY | O_CLOEXEC, mode);
+}
+
 /* O_PATH belongs to _GNU_SOURCE, which must stay undefined here: Swift System's C module is built without it, and both see fd_set. */
 static inline int swtrace_open_place(const char *path)
 {

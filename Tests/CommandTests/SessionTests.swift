@@ -176,6 +176,48 @@ import Testing
     #expect(full.outputText == "")
   }
 
+  @Test func aKilledRunLeavesNothingBehind() throws {
+    // A file system in memory has files without names.
+    let folder = "/dev/shm/swtrace-test-\(getpid())"
+    #expect(mkdir(folder, 0o700) == 0)
+    defer { rmdir(folder) }
+    let running = try Running(
+      [Swtrace.path, "opensnoop", "-o", "\(folder)/opens.csv", "--", "sh", "-c", "echo ready; read line"], input: true)
+    _ = try running.wait(for: "ready")
+    running.signal(SIGKILL)
+    running.closeInput()
+    #expect(running.finish().status == 128 + SIGKILL)
+    #expect(try run(["ls", "-A", folder]).outputText == "")
+  }
+
+  /// Through /proc/self/fd a file without a name gets one.
+  @Test func filesHaveATemporaryNameWhereTheyCannotBeWithout() throws {
+    let folder = try TemporaryFolder()
+    let input = try folder.file("in.folded", "a;b 3\n")
+    let finished = try run([
+      "unshare", "--mount", "bash", "-c",
+      "mount -t tmpfs none /proc/$$/fd && exec \(Swtrace.path) convert \(input) -o \(folder.path)/out.folded",
+    ])
+    #expect(finished.status == 0, "\(finished.errorText)")
+    #expect(try run(["ls", "-A", folder.path]).lines == ["in.folded", "out.folded"])
+    #expect(try run(["cat", "\(folder.path)/out.folded"]).outputText == "a;b 3\n")
+  }
+
+  @Test func aReplacedFileKeepsItsOwnerAndPermissions() throws {
+    let folder = try TemporaryFolder()
+    let input = try folder.file("in.folded", "a;b 3\n")
+    let output = try folder.file("out.folded", "old")
+    let link = "\(folder.path)/link.folded"
+    symlink(output, link)
+    #expect(chown(output, 12_345, 23_456) == 0)
+    #expect(chmod(output, 0o640) == 0)
+    #expect(try Swtrace.run(["convert", input, "-o", link]).status == 0)
+    #expect(try run(["stat", "-c", "%u %g %a", output]).outputText == "12345 23456 640\n")
+    #expect(try run(["cat", output]).outputText == "a;b 3\n")
+    #expect(try run(["readlink", link]).outputText == "\(output)\n")
+    #expect(try run(["ls", "-A", folder.path]).lines == ["in.folded", "link.folded", "out.folded"])
+  }
+
   @Test func theCommandsExitCodeIsPassedOn() throws {
     #expect(try Swtrace.run(["opensnoop", "--propagate-exit", "--", "sh", "-c", "exit 7"]).status == 7)
     #expect(try Swtrace.run(["opensnoop", "--propagate-exit", "--", "sh", "-c", "kill -9 $$"]).status == 137)

@@ -11,63 +11,31 @@ package struct Output: ~Copyable {
   /// Whether the reader is gone, as `head` is when it has enough: not a failure, but a reason to end.
   package private(set) var isClosed = false
   private let path: String?
-  /// The file beside the wanted one, and the name it gets in the end; nil where bytes go to their place at once.
-  private let temporary: (path: String, target: String)?
+  /// Nil for standard output.
+  private var file: OutputFile?
   private let descriptor: CInt
   /// Whether a reader at the other end decides when a write returns.
   private let isPaced: Bool
   /// When to stop waiting for that reader; the session sets it.
   let limits = WriteLimits()
-  private var isCommitted = false
 
-  /// Symbolic links are followed and an existing file's permissions kept; what is no regular file (`/dev/null`, a pipe) is written to
-  /// directly.
-  ///
   /// - Parameter path: nil for standard output.
   package init(path: String?) throws {
     self.path = path
-    guard let path else {
-      temporary = nil
-      descriptor = 1
-      isPaced = Self.isPaced(1)
-      return
-    }
-    var status = stat()
-    let exists = stat(path, &status) == 0
-    do {
-      guard !exists || status.st_mode & S_IFMT == S_IFREG else {
-        temporary = nil
-        descriptor = try check(open(path, O_WRONLY | O_CLOEXEC), "write", path)
-        isPaced = Self.isPaced(descriptor)
-        return
+    if let path {
+      guard !path.isEmpty else { throw ToolError("--output needs the name of a file; leave it out for standard output") }
+      do { file = try OutputFile(path) } catch {
+        throw ToolError("\(error); give --output a folder that exists and can be written")
       }
-      let target = exists ? Self.resolved(path) : path
-      let temporary = "\(target).\(getpid()).tmp"
-      self.temporary = (temporary, target)
-      descriptor = try check(open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666), "create", path)
-      isPaced = false
-      if exists { fchmod(descriptor, status.st_mode & 0o7777) }
-    } catch {
-      throw ToolError("\(error); give --output a folder that exists and can be written")
     }
-  }
-
-  private static func resolved(_ path: String) -> String {
-    guard let real = realpath(path, nil) else { return path }
-    defer { free(real) }
-    return String(cString: real)
+    descriptor = file?.rawValue ?? 1
+    isPaced = Self.isPaced(descriptor)
   }
 
   /// Finds out whether a file can be created there, and leaves nothing behind.
   ///
   /// - Throws: the reason, before work is done in vain.
   package static func ensureWritable(_ path: String) throws { _ = try Output(path: path) }
-
-  deinit {
-    guard path != nil else { return }
-    close(descriptor)
-    if let temporary, !isCommitted { unlink(temporary.path) }
-  }
 
   private static func isPaced(_ descriptor: CInt) -> Bool {
     var status = stat()
@@ -111,14 +79,7 @@ package struct Output: ~Copyable {
   /// Writes the rest and gives the file its name.
   package mutating func commit() throws {
     try flush()
-    guard let path, let temporary else { return }
-    guard fsync(descriptor) == 0 || errno == EINVAL || errno == EROFS else {
-      throw ToolError("\(SystemError("write", path, errno: Errno(rawValue: errno))); nothing was written")
-    }
-    guard rename(temporary.path, temporary.target) == 0 else {
-      throw ToolError("\(SystemError("create", path, errno: Errno(rawValue: errno))); nothing was written")
-    }
-    isCommitted = true
+    do { try file?.commit() } catch { throw ToolError("\(error); nothing was written") }
   }
 }
 
