@@ -49,7 +49,8 @@ enum FailureReason {
     case "raw_tp", "raw_tracepoint", "tp", "tracepoint":
       if errno == .noSuchFileOrDirectory {
         if section.hasPrefix("tp/") || section.hasPrefix("tracepoint/"), KernelFeatures.tracefs == nil {
-          return "tracefs is not mounted; mount -t tracefs tracefs /sys/kernel/tracing"
+          let (problem, remedy) = KernelFeatures.tracefsObstacle
+          return "\(problem); \(remedy)"
         }
         return "this kernel has no tracepoint \(target)"
       }

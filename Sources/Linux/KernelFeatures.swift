@@ -16,12 +16,21 @@ package enum KernelFeatures {
 
   package static var hasTypeInformation: Bool { unsafe access("/sys/kernel/btf/vmlinux", R_OK) == 0 }
 
-  /// Where tracefs is mounted; nil when it is not.
+  /// Where tracefs is mounted; nil when it is not, or when this user cannot read it.
   package static var tracefs: String? {
     for path in ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"] where unsafe access("\(path)/events", F_OK) == 0 {
       return path
     }
     return nil
+  }
+
+  /// Why there is no `tracefs` to be had, and what to do about it.
+  package static var tracefsObstacle: (problem: String, remedy: String) {
+    for line in (ProcFile.read("/proc/self/mounts") ?? "").split(separator: "\n") {
+      let fields = line.split(separator: " ")
+      if fields.count > 2, fields[2] == "tracefs" { return ("tracefs at \(fields[1]) is not readable for this user", "run it as root") }
+    }
+    return ("tracefs is not mounted", "mount -t tracefs tracefs /sys/kernel/tracing")
   }
 
   /// The lockdown level: `none`, `integrity`, `confidentiality`, or nil without that security module.

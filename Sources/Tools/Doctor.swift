@@ -142,10 +142,8 @@ private enum SystemFacts {
     facts.append(SystemFact("security modules", "lsm", file("/sys/kernel/security/lsm") ?? "unknown"))
     facts.append(SystemFact("kprobes", "kprobes", KernelFeatures.hasKprobes ? "yes" : "no (CONFIG_KPROBES=n)"))
     facts.append(SystemFact("uprobes", "uprobes", KernelFeatures.hasUprobes ? "yes" : "no (CONFIG_UPROBES=n)"))
-    facts.append(
-      SystemFact(
-        "tracefs", "tracefs", KernelFeatures.tracefs ?? "not mounted",
-        remedy: KernelFeatures.tracefs == nil ? "mount -t tracefs tracefs /sys/kernel/tracing" : nil))
+    let obstacle = KernelFeatures.tracefs == nil ? KernelFeatures.tracefsObstacle : nil
+    facts.append(SystemFact("tracefs", "tracefs", KernelFeatures.tracefs ?? obstacle?.problem ?? "", remedy: obstacle?.remedy))
     facts.append(SystemFact("cgroup v2", "cgroup_v2", ControlGroup.root ?? "not mounted"))
     for name in ["kernel.perf_event_paranoid", "kernel.kptr_restrict", "kernel.unprivileged_bpf_disabled", "net.core.bpf_jit_enable"] {
       let path = "/proc/sys/\(name.split(separator: ".").joined(separator: "/"))"

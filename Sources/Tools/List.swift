@@ -1,5 +1,6 @@
 package import ArgumentParser
 internal import Formats
+internal import Linux
 
 /// Lists the tools, or the probes that a pattern means.
 package struct List: ParsableCommand, FormattedOutput {
@@ -23,6 +24,12 @@ package struct List: ParsableCommand, FormattedOutput {
   @Option(help: ArgumentHelp("Output format; the default is table.", valueName: "format")) var format: FormatOption<List>?
 
   package init() {}
+
+  package mutating func validate() throws {
+    if pattern?.isEmpty == true {
+      throw ValidationError("the pattern is empty; leave it out to list the tools, or write '*' for all probes")
+    }
+  }
 
   package func run() throws {
     var output = try Output(path: nil)
@@ -76,7 +83,13 @@ package struct List: ParsableCommand, FormattedOutput {
         for target in try resolver.resolve(attempt) { found.append(Self.probe(target)) }
       } catch { failures.append(error) }
     }
-    if found.isEmpty, let failure = failures.last { throw failure }
+    guard KernelFeatures.tracefs == nil, attempts[0].hasPrefix("t:") else {
+      if found.isEmpty, let failure = failures.last { throw failure }
+      return found
+    }
+    // What cannot be looked at may well exist.
+    if found.isEmpty, let failure = failures.first { throw failure }
+    complain("swtrace list: without tracepoints: \(KernelFeatures.tracefsObstacle.problem)")
     return found
   }
 

@@ -95,6 +95,7 @@ import Testing
     (["opensnoop", "--pid", "1,x"], "The value '1,x' is invalid for '--pid <pid,...>'"),
     (["opensnoop", "--format", "svg"], "'svg' is invalid for '--format <format>'. Please provide one of 'table', 'json' or 'csv'."),
     (["doctor", "--format", "csv"], "'csv' is invalid for '--format <format>'. Please provide one of 'table' and 'json'."),
+    (["list", ""], "the pattern is empty; leave it out to list the tools"),
     (["runqlat", "1", "0"], "the count of intervals must be at least 1"),
     (["runqlat", "-P", "-L"], "--pids, --tids and --pidnss exclude each other"),
     (["opensnoop", "-n", "sixteen-letters-"], "command names have 1 to 15 bytes; 'sixteen-letters-' has 16"),
@@ -120,6 +121,13 @@ import Testing
     (["opensnoop", "-o", "/tmp/x.svg"], "opensnoop cannot write /tmp/x.svg: it has no format 'svg', but table, json, csv"),
     (["opensnoop", "--propagate-exit"], "--propagate-exit needs a command: swtrace opensnoop --propagate-exit -- COMMAND"),
     (["opensnoop", "--output", "/nonexistent/file.json"], "cannot create /nonexistent/file.json: No such file or directory"),
+    (["opensnoop", "--output", ""], "--output needs the name of a file; leave it out for standard output"),
+    (["profile", "--output", ""], "--output needs the name of a file; leave it out for standard output"),
+    (["opensnoop", "--output", "/tmp/\(String(repeating: "x", count: 256)).json"], "cannot create /tmp/xxx"),
+    (["list", "/dev/zero"], "'/dev/zero' is no program or library: it is no regular file"),
+    (["list", "/etc"], "'/etc' is no program or library: it is no regular file"),
+    (["funccount", "/etc:x"], "'/etc' is no program or library: it is no regular file"),
+    (["flamegraph", ""], "the name of the profile is empty; write - for standard input"),
     (["opensnoop", "--btf", "/etc/passwd"], "/etc/passwd is no type information (BTF) of a kernel"),
     (["opensnoop", "--btf", "/dev/null"], "/dev/null is no type information (BTF) of a kernel"),
     (["opensnoop", "--btf", "/nonexistent"], "cannot read the type information file /nonexistent: No such file or directory"),
@@ -130,6 +138,27 @@ import Testing
     #expect(finished.errorText.hasPrefix("Error: \(expected)"), "\(finished.errorText)")
     #expect(finished.errorText.split(separator: "\n").count == 1)
     #expect(finished.output.isEmpty)
+  }
+
+  /// What another user than root can see of the tracepoints: that they are hidden.
+  @Test(.requiresBPF) func unreadableTracepointsAreNamed() throws {
+    let folder = try TemporaryFolder()
+    let program = "\(folder.path)/swtrace"
+    // Where the program itself is, others may not be allowed to look.
+    #expect(try run(["sh", "-c", "chmod 755 \(folder.path) && cp \(Swtrace.path) \(program)"]).status == 0)
+    func list(_ pattern: String) throws -> Finished {
+      try run(["setpriv", "--reuid", "65534", "--clear-groups", program, "list", pattern])
+    }
+    for pattern in ["t:sched:sched_switch", "sched:sched_switch", "no_such_name"] {
+      let finished = try list(pattern)
+      #expect(finished.status == 1)
+      #expect(finished.errorText.hasPrefix("Error: tracefs at /sys/kernel/"), "\(finished.errorText)")
+      #expect(finished.errorText.hasSuffix(" is not readable for this user; run it as root\n"))
+    }
+    let functions = try list("vfs_read")
+    #expect(functions.status == 0)
+    #expect(functions.lines == ["TARGET", "vfs_read"] || functions.lines == ["vfs_read"])
+    #expect(functions.errorText.hasPrefix("swtrace list: without tracepoints: tracefs at "))
   }
 
   @Test func missingCapabilitiesAreNamed() throws {

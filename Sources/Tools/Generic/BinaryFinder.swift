@@ -16,6 +16,7 @@ package struct BinaryFinder {
     if name.contains("/") {
       let path = seen(name)
       guard isFile(path) else {
+        guard access(path, F_OK) != 0 else { throw ToolError("'\(path)' is no program or library: it is no regular file") }
         let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "./"
         let neighbors = Directory.names(folder).map { folder + $0 }
         throw ToolError("there is no file '\(path)'\(Suggestions.question(path, among: neighbors))")

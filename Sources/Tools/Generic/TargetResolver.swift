@@ -71,7 +71,8 @@ package struct TargetResolver {
 
   private func tracepoints(_ category: String, _ name: String) throws -> [ResolvedTarget] {
     guard let root = KernelFeatures.tracefs else {
-      throw ToolError("tracefs is not mounted; mount -t tracefs tracefs /sys/kernel/tracing")
+      let (problem, remedy) = KernelFeatures.tracefsObstacle
+      throw ToolError("\(problem); \(remedy)")
     }
     let pattern = try NamePattern(name, isExpression: isExpression)
     let categoryPattern = try NamePattern(category, isExpression: false)

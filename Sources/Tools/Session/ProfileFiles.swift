@@ -47,6 +47,7 @@ struct ProfileInput {
   ///   - event: of perf's text, when it has more than one.
   ///   - type: of pprof's values, when it has more than one.
   init(_ path: String, format: Format? = nil, unit: Profile.Unit = .samples, event: String? = nil, type: String? = nil) throws {
+    guard !path.isEmpty else { throw ToolError("the name of the profile is empty; write - for standard input") }
     let input = path == "-" ? "standard input" : readableName(path.utf8)
     name = path == "-" ? input : String(input.split(separator: "/").last ?? "profile")
     recording = Recording()
