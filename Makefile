@@ -15,7 +15,7 @@ ROOT   := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo env "PATH=$$PATH"')
 RELEASE = --configuration release --product swtrace --static-swift-stdlib -Xswiftc -static-executable
 
 .DEFAULT_GOAL = help
-.PHONY: help build release run test test-here bench lint install clean
+.PHONY: help build release run test test-here bench lint install check-release clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -57,10 +57,12 @@ lint: ## format, warnings, scripts, size and contents of the release
 	@$(MAKE) --no-print-directory release
 	@scripts/lint-release $(SWTRACE)
 
-install: ## copy the release binary: PREFIX=/usr/local DESTDIR=
-	@# Built by `make release` when there is none, not here: `sudo make install` must not build as root.
-	@[ -x $(SWTRACE) ] || $(MAKE) --no-print-directory release
+# `sudo make install` must not build as root: it only makes sure that `make release` has been run since the last change.
+install: $(if $(SUDO_UID),check-release,release) ## copy the release binary: PREFIX=/usr/local DESTDIR=
 	install -D -m 755 $(SWTRACE) $(DESTDIR)$(PREFIX)/bin/swtrace
+
+check-release:
+	@scripts/check-release $(SWTRACE)
 
 clean: ## remove everything that was built
 	rm -rf .build .build-lint build swtrace-profile.html swtrace-profile.folded
