@@ -246,6 +246,21 @@ private enum BlockWorkload {
     #expect(finished.errorText.contains("did you mean"))
   }
 
+  @Test func csvHasARowForEachBucketThatHasRequests() throws {
+    var csv = try CSV(["biolatency", "-d", disk.name, "--", program, disk.path, "1", "0", "0", "0", "0"])
+    #expect(csv.heading == "time_unix_ns,min_us,max_us,count")
+    // One request is in one bucket.
+    #expect(csv.column("count") == ["1"])
+    csv = try CSV(["biolatency", "-D", "-F", "-d", disk.name, "--", program, disk.path, "1", "0", "0", "0", "0"])
+    #expect(csv.heading == "time_unix_ns,disk,flags,min_us,max_us,count")
+    #expect(csv.column("count") == ["1"])
+    #expect(csv.column("disk") == [disk.name])
+    #expect(csv.column("flags").first?.hasSuffix("Read") == true)
+    csv = try CSV(["biolatency", "-m", "-d", disk.name, "--", program, disk.path, "101", "53", "0", "0", "0"])
+    #expect(csv.heading == "time_unix_ns,min_ms,max_ms,count")
+    #expect(csv.column("count").reduce(0) { $0 + (Int($1) ?? 0) } == 154)
+  }
+
   @Test func tableHasBCCsForm() throws {
     let finished = try Swtrace.run(["biolatency", "-D", "-F", "-T", "--", program, disk.path, "101", "0", "0", "0", "0"])
     let title = "disk = \(disk.name)  flags = "
