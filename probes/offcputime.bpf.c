@@ -45,12 +45,14 @@ static __always_inline bool is_wanted(bool typed, struct task_struct *task, long
 	return filter_task(typed, task);
 }
 
-static __always_inline void begin_wait(bool typed, bool preempted, struct task_struct *task, __u32 tid, __u64 time_ns)
+static __always_inline void begin_wait(bool typed, bool preempted, struct task_struct *task, long state, __u32 tid, __u64 time_ns)
 {
-	long state = task_state(typed, task);
 	struct start *start;
 
 	if (state & TASK_DEAD) {
+		start = bpf_map_lookup_elem(&starts, &tid);
+		if (start && start->time_ns)
+			remark(SWTRACE_UNFINISHED);
 		forget_start(tid);
 		return;
 	}
@@ -62,9 +64,12 @@ static __always_inline void begin_wait(bool typed, bool preempted, struct task_s
 		return;
 	}
 	start = bpf_map_lookup_elem(&starts, &tid);
-	if (start)
+	if (start) {
+		/* The end of the wait before was not seen: kernels may hide the switches of a task, and with them those to the next. */
+		if (start->time_ns)
+			remark(SWTRACE_UNFINISHED);
 		start->time_ns = time_ns;
-	else
+	} else
 		set_start(tid, time_ns, 0);
 }
 
@@ -109,7 +114,7 @@ static __always_inline int end_wait(bool typed, struct task_struct *task, struct
 	return send_stack(now, room);
 }
 
-static __always_inline int handle_switch(bool typed, bool preempted, struct task_struct *prev, struct task_struct *next)
+static __always_inline int handle_switch(bool typed, bool preempted, struct task_struct *prev, struct task_struct *next, long state)
 {
 	__u32 out = read_member(typed, prev, pid), in = read_member(typed, next, pid);
 	__u64 time_ns = bpf_ktime_get_ns();
@@ -117,7 +122,7 @@ static __always_inline int handle_switch(bool typed, bool preempted, struct task
 
 	/* The idle tasks have pid 0. */
 	if (out)
-		begin_wait(typed, preempted, prev, out, time_ns);
+		begin_wait(typed, preempted, prev, state, out, time_ns);
 	if (!in)
 		return 0;
 	start = bpf_map_lookup_elem(&starts, &in);
@@ -126,16 +131,23 @@ static __always_inline int handle_switch(bool typed, bool preempted, struct task
 	return end_wait(typed, next, start, time_ns);
 }
 
+/* From 5.18 on the tracepoint has the state that the task went to sleep in; its own may already say that it is being woken. */
+SEC("tp_btf/sched_switch")
+int BPF_PROG(switch_state_btf, bool preempted, struct task_struct *prev, struct task_struct *next, unsigned int state)
+{
+	return handle_switch(true, preempted, prev, next, state);
+}
+
 SEC("tp_btf/sched_switch")
 int BPF_PROG(switch_btf, bool preempted, struct task_struct *prev, struct task_struct *next)
 {
-	return handle_switch(true, preempted, prev, next);
+	return handle_switch(true, preempted, prev, next, task_state(true, prev));
 }
 
 SEC("raw_tp/sched_switch")
 int BPF_PROG(switch_raw, bool preempted, struct task_struct *prev, struct task_struct *next)
 {
-	return handle_switch(false, preempted, prev, next);
+	return handle_switch(false, preempted, prev, next, task_state(false, prev));
 }
 
 /* The end of the system call in which the thread waited: now its user stack can be walked.

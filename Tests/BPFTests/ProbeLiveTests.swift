@@ -76,8 +76,9 @@ private func kernelHas(_ tracepoint: String) -> Bool {
       case "this kernel refuses fentry programs": #expect(each.section.hasPrefix("fe") && !KernelFeatures.hasKprobes)
       case "this kernel has no BPF helper bpf_get_current_task_btf": #expect(kernelVersion < (5, 11))
       case "this kernel has no BPF helper bpf_get_attach_cookie": #expect(kernelVersion < (5, 15))
-      // The tracepoint has no second argument yet.
-      case "this kernel's verifier rejects it": #expect(each.program == "exit_last_btf" && kernelVersion < (6, 18))
+      // The tracepoint lacks its last argument yet.
+      case "this kernel's verifier rejects it":
+        #expect(each.program == "exit_last_btf" && kernelVersion < (6, 18) || each.program == "switch_state_btf" && kernelVersion < (5, 18))
       default: Issue.record("\(error) \(error.log)")
       }
     }

@@ -53,6 +53,9 @@ import Testing
       .compactMap { $0["function"] as? String }
   }
 
+  /// Waits whose end the kernel did not show: some hide the switches of a few tasks, and with them those to the tasks after them.
+  private func unfinished(_ records: [[String: Any]]) -> Int { (records.last?["remarks"] as? [String: Int])?["unfinished"] ?? 0 }
+
   /// All files of one run hold the same samples, whatever their format.
   @Test(arguments: ["profile", "offcputime"]) func everyFormatHoldsTheSame(_ tool: String) throws {
     let names = ["all.pb.gz", "all.speedscope.json", "all.firefox.json", "all.json"].map { "\(folder.path)/\(tool).\($0)" }
@@ -109,9 +112,10 @@ import Testing
     #expect(stacks.allSatisfy { $0["unit"] as? String == "ns" && $0["comm"] as? String == "stacks" })
     #expect(stacks.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == counts.delivered)
     let naps = stacks.filter { frames($0).contains("nap") }
-    #expect(naps.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == 47)
+    let unfinished = unfinished(records)
+    #expect(naps.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == 47 - unfinished)
     // The 5 ms of a nap begin a little before its switch.
-    #expect(naps.reduce(0) { $0 + ($1["value"] as? Int ?? 0) } >= 47 * 4_000_000)
+    #expect(naps.reduce(0) { $0 + ($1["value"] as? Int ?? 0) } >= (47 - unfinished) * 4_000_000)
     #expect((records.last?["remarks"] as? [String: Int])?["missing_kernel_stack"] == 0)
     for nap in naps {
       let names = frames(nap)
@@ -126,10 +130,10 @@ import Testing
     for limits in [["-m", "600000000"], ["-m", "0", "-M", "1"], ["-m", "0", "-k"]] {
       let records = try Swtrace.run(only + limits + ["--", workload, "0", "47"]).json()
       #expect(records.allSatisfy { !frames($0).contains("nap") })
-      #expect(try summary(of: records).filtered >= 47)
+      #expect(try summary(of: records).filtered >= 47 - self.unfinished(records))
     }
     let users = try Swtrace.run(only + ["-m", "0", "-u", "--", workload, "0", "47"]).json()
-    #expect(users.filter { frames($0).contains("nap") }.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == 47)
+    #expect(users.filter { frames($0).contains("nap") }.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == 47 - self.unfinished(users))
   }
 
   @Test func foldedIsCommandThenRootToLeaf() throws {

@@ -43,7 +43,7 @@ package struct Offcputime: StackTool {
   }
 
   package var hooks: [Hook] {
-    var hooks = [Hook("task switches", ["switch_btf", .init("switch_raw", lacking: "kernel stacks")])]
+    var hooks = [Hook("task switches", ["switch_state_btf", "switch_btf", .init("switch_raw", lacking: "kernel stacks")])]
     if !stacks.kernelStacksOnly { hooks.append(Hook("the end of system calls", ["exit_btf", "exit_raw"], without: "user stacks")) }
     return hooks
   }

@@ -240,7 +240,7 @@ package struct Session: ~Copyable {
     progress.clear()
     if format == .json { report.writeJSON(into: &output.buffer, durationNanoseconds: elapsed) }
     try output.commit()
-    let notable = (report.remarks[.unfollowed] ?? 0) + (report.remarks[.unreturned] ?? 0)
+    let notable = [.unfollowed, .unreturned, .unfinished].reduce(0) { $0 + (report.remarks[$1] ?? 0) }
     let isNotable = report.totalLost > 0 || !report.isExact || notable > 0
     // Who closed the output knows that the rest is missing.
     if settings.stats || !output.isClosed && (isNotable || always) {
