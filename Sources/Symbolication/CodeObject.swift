@@ -16,6 +16,8 @@ final class CodeObject {
 
   /// The last component of its path, or what stands for one: `[vdso]`.
   let name: String
+  /// As the process saw it; empty for what is no file.
+  let path: String
   private(set) var state: State
   private var descriptor: Descriptor?
   /// Nil for what is no file.
@@ -37,6 +39,7 @@ final class CodeObject {
     self.descriptor = consume descriptor
     self.identity = identity
     self.name = name
+    self.path = path.string
     state = .pending
     isOurs = root === RootDirectory.own
     search = DebugFileSearch(path: path, roots: isOurs ? [.own] : [root, .own])
@@ -46,6 +49,7 @@ final class CodeObject {
   init(name: String, _ state: State) {
     self.name = name
     self.state = state
+    path = ""
     identity = nil
   }
 

@@ -61,13 +61,7 @@ struct FileCache {
     if mapping.path == VirtualObject.name { return vdso }
     guard mapping.inode != 0 else { return memory }
     let path = FilePath(mapping.path)
-    // map_files is the mapped file itself, whatever its path means here and whether or not it was deleted.
-    let range = "\(String(mapping.start.rawValue, radix: 16))-\(String(mapping.end.rawValue, radix: 16))"
-    let link = FilePath("/proc/\(process)/map_files/\(range)")
-    // Another program may be there by now. Some file systems (overlays) have two numbers for one file: then the path decides.
-    if let descriptor = try? File.open(link), let identity = File.identity(of: descriptor),
-      identity.inode == mapping.inode || File.target(of: link) == mapping.path
-    {
+    if let descriptor = exact(mapping, of: process), let identity = File.identity(of: descriptor) {
       return add(descriptor, identity, mapping, path, root() ?? .own)
     }
     if let known = byMapping[MappedFile(mapping)]?.object { return known }
@@ -78,6 +72,22 @@ struct FileCache {
     }
     guard identity.inode == mapping.inode else { return missing(mapping.name, .fileChanged) }
     return add(descriptor, identity, mapping, path, root)
+  }
+
+  /// The mapped file itself, whatever its path means here and whether or not it was deleted; nil when the process is gone.
+  private func exact(_ mapping: Mapping, of process: ProcessID) -> Descriptor? {
+    let range = "\(String(mapping.start.rawValue, radix: 16))-\(String(mapping.end.rawValue, radix: 16))"
+    let link = FilePath("/proc/\(process)/map_files/\(range)")
+    guard let descriptor = try? File.open(link), let identity = File.identity(of: descriptor) else { return nil }
+    // Another program may be there by now. Some file systems (overlays) have two numbers for one file: then the path decides.
+    guard identity.inode == mapping.inode || File.target(of: link) == mapping.path else { return nil }
+    return descriptor
+  }
+
+  /// The file behind a mapping, for reading it as it grows.
+  func open(_ mapping: Mapping, of process: ProcessID) -> SharedDescriptor? {
+    guard let descriptor = exact(mapping, of: process) else { return nil }
+    return SharedDescriptor(descriptor)
   }
 
   private mutating func missing(_ name: String, _ reason: Symbolized.Reason) -> CodeObject {

@@ -78,9 +78,21 @@ package struct Symbolizer {
   /// Set it before the first address is named.
   package var options = Options()
 
+  /// The files that frames are in, by the frames' modules.
+  package private(set) var modules: [String: Module] = [:]
+
+  /// A file that frames are in.
+  package struct Module: Hashable, Sendable {
+    /// As its processes saw it.
+    package var path: String
+    /// Hexadecimal; empty without one, and where two files have the name.
+    package var buildID: String
+  }
+
   private var kernel: KernelSymbols??
   private var processes: [ProcessID: TracedProcess] = [:]
   private var files: FileCache
+  private var noted: Set<ObjectIdentifier> = []
   /// Processes that have ended, oldest first.
   private var ended: [(process: ProcessID, time: UInt64)] = []
 
@@ -164,9 +176,10 @@ package struct Symbolizer {
     let object = files.object(behind: mapping, of: process, root: traced.root)
     traced.programs[number].add(
       .init(start: mapping.start.rawValue, end: mapping.end.rawValue, offset: mapping.offset.rawValue, object: object))
-    if mapping.isAnonymousCode, traced.programs[number].perfMap == nil {
-      traced.programs[number].perfMap = PerfMap.Identity(of: process).map { ReadPerfMap(identity: $0) }
+    if mapping.isAnonymousCode, traced.programs[number].ownCode.identity == nil {
+      traced.programs[number].ownCode.identity = PerfMap.Identity(of: process)
     }
+    if JITDump.isMeant(by: mapping.name) { traced.programs[number].ownCode.dumpFile = files.open(mapping, of: process) }
   }
 
   /// Reads the mappings of a process that lives, at most once a second; those of one that has ended stay as they were.
@@ -228,22 +241,34 @@ package struct Symbolizer {
     case .pending: return .unknown(.fileGone)
     case .failed(let reason): return .unknown(reason)
     case .memory: return compiled(address, traced, number)
-    case .ready(let symbols): return region.object.frames(at: region.offset(of: address), in: symbols, options)
+    case .ready(let symbols):
+      note(region.object, symbols)
+      return region.object.frames(at: region.offset(of: address), in: symbols, options)
     }
   }
 
-  /// Code that the process made itself. Its list of names grows while it runs, so a miss reads it again, at most once a second.
-  private func compiled(_ address: UInt64, _ traced: TracedProcess, _ number: Int) -> Symbolized {
-    guard var perfMap = traced.programs[number].perfMap else { return .unknown(.anonymous) }
-    let now = Clock.monotonic
-    if perfMap.map?.name(of: address) == nil, perfMap.readAt == 0 || now - perfMap.readAt > 1_000_000_000 {
-      if let map = PerfMap(perfMap.identity) { perfMap.map = map }
-      perfMap.readAt = now
-      traced.programs[number].perfMap = perfMap
+  private mutating func note(_ object: CodeObject, _ symbols: ObjectSymbols) {
+    guard noted.insert(ObjectIdentifier(object)).inserted else { return }
+    let module = Module(path: object.path, buildID: symbols.file.buildID?.description ?? "")
+    if let other = modules[object.name], other.buildID != module.buildID {
+      modules[object.name]?.buildID = ""
+    } else {
+      modules[object.name] = module
     }
-    guard let name = perfMap.map?.name(of: address) else { return .unknown(.anonymous) }
+  }
+
+  /// Code that the process made itself. Its lists of names grow while it runs, so a miss reads them again, at most once a second.
+  private func compiled(_ address: UInt64, _ traced: TracedProcess, _ number: Int) -> Symbolized {
+    var code = traced.programs[number].ownCode
+    let now = Clock.monotonic
+    if code.name(of: address) == nil, code.readAt == 0 || now - code.readAt > 1_000_000_000 {
+      code.read()
+      code.readAt = now
+      traced.programs[number].ownCode = code
+    }
+    guard let (name, file, line) = code.name(of: address) else { return .unknown(.anonymous) }
     let readable = Demangler.demangle(name, isFull: options.hasFullNames) ?? name
-    return .frames([Frame(function: readable, module: "[jit]", mangled: readable == name ? nil : name)])
+    return .frames([Frame(function: readable, module: "[jit]", file: file, line: line, mangled: readable == name ? nil : name)])
   }
 
   /// Names an address of the kernel.
@@ -258,8 +283,11 @@ package struct Symbolizer {
   }
 
   private mutating func find(_ address: KernelAddress) -> Symbolized {
-    let symbols = kernel ?? KernelSymbols.ofRunningKernel()
-    kernel = symbols
+    if kernel == nil {
+      kernel = .some(KernelSymbols.ofRunningKernel())
+      modules["[kernel]"] = Module(path: "[kernel.kallsyms]", buildID: BuildID.ofRunningKernel?.description ?? "")
+    }
+    let symbols = kernel.flatMap(\.self)
     guard let symbols, !symbols.areHidden else { return .unknown(.kernelHidden) }
     guard let match = symbols.match(address) else { return .unknown(.outsideSymbols) }
     return .frames([Frame(function: match.name, module: match.module ?? "[kernel]", kind: .kernel)])

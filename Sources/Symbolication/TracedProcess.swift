@@ -25,8 +25,8 @@ final class TracedProcess {
     var readAt: UInt64 = 0
     /// Whether an event was in this program.
     var isWanted = false
-    /// For programs that make code themselves.
-    var perfMap: ReadPerfMap?
+    /// Of programs that make code themselves.
+    var ownCode = OwnCode()
 
     func region(at address: UInt64) -> Region? {
       var (low, high) = (0, regions.count)
@@ -97,10 +97,38 @@ extension TracedProcess.Region {
   }
 }
 
-/// The perf map of a process, as it was read last.
-struct ReadPerfMap {
-  var identity: PerfMap.Identity
-  var map: PerfMap?
+/// The names of the code that a process makes itself, as they were read last. The lists grow while it runs.
+struct OwnCode {
+  /// Where its perf map is.
+  var identity: PerfMap.Identity?
+  var perfMap: CodeMap?
+  /// The jitdump file that it has mapped.
+  var dumpFile: SharedDescriptor?
+  var dump: CodeMap?
   /// On the monotonic clock; 0 for never.
   var readAt: UInt64 = 0
+
+  func name(of address: UInt64) -> (name: String, file: String?, line: UInt32)? {
+    if let dump, let name = dump.name(of: address) {
+      let line = dump.line(of: address)
+      return (name, line?.file, line?.line ?? 0)
+    }
+    return perfMap?.name(of: address).map { ($0, nil, 0) }
+  }
+
+  /// Reads both again.
+  mutating func read() {
+    if let identity, let map = PerfMap.read(identity) { perfMap = map }
+    if let dumpFile, let size = File.identity(of: dumpFile.descriptor)?.size,
+      let bytes = try? File.read(dumpFile.descriptor, at: 0, count: Int(min(size, UInt64(CodeMap.sizeLimit))), name: "jitdump")
+    {
+      dump = JITDump.parse(bytes) ?? dump
+    }
+  }
+}
+
+/// A descriptor that copies of a program share.
+final class SharedDescriptor {
+  let descriptor: Descriptor
+  init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
 }

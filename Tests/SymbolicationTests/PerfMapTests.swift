@@ -8,7 +8,7 @@ import Testing
 @testable import Symbolication
 
 @Suite struct PerfMapTests {
-  private func map(_ text: String) -> PerfMap { PerfMap(parsing: Array(text.utf8)) }
+  private func map(_ text: String) -> CodeMap { PerfMap.parse(Array(text.utf8)) }
 
   @Test func linesAreRead() {
     let map = map(

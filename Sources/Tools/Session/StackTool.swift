@@ -152,6 +152,7 @@ extension StackTool {
     (recording.title, recording.comments) = (options.title, [options.title] + options.details)
     (recording.startedAt, recording.duration) = (startedAt, elapsed)
     (recording.period, recording.measure) = (period, measure)
+    recording.modules = aggregator.symbolizer.modules.mapValues { Recording.Module(path: $0.path, buildID: $0.buildID) }
     /// People get the shown unit, programs the one that was measured.
     func write(_ format: OutputFormat, into out: inout [UInt8]) {
       let isForPrograms = [.json, .pprof, .speedscope, .firefox].contains(format)
@@ -172,7 +173,7 @@ extension StackTool {
     }
     if let count = stacks.summary { StackWriter.writeHottest(profile.topFunctions(count), of: profile, into: &output.buffer) }
     let toStandardOutput = destinations.first { $0.path == nil }?.format ?? .table
-    if settings.stats || stacks.summary != nil { complain("swtrace \(settings.tool): \(symbols.line)") }
+    if symbols.total > 0 { complain("swtrace \(settings.tool): \(symbols.line)") }
     try running.conclude(report, &output, toStandardOutput, always: stacks.summary != nil)
   }
 }
