@@ -16,16 +16,31 @@ package struct DebugFileSearch {
   /// Where packages put debug files, in each root.
   package var folders: [FilePath]
 
-  package init(path: FilePath? = nil, roots: [RootDirectory] = [.own], folders: [FilePath] = ["/usr/lib/debug"]) {
+  /// Asked last, where the user wants that.
+  package var servers: DebugInformationServers?
+
+  package init(
+    path: FilePath? = nil, roots: [RootDirectory] = [.own], folders: [FilePath] = ["/usr/lib/debug"],
+    servers: DebugInformationServers? = nil
+  ) {
     self.path = path
     self.roots = roots
     self.folders = folders
+    self.servers = servers
   }
 
   /// The debug file and its path: by build ID in the debug folders, else by `.gnu_debuglink` beside the file, in `.debug` and in the folders.
   ///
   /// A linked file must have the same build ID, or, where one has none, the CRC that the link names.
   func debugFile(of file: ELFFile) -> (file: ELFFile, path: String)? {
+    if let local = localDebugFile(of: file) { return local }
+    guard let servers, let identifier = file.buildID, let debug = servers.debugFile(of: identifier), debug.buildID == identifier else {
+      return nil
+    }
+    return (debug, debug.name)
+  }
+
+  private func localDebugFile(of file: ELFFile) -> (file: ELFFile, path: String)? {
     if let id = file.buildID?.description, id.utf8.count > 2 {
       for root in roots {
         for folder in folders {

@@ -71,6 +71,3 @@ private struct DebugInformation {
     if index.isEmpty { return nil }
   }
 }
-
-/// Keeps libdw from asking servers for debug files: it does so by itself when the environment names some.
-package func disableDebugInformationServers() { unsafe unsetenv("DEBUGINFOD_URLS") }

@@ -54,8 +54,9 @@ final class CodeObject {
   }
 
   /// Builds the index, or takes that of an equal file; a failure is kept too, and not tried again at every address.
-  func load(sharing known: inout [FileContent: ObjectSymbols]) {
+  func load(sharing known: inout [FileContent: ObjectSymbols], servers: DebugInformationServers?) {
     guard case .pending = state, let identity else { return }
+    search.servers = servers
     defer { search = DebugFileSearch() }
     guard let descriptor = descriptor.take() else {
       state = .failed(.fileGone)
@@ -156,8 +157,7 @@ package struct FileSymbolizer {
 
   /// - Throws: `ELFError` for what is no ELF file, or a damaged one.
   package init(_ path: FilePath, _ options: Symbolizer.Options = .init()) throws(ELFError) {
-    disableDebugInformationServers()
-    symbols = try ObjectSymbols(ELFFile(path: path), searching: DebugFileSearch(path: path))
+    symbols = try ObjectSymbols(ELFFile(path: path), searching: DebugFileSearch(path: path, servers: options.servers))
     object = CodeObject(name: path.lastComponent?.string ?? path.string, .ready(symbols))
     self.options = options
   }

@@ -6,6 +6,7 @@ internal import SystemPackage
 struct FileCache {
   /// More files than this are not held open; the oldest is indexed to make room.
   let maximumOpen: Int
+  var servers: DebugInformationServers?
 
   /// Kept once indexed; until then the processes that have mapped them keep them.
   private var objects: [FileIdentity: Entry] = [:]
@@ -113,7 +114,7 @@ struct FileCache {
 
   /// Indexes an object, which is kept from now on.
   mutating func load(_ object: CodeObject) {
-    object.load(sharing: &indexed)
+    object.load(sharing: &indexed, servers: servers)
     if let identity = object.identity { objects[identity] = Entry(object: object, kept: object) }
     waiting.removeAll { $0.object == nil || $0.object === object }
   }

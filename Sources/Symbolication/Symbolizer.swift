@@ -1,4 +1,4 @@
-internal import DebugInfo
+package import DebugInfo
 internal import Glibc
 package import Linux
 package import Profiles
@@ -63,20 +63,22 @@ package struct SymbolizationReport: Sendable {
 /// so that their mappings are known when they have ended. Files are indexed once, whatever number of processes maps them.
 package struct Symbolizer {
   /// What is looked up.
-  package struct Options: Sendable {
+  package struct Options {
     /// Whether calls that the compiler merged into their callers are frames of their own.
     package var expandsInlined = true
     /// Whether Swift names come with types and modules.
     package var hasFullNames = false
     /// Whether addresses are named at all, or stay a module and an offset.
     package var namesAddresses = true
+    /// Asked for debug files that this machine does not have.
+    package var servers: DebugInformationServers?
 
     package init() {}
   }
 
   package private(set) var report = SymbolizationReport()
   /// Set it before the first address is named.
-  package var options = Options()
+  package var options = Options() { didSet { files.servers = options.servers } }
 
   /// The files that frames are in, by the frames' modules.
   package private(set) var modules: [String: Module] = [:]
@@ -99,7 +101,6 @@ package struct Symbolizer {
   /// - Parameter openFiles: files held open at once until something in them needs a name; beyond that the oldest are indexed early.
   package init(openFiles: Int = 256) {
     files = FileCache(maximumOpen: openFiles)
-    disableDebugInformationServers()
   }
 
   // MARK: Processes

@@ -29,6 +29,7 @@ package struct Symbolize: ParsableCommand, FormattedOutput {
   @Argument(help: ArgumentHelp("Addresses as the file counts them, hexadecimal.", valueName: "address")) var addresses: [String] = []
   @Flag(inversion: .prefixedNo, help: "Show calls that the compiler merged into their callers.") var inline = true
   @Flag(help: "Show Swift names with their types and modules.") var fullNames = false
+  @Flag(help: "Ask the servers in DEBUGINFOD_URLS for debug files.") var debuginfod = false
   @Option(help: ArgumentHelp("Output format; the default is table.", valueName: "format")) var format: FormatOption<Symbolize>?
 
   package init() {}
@@ -37,6 +38,7 @@ package struct Symbolize: ParsableCommand, FormattedOutput {
     var options = Symbolizer.Options()
     options.expandsInlined = inline
     options.hasFullNames = fullNames
+    do { options.servers = debuginfod ? try DebugInformationServers() : nil } catch { throw ToolError("\(error)") }
     let symbolizer: FileSymbolizer
     do { symbolizer = try FileSymbolizer(FilePath(file), options) } catch { throw ToolError("\(error)") }
     var output = try Output(path: nil)

@@ -43,6 +43,42 @@ import Testing
     #expect(records[1]["unknown"] as? String == "outside every symbol")
   }
 
+  /// A server that has the debug file, by the protocol's path.
+  @Test func serversAreAskedOnlyWhenWanted() throws {
+    let (path, address) = try build()
+    let notes = try mustRun(["readelf", "-n", path])
+    let id = try #require(notes.split(separator: "\n").first { $0.contains("Build ID: ") }?.split(separator: " ").last)
+    try mustRun(["mkdir", "-p", folder.file("www/buildid/\(id)")])
+    try mustRun(["objcopy", "--only-keep-debug", path, folder.file("www/buildid/\(id)/debuginfo")])
+    try mustRun(["strip", path])
+    let server = try Running([
+      "python3", "-uc",
+      """
+      import functools, http.server
+      handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory='\(folder.file("www"))')
+      server = http.server.HTTPServer(('127.0.0.1', 0), handler)
+      print('port', server.server_port)
+      server.serve_forever()
+      """,
+    ])
+    defer {
+      server.signal(9)
+      _ = server.finish()
+    }
+    let port = try #require(try server.wait(for: "port ").split(separator: " ").last)
+    let environment = [
+      "DEBUGINFOD_URLS": "http://127.0.0.1:\(port)/", "DEBUGINFOD_CACHE_PATH": folder.file("cache"), "no_proxy": "127.0.0.1",
+    ]
+    func ask(_ options: [String], _ environment: [String: String]) throws -> Finished {
+      try run([Swtrace.path, "symbolize"] + options + [path, address], environment: environment)
+    }
+    #expect(try ask([], environment).outputText.contains("[unknown]"))
+    let answer = try ask(["--debuginfod"], environment)
+    #expect(answer.outputText.contains(" inner at ") && answer.outputText.contains("into outer at "), "\(answer)")
+    let without = try ask(["--debuginfod"], ["DEBUGINFOD_URLS": ""])
+    #expect(without.status == 1 && without.errorText.contains("needs the addresses of servers in DEBUGINFOD_URLS"))
+  }
+
   @Test func badInputIsNamed() throws {
     let (path, _) = try build()
     let word = try Swtrace.run(["symbolize", path, "main"])

@@ -1,6 +1,7 @@
 package import ArgumentParser
 internal import BPF
 internal import CProbes
+internal import DebugInfo
 internal import Formats
 internal import Glibc
 internal import Linux
@@ -21,6 +22,7 @@ package struct StackOptions: ParsableArguments {
   @Flag(help: "Show a function that calls itself once.") package var collapseRecursion = false
   @Flag(name: [.customShort("A"), .long, .customLong("addresses")], help: "Show addresses as module and offset, without names.")
   package var noSymbols = false
+  @Flag(help: "Ask the servers in DEBUGINFOD_URLS for debug files.") package var debuginfod = false
   @Flag(
     name: [.customShort("a"), .long, .customLong("annotations")],
     help: "Mark the kernel's frames with _[k], inlined ones with _[i], in folded output.")
@@ -42,8 +44,9 @@ package struct StackOptions: ParsableArguments {
   }
 
   /// What of the addresses is looked up.
-  var symbols: Symbolizer.Options {
+  func symbols() throws -> Symbolizer.Options {
     var options = Symbolizer.Options()
+    do { options.servers = debuginfod ? try DebugInformationServers() : nil } catch { throw ToolError("\(error)") }
     options.expandsInlined = inline
     options.hasFullNames = fullNames
     options.namesAddresses = !noSymbols
@@ -90,6 +93,7 @@ extension StackTool {
     }
     if stacks.folded, settings.format == nil { settings.format = .folded }
     for remark in stacks.remarks { complain("swtrace \(Self.name): \(remark)") }
+    let symbolOptions = try stacks.symbols()
     let destinations = try settings.destinations()
     for (path, format) in destinations { try ProfileOutput.ensureReadable(format, path: path) }
     let tool = self
@@ -122,7 +126,7 @@ extension StackTool {
         attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
       settings, watching: output)
     let startedAt = Clock.realtime
-    var aggregator = StackAggregator(stacks.symbols, records: records, openFiles: DescriptorLimit.current / 2)
+    var aggregator = StackAggregator(symbolOptions, records: records, openFiles: DescriptorLimit.current / 2)
     aggregator.takesUserStacksFromCalls = Self.hasLateUserStacks
     while let turn = running.next(output) {
       let now = Clock.monotonic
