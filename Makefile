@@ -39,12 +39,12 @@ test: ## every test: here, under five kernels in virtual machines, in a browser
 	swift build --build-tests
 	@# The virtual machines test the release binary: what users get, and several times faster where all is emulated.
 	@$(MAKE) --no-print-directory release
-	@Tests/run here kernels web
+	@Tests/run here fuzz kernels web
 
 test-here: ## the tests that need no virtual machine and no browser
 	@$(SETUP) build
 	swift build --build-tests
-	@Tests/run here
+	@Tests/run here fuzz
 
 bench: release ## swtrace side by side with libbpf-tools, bpftrace and perf
 	@$(SETUP) build bench

@@ -46,7 +46,7 @@ final class SplitUnits {
 }
 
 /// A package of split units.
-private struct SplitPackage {
+struct SplitPackage {
   let file: DwarfFile
   /// The place of a unit, and of its parts of the other sections.
   private var rows: [UInt64: (info: UInt64, parts: DwarfUnit.Parts)] = [:]
