@@ -50,7 +50,7 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "DebugInfo",
-      dependencies: ["Clibelf", "Clibdw", "Linux", .product(name: "SystemPackage", package: "swift-system")],
+      dependencies: ["Clibelf", "Clibdw", "Clibz", "Linux", .product(name: "SystemPackage", package: "swift-system")],
       swiftSettings: strict),
     .target(
       name: "Symbolication",

@@ -168,6 +168,13 @@ static __always_inline int handle_end(__u32 tid)
 	return 0;
 }
 
+/* What a thread calls on its way out, after that, is forgotten when nothing is left of it. */
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(free_btf, struct task_struct *task) { return handle_end(task->pid); }
+
+SEC("raw_tp/sched_process_free")
+int BPF_PROG(free_raw, struct task_struct *task) { return handle_end(BPF_CORE_READ(task, pid)); }
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(end_btf, struct task_struct *task) { return handle_end(task->pid); }
 

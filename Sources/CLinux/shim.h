@@ -150,6 +150,25 @@ static inline int swtrace_open_unnamed(const char *folder, unsigned int mode)
 	return open(folder, __O_TMPFILE | O_DIRECTORY | O_WRONLY | O_CLOEXEC, mode);
 }
 
+/* Opens a file by name without any effect on it, so that it can be looked at first (O_PATH). */
+static inline int swtrace_open_reference(const char *path, int flags)
+{
+	return open(path, 010000000 | O_CLOEXEC | flags);
+}
+
+static inline int swtrace_open_reference_in_root(int root, const char *path)
+{
+	return swtrace_open_in_root(root, path, 010000000 | O_CLOEXEC);
+}
+
+/* The magic number of the file system that an open file is on, or -1. */
+static inline long swtrace_filesystem_type_of(int file)
+{
+	struct statfs status;
+
+	return fstatfs(file, &status) ? -1 : (long)status.f_type;
+}
+
 /* O_PATH belongs to _GNU_SOURCE, which must stay undefined here: Swift System's C module is built without it, and both see fd_set. */
 static inline int swtrace_open_place(const char *path)
 {

@@ -1,5 +1,6 @@
 internal import Clibdw
 internal import Clibelf
+internal import Clibz
 package import Linux
 package import SystemPackage
 
@@ -74,18 +75,14 @@ package struct DebugFileSearch {
     let link = FilePath(name)
     let byName = link.isAbsolute ? link : FilePath(path).removingLastComponent().pushing(link)
     for root in roots {
-      for candidate in byIdentifier + [byName] {
-        if let file = open(candidate, root), file.buildID == id { return file }
-      }
+      for candidate in byIdentifier { if let file = open(candidate, root), file.buildID == id { return file } }
     }
+    if let file = open(byName), file.buildID == id { return file }
     return nil
   }
 
-  /// A file by its path in the first root that has it.
-  func open(_ path: FilePath) -> ELFFile? {
-    for root in roots { if let file = open(path, root) { return file } }
-    return nil
-  }
+  /// A file that debug information names, where its process would find it: only there, because the name is a stranger's.
+  func open(_ path: FilePath) -> ELFFile? { roots.first.flatMap { open(path, $0) } }
 
   /// Absence is the normal case, and a candidate that cannot be read is none.
   private func open(_ path: FilePath, _ root: RootDirectory) -> ELFFile? {
@@ -93,21 +90,20 @@ package struct DebugFileSearch {
     return try? ELFFile(file, name: path.string, isOurs: root === RootDirectory.own)
   }
 
+  /// Larger debug files have build IDs; these here may be anybody's, as large as he likes.
+  private static let checkedSize: UInt64 = 256 << 20
+
   /// The CRC-32 of a whole file, as `.gnu_debuglink` has it.
   private static func checksum(_ path: FilePath, _ root: RootDirectory) -> UInt32? {
-    guard let file = try? root.open(path), let size = File.identity(of: file)?.size, size <= ELFFile.maximumSize else { return nil }
-    var crc = ~UInt32(0)
+    guard let file = try? root.open(path), let size = File.identity(of: file)?.size, size <= checkedSize else { return nil }
+    var crc: CUnsignedLong = 0
     var offset: UInt64 = 0
     while offset < size {
       guard let bytes = try? File.read(file, at: offset, count: 1 << 20, name: path.string), !bytes.isEmpty else { return nil }
-      for byte in bytes { crc = crcTable[Int(UInt8(truncatingIfNeeded: crc) ^ byte)] ^ crc >> 8 }
+      crc = unsafe crc32(crc, bytes, CUnsignedInt(bytes.count))
       offset += UInt64(bytes.count)
     }
-    return ~crc
-  }
-
-  private static let crcTable: [UInt32] = (0..<256).map { index in
-    (0..<8).reduce(UInt32(index)) { value, _ in value & 1 == 1 ? value >> 1 ^ 0xEDB8_8320 : value >> 1 }
+    return UInt32(truncatingIfNeeded: crc)
   }
 }
 

@@ -8,7 +8,8 @@ internal import SystemPackage
 @safe
 package final class DebugInformationServers {
   private typealias Begin = @convention(c) () -> OpaquePointer?
-  private typealias Find = @convention(c) (OpaquePointer, UnsafePointer<UInt8>, CInt, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> CInt
+  private typealias Find =
+    @convention(c) (OpaquePointer, UnsafePointer<UInt8>, CInt, UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> CInt
   private typealias End = @convention(c) (OpaquePointer) -> Void
   private typealias Report = @convention(c) (OpaquePointer?, CLong, CLong) -> CInt
   private typealias SetReport = @convention(c) (OpaquePointer, Report?) -> Void
@@ -43,7 +44,8 @@ package final class DebugInformationServers {
     if isatty(2) != 0, let report = unsafe dlsym(library, "debuginfod_set_progressfn") {
       unsafe unsafeBitCast(report, to: SetReport.self)(client) { _, done, total in
         // A zero for the total stands for an answer that has not come.
-        let text = total > 0 ? "\r\u{1b}[Kfetching debug information, \(done >> 20) of \(total >> 20) MB" : "\r\u{1b}[Kasking for debug information"
+        let text =
+          total > 0 ? "\r\u{1b}[Kfetching debug information, \(done >> 20) of \(total >> 20) MB" : "\r\u{1b}[Kasking for debug information"
         unsafe write(2, text, text.utf8.count)
         return 0
       }

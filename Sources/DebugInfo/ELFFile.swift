@@ -69,7 +69,9 @@ package import SystemPackage
   /// Opens a file by its path.
   package convenience init(path: FilePath) throws(ELFError) {
     let file: Descriptor
-    do { file = try File.open(path) } catch { throw ELFError(path.string, .file(error)) }
+    do { file = try File.open(path) } catch {
+      throw ELFError(path.string, error.errno == .invalidArgument ? .notRegular : .file(error))
+    }
     try self.init(file, name: path.string)
   }
 
@@ -210,7 +212,7 @@ package import SystemPackage
     return total <= Self.maximumDecompressed
   }
 
-  private static let maximumDecompressed: UInt64 = 4 << 30
+  private static let maximumDecompressed: UInt64 = 512 << 20
 
   /// A section's bytes, at most `limit`; nil when there is none of that name, or it has no bytes in the file.
   func content(ofSection name: String, limit: UInt64) -> [UInt8]? {

@@ -16,12 +16,38 @@ package struct FileIdentity: Hashable, Sendable {
 
 /// Bounded reading of files that the kernel or a stranger writes.
 package enum File {
-  /// Opens a file for reading without waiting for a peer (`O_NONBLOCK`) and closes it on exec.
+  /// Opens a regular file for reading.
+  ///
+  /// The name may be a stranger's, and to open a device or a pipe has effects: so it is looked at first. Files that the kernel makes up
+  /// are none here either: reading some of them takes away what is read.
   ///
   /// - Parameter followsLink: false refuses a symbolic link as the last component. `/proc/PID/map_files` needs true.
+  /// - Throws: `EINVAL` for what is no regular file.
   package static func open(_ path: FilePath, followsLink: Bool = true) throws(SystemError) -> Descriptor {
-    let flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | (followsLink ? 0 : O_NOFOLLOW)
-    let number = unsafe path.withPlatformString { unsafe Glibc.open($0, flags) }
+    let number = unsafe path.withPlatformString { unsafe swtrace_open_reference($0, followsLink ? 0 : O_NOFOLLOW) }
+    guard number >= 0 else { throw SystemError("open", path.string, errno: Errno(rawValue: errno)) }
+    return try open(Descriptor(owning: number), path)
+  }
+
+  /// Opens for reading what a reference stands for.
+  private static func open(_ reference: consuming Descriptor, _ path: FilePath) throws(SystemError) -> Descriptor {
+    var status = stat()
+    guard unsafe fstat(reference.rawValue, &status) == 0 else { throw SystemError("open", path.string, errno: Errno(rawValue: errno)) }
+    if status.st_mode & S_IFMT == S_IFLNK { throw SystemError("open", path.string, errno: .tooManySymbolicLinkLevels) }
+    guard status.st_mode & S_IFMT == S_IFREG, !madeUp.contains(swtrace_filesystem_type_of(reference.rawValue)) else {
+      throw SystemError("read", path.string, errno: .invalidArgument)
+    }
+    let number = unsafe Glibc.open("/proc/self/fd/\(reference.rawValue)", O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    guard number >= 0 else { throw SystemError("open", path.string, errno: Errno(rawValue: errno)) }
+    return Descriptor(owning: number)
+  }
+
+  /// procfs, sysfs, tracefs, debugfs, securityfs (linux/magic.h).
+  private static let madeUp: Set<Int> = [0x9fa0, 0x6265_6572, 0x7472_6163, 0x6462_6720, 0x7363_6673]
+
+  /// A reference that keeps something alive, such as a namespace.
+  package static func openReference(_ path: FilePath) throws(SystemError) -> Descriptor {
+    let number = unsafe path.withPlatformString { unsafe Glibc.open($0, O_RDONLY | O_CLOEXEC) }
     guard number >= 0 else { throw SystemError("open", path.string, errno: Errno(rawValue: errno)) }
     return Descriptor(owning: number)
   }
@@ -37,10 +63,15 @@ package enum File {
   ///
   /// openat2(2) with `RESOLVE_IN_ROOT`, Linux 5.6.
   package static func open(_ path: FilePath, inRoot root: borrowing Descriptor) throws(SystemError) -> Descriptor {
-    let flags = UInt64(O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-    let number = unsafe path.withPlatformString { unsafe swtrace_open_in_root(root.rawValue, $0, flags) }
+    let number = unsafe path.withPlatformString { unsafe swtrace_open_reference_in_root(root.rawValue, $0) }
     guard number >= 0 else { throw SystemError("open", path.string, errno: Errno(rawValue: errno)) }
-    return Descriptor(owning: number)
+    return try open(Descriptor(owning: number), path)
+  }
+
+  /// A path from the root on, whatever folder this process is in.
+  package static func absolute(_ path: FilePath) -> FilePath {
+    guard !path.isAbsolute, let folder = target(of: "/proc/self/cwd") else { return path }
+    return FilePath(folder).pushing(path)
   }
 
   /// Where a symbolic link leads; nil for what is none.
@@ -73,64 +104,21 @@ package enum File {
     return (status.st_uid == 0 || status.st_uid == geteuid()) && status.st_mode & (S_IWGRP | S_IWOTH) == 0
   }
 
-  /// The whole content of a file, read until its end; the sizes that /proc reports mean nothing.
-  ///
-  /// Fails with `.fileTooLarge` beyond `limit` bytes, and with `.noSuchProcess` where a process ended while it was read.
-  package static func readAll(_ path: FilePath, limit: Int = 64 << 20) throws(SystemError) -> [UInt8] {
-    try readAll(open(path), name: path.string, limit: limit)
-  }
-
-  /// The rest of an open file.
-  package static func readAll(_ file: borrowing Descriptor, name: String, limit: Int = 64 << 20) throws(SystemError) -> [UInt8] {
-    var content: [UInt8] = []
-    var chunk = 64 << 10
-    while true {
-      let count = try read(from: file, chunk, at: nil, appendingTo: &content, name: name)
-      if count == 0 { return content }
-      if content.count > limit { throw SystemError("read", name, errno: .fileTooLarge) }
-      // Larger reads only where there is more: most files of /proc are small.
-      chunk = min(1 << 20, max(chunk, content.count))
-    }
-  }
-
   /// Up to `count` bytes from a position; fewer at the end of the file.
   package static func read(
     _ file: borrowing Descriptor, at offset: UInt64, count: Int, name: String
   ) throws(SystemError) -> [UInt8] {
-    var content: [UInt8] = []
-    while content.count < count {
-      let position = offset &+ UInt64(content.count)
-      if try read(from: file, count - content.count, at: position, appendingTo: &content, name: name) == 0 { break }
+    var failure: Int32 = 0
+    let content = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+      while filled < count {
+        let read = unsafe pread(file.rawValue, buffer.baseAddress! + filled, count - filled, off_t(offset) + off_t(filled))
+        if read < 0, errno == EINTR { continue }
+        if read < 0 { failure = errno }
+        if read <= 0 { break }
+        filled += read
+      }
     }
+    if failure != 0 { throw SystemError("read", name, errno: Errno(rawValue: failure)) }
     return content
   }
-
-  private static func read(
-    from file: borrowing Descriptor, _ size: Int, at offset: UInt64?, appendingTo content: inout [UInt8], name: String
-  ) throws(SystemError) -> Int {
-    let number = file.rawValue
-    while true {
-      let start = content.count
-      var failure: Int32 = 0
-      let piece = unsafe [UInt8](unsafeUninitializedCapacity: size) { buffer, initialized in
-        let result =
-          if let offset {
-            unsafe pread(number, buffer.baseAddress, size, off_t(bitPattern: offset))
-          } else {
-            unsafe Glibc.read(number, buffer.baseAddress, size)
-          }
-        if result < 0 { failure = errno }
-        initialized = max(0, result)
-      }
-      if failure == EINTR { continue }
-      if failure != 0 { throw SystemError("read", name, errno: Errno(rawValue: failure)) }
-      if start == 0 { content = piece } else { content += piece }
-      return piece.count
-    }
-  }
-}
-
-extension off_t {
-  /// Addresses of `/proc/PID/mem` above the middle of the address space are negative offsets to C.
-  fileprivate init(bitPattern: UInt64) { self = off_t(Int64(bitPattern: bitPattern)) }
 }

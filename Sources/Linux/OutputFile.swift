@@ -34,10 +34,12 @@ package struct OutputFile: ~Copyable {
     var status = stat()
     let exists = unsafe stat(path, &status) == 0
     guard exists || errno == ENOENT else { throw SystemError("create", path, errno: Errno(rawValue: errno)) }
-    guard !exists || status.st_mode & S_IFMT == S_IFREG else {
-      return (try check(unsafe Glibc.open(path, O_WRONLY | O_CLOEXEC), "write", path), nil)
+    // Names of our own descriptors are those, whatever files are behind them.
+    let isDescriptor = ["/dev/stdout", "/dev/stderr"].contains(path) || ["/dev/fd/", "/proc/self/fd/"].contains { path.hasPrefix($0) }
+    guard !isDescriptor, !exists || status.st_mode & S_IFMT == S_IFREG else {
+      return (try check(unsafe Glibc.open(path, O_WRONLY | O_CLOEXEC | (isDescriptor ? O_APPEND : 0)), "write", path), nil)
     }
-    let target = exists ? resolved(path) : path
+    let target = exists ? resolved(path) : Self.end(of: path)
     let folder = target.lastIndex(of: "/").map { String(target[...$0]) } ?? "./"
     var names = Names(target: target, temporary: "\(folder).swtrace-\(getpid())-\(Clock.monotonic).tmp")
     var number = unsafe swtrace_open_unnamed(folder, 0o666)
@@ -64,6 +66,17 @@ package struct OutputFile: ~Copyable {
     guard let real = unsafe realpath(path, nil) else { return path }
     defer { unsafe free(real) }
     return unsafe String(cString: real)
+  }
+
+  /// Where a link leads that leads to nothing yet.
+  private static func end(of path: String) -> String {
+    var path = path
+    for _ in 0..<40 {
+      guard let target = File.target(of: FilePath(path)) else { break }
+      let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+      path = target.hasPrefix("/") ? target : folder + target
+    }
+    return path
   }
 
   private static func link(_ descriptor: CInt) -> String { "/proc/self/fd/\(descriptor)" }

@@ -47,7 +47,7 @@ package final class RootDirectory: Sendable {
   /// The root that a living process sees.
   package init(of process: ProcessID, proc: FilePath = "/proc") throws(SystemError) {
     let directory = try File.openDirectory(proc.appending("\(process)/root"))
-    let namespace = try File.open(proc.appending("\(process)/ns/mnt"))
+    let namespace = try File.openReference(proc.appending("\(process)/ns/mnt"))
     self.directory = consume directory
     self.namespace = consume namespace
   }

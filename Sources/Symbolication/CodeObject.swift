@@ -68,7 +68,7 @@ final class CodeObject {
         state = .failed(.fileChanged)
         return
       }
-      let content = file.buildID.map { FileContent(buildID: $0, owner: identity.owner) }
+      let content = file.buildID.map { FileContent(buildID: $0, owner: identity.owner, size: identity.size, isOurs: isOurs) }
       if let content, let equal = known[content] {
         state = .ready(equal)
         return
@@ -132,10 +132,12 @@ final class CodeObject {
 
 /// What two files have in common that one index serves.
 ///
-/// The owner counts, because anybody can give a file the build ID of the system's libc.
+/// The owner counts, because anybody can give a file the build ID of the system's libc; so does whether it is in a container.
 struct FileContent: Hashable {
   var buildID: BuildID
   var owner: UInt32
+  var size: UInt64
+  var isOurs: Bool
 }
 
 extension Symbolized.Reason {
@@ -157,7 +159,7 @@ package struct FileSymbolizer {
 
   /// - Throws: `ELFError` for what is no ELF file, or a damaged one.
   package init(_ path: FilePath, _ options: Symbolizer.Options = .init()) throws(ELFError) {
-    symbols = try ObjectSymbols(ELFFile(path: path), searching: DebugFileSearch(path: path, servers: options.servers))
+    symbols = try ObjectSymbols(ELFFile(path: path), searching: DebugFileSearch(path: File.absolute(path), servers: options.servers))
     object = CodeObject(name: path.lastComponent?.string ?? path.string, .ready(symbols))
     self.options = options
   }

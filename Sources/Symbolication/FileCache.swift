@@ -14,6 +14,8 @@ struct FileCache {
   private var byMapping: [MappedFile: Weak<CodeObject>] = [:]
   /// Oldest first.
   private var waiting: [Weak<CodeObject>] = []
+  /// The number of files at which those that nobody has any more are left out.
+  private var cleanAt = 1024
   private var indexed: [FileContent: ObjectSymbols] = [:]
   private var roots: [RootDirectory.Identity: Weak<RootDirectory>] = [:]
   private lazy var vdso = Self.readVDSO()
@@ -94,6 +96,7 @@ struct FileCache {
   private mutating func missing(_ name: String, _ reason: Symbolized.Reason) -> CodeObject {
     let key = MissingKey(name: name, reason: reason)
     if let known = missing[key] { return known }
+    if missing.count >= 4096 { missing = [:] }
     let object = CodeObject(name: name, .failed(reason))
     missing[key] = object
     return object
@@ -104,6 +107,11 @@ struct FileCache {
   ) -> CodeObject {
     if let known = objects[identity]?.object { return known }
     let object = CodeObject(descriptor, identity, name: mapping.name, path: path, root: root)
+    if objects.count >= cleanAt {
+      objects = objects.filter { $0.value.object != nil }
+      byMapping = byMapping.filter { $0.value.object != nil }
+      cleanAt = max(1024, 2 * objects.count)
+    }
     objects[identity] = Entry(object: object)
     byMapping[MappedFile(mapping)] = Weak(object: object)
     waiting.append(Weak(object: object))

@@ -44,11 +44,15 @@ package struct SymbolizationReport: Sendable {
 
   package var total: Int { named + unknown.values.reduce(0, +) }
 
+  /// Records of processes that the kernel had no room for; names may be missing or wrong since.
+  package var lostRecords: UInt64 = 0
+
   /// One line for people.
   package var line: String {
     let reasons = Symbolized.Reason.allCases.compactMap { reason in unknown[reason].map { "\($0) \(reason.rawValue)" } }
     return "symbols: \(share(named)) of \(total) addresses, \(share(withLine)) with a source line"
       + (reasons.isEmpty ? "" : "; \(reasons.joined(separator: ", "))")
+      + (lostRecords == 0 ? "" : "; \(lostRecords) records of processes were lost")
   }
 
   private func share(_ count: Int) -> String {
@@ -95,6 +99,8 @@ package struct Symbolizer {
   private var processes: [ProcessID: TracedProcess] = [:]
   private var files: FileCache
   private var noted: Set<ObjectIdentifier> = []
+  /// Processes that began another program, oldest first.
+  private var replaced: [(process: ProcessID, time: UInt64)] = []
   /// Processes that have ended, oldest first.
   private var ended: [(process: ProcessID, time: UInt64)] = []
 
@@ -126,6 +132,7 @@ package struct Symbolizer {
     case .forked(let parent): fork(record.process, parent, record.time)
     case .executed:
       let traced = traced(record.process)
+      replaced.append((record.process, record.time))
       traced.programs.append(.init(since: record.time, isComplete: true))
       // The program may have been started in a container.
       (traced.parent, traced.isRootKnown) = (nil, false)
@@ -136,8 +143,13 @@ package struct Symbolizer {
       guard let traced = processes[record.process] else { return }
       traced.endedAt = record.time
       ended.append((record.process, record.time))
-    case .lost:
-      for traced in processes.values { traced.programs[traced.programs.count - 1].isComplete = false }
+    case .lost(let count):
+      report.lostRecords += count
+      // What they told is not known of any process: all are read again with their next events.
+      for traced in processes.values {
+        let last = traced.programs.count - 1
+        (traced.programs[last].isComplete, traced.programs[last].isWanted, traced.programs[last].readAt) = (false, false, 0)
+      }
     }
   }
 
@@ -147,9 +159,18 @@ package struct Symbolizer {
   package mutating func forgetIdle(before time: UInt64) {
     let count = ended.firstIndex { $0.time >= time } ?? ended.count
     for (process, endedAt) in ended[..<count] {
-      if let traced = processes[process], traced.endedAt == endedAt, !traced.isWanted { processes[process] = nil }
+      guard let traced = processes[process], traced.endedAt == endedAt else { continue }
+      // Its first thread has ended, but others may go on.
+      if Directory.names("/proc/\(process)/task").contains(where: { $0 != "\(process)" }) {
+        traced.endedAt = nil
+      } else if !traced.isWanted {
+        processes[process] = nil
+      }
     }
     ended.removeSubrange(..<count)
+    let replacements = replaced.firstIndex { $0.time >= time } ?? replaced.count
+    for (process, _) in replaced[..<replacements] { processes[process]?.dropIdlePrograms() }
+    replaced.removeSubrange(..<replacements)
   }
 
   private mutating func traced(_ process: ProcessID) -> TracedProcess {
@@ -192,16 +213,31 @@ package struct Symbolizer {
     guard ProcessNamespace.isInitial else { return false }
     let now = Clock.monotonic
     let last = traced.programs[number].readAt
-    guard number == traced.programs.count - 1, last == 0 || now - last > 1_000_000_000 else { return false }
+    guard number == traced.programs.count - 1, traced.endedAt == nil, last == 0 || now - last > 1_000_000_000 else {
+      return inherit(traced, number)
+    }
     traced.programs[number].readAt = now
-    guard let maps = ProcessMaps(of: process), !maps.mappings.isEmpty else { return inherit(traced, number) }
-    for mapping in maps.mappings where mapping.isExecutable { add(mapping, to: traced, number, process) }
+    guard let (maps, task) = maps(of: process) else { return inherit(traced, number) }
+    for mapping in maps.mappings where mapping.isExecutable { add(mapping, to: traced, number, task) }
     return true
+  }
+
+  /// The mappings of a process, and the task by which they can be reached: a first thread that has ended has none, but others do.
+  private func maps(of process: ProcessID) -> (ProcessMaps, ProcessID)? {
+    if let maps = ProcessMaps(of: process), !maps.mappings.isEmpty { return (maps, process) }
+    for name in Directory.names("/proc/\(process)/task") {
+      guard let number = UInt32(name), let maps = ProcessMaps(of: ProcessID(number)), !maps.mappings.isEmpty else { continue }
+      return (maps, ProcessID(number))
+    }
+    return nil
   }
 
   /// A copy of a process that could not be read itself has what its parent has.
   private mutating func inherit(_ traced: TracedProcess, _ number: Int) -> Bool {
-    guard let parent = traced.parent, let origin = processes[parent], traced.programs[number].regions.isEmpty else { return false }
+    guard let parent = traced.parent, traced.programs[number].regions.isEmpty else { return false }
+    // Each generation goes one step; a process is no parent of itself.
+    let origin = self.traced(parent)
+    guard origin !== traced else { return false }
     let source = origin.program(at: traced.programs[number].since)
     if origin.programs[source].regions.isEmpty { read(parent, origin, source) }
     traced.programs[number].regions = origin.programs[source].regions

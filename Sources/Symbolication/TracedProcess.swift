@@ -40,11 +40,10 @@ final class TracedProcess {
 
     /// Adds a region; what it covers of older ones is replaced.
     mutating func add(_ region: Region) {
-      guard region.start < region.end else { return }
-      var place = regions.count
-      while place > 0, regions[place - 1].start >= region.end { place -= 1 }
-      var first = place
-      while first > 0, regions[first - 1].end > region.start { first -= 1 }
+      guard region.start < region.end, regions.count < Program.regionLimit else { return }
+      // Those that begin before its end, and of these those that end after its start.
+      let place = regions.partition { $0.start >= region.end }
+      let first = regions.partition { $0.end > region.start }
       var pieces: [Region] = []
       if first < place {
         let (before, after) = (regions[first], regions[place - 1])
@@ -54,7 +53,6 @@ final class TracedProcess {
       } else {
         pieces = [region]
       }
-      guard regions.count + pieces.count <= Program.regionLimit else { return }
       regions.replaceSubrange(first..<place, with: pieces)
     }
 
@@ -86,8 +84,27 @@ final class TracedProcess {
     return number
   }
 
+  /// Empties earlier programs without events; their numbers stay.
+  func dropIdlePrograms() {
+    for number in programs.indices.dropLast() where !programs[number].isWanted {
+      (programs[number].regions, programs[number].ownCode) = ([], OwnCode())
+    }
+  }
+
   /// Whether an event was in any of its programs.
   var isWanted: Bool { programs.contains(where: \.isWanted) }
+}
+
+extension Array {
+  /// The first element from which on a condition holds, in an array that it divides in two.
+  fileprivate func partition(_ holds: (Element) -> Bool) -> Int {
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = (low + high) / 2
+      if holds(self[middle]) { high = middle } else { low = middle + 1 }
+    }
+    return low
+  }
 }
 
 extension TracedProcess.Region {

@@ -218,6 +218,24 @@ import Testing
     #expect(try run(["ls", "-A", folder.path]).lines == ["in.folded", "link.folded", "out.folded"])
   }
 
+  /// Pipes, links that lead to nothing yet, and our own descriptors are written to as such.
+  @Test func outputsThatAreNoFilesOfTheirOwn() throws {
+    let folder = try TemporaryFolder()
+    let path = folder.path
+    let script = """
+      cd \(path); mkfifo pipe; cat pipe >copy & \(Swtrace.path) profile -F 199 --folded -o pipe -- true; wait
+      ln -s target.csv link.csv; \(Swtrace.path) opensnoop -o link.csv -- cat /etc/hostname >/dev/null; readlink link.csv
+      echo before >log; \(Swtrace.path) opensnoop -o /dev/stdout --format csv -- true >>log
+      """
+    let finished = try run(["timeout", "60", "bash", "-c", script])
+    #expect(finished.status == 0, "\(finished.errorText)")
+    #expect(finished.lines == ["target.csv"])
+    #expect(try run(["cat", "\(path)/target.csv"]).outputText.contains("/etc/hostname"))
+    let log = try run(["cat", "\(path)/log"]).lines
+    #expect(log.first == "before" && log.count > 2)
+    #expect(try run(["stat", "-c", "%F", "\(path)/pipe"]).lines == ["fifo"])
+  }
+
   @Test func theCommandsExitCodeIsPassedOn() throws {
     #expect(try Swtrace.run(["opensnoop", "--propagate-exit", "--", "sh", "-c", "exit 7"]).status == 7)
     #expect(try Swtrace.run(["opensnoop", "--propagate-exit", "--", "sh", "-c", "kill -9 $$"]).status == 137)

@@ -1,4 +1,5 @@
 import DebugInfo
+import Foundation
 import Glibc
 import Linux
 import SystemPackage
@@ -51,7 +52,7 @@ import Testing
 
   @Test func survivesDamagedImages() throws {
     let path = try Fixture.build(in: folder)
-    let image = try File.readAll(FilePath(path))
+    let image = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
     // The headers decide most: the file's, the segments', and the sections' at the end.
     let sections = image.count - 40 * 64
     var generator = SeededGenerator(seed: 3)
@@ -74,7 +75,7 @@ import Testing
   @Test(arguments: [0o644, 0o666])
   func survivesDamagedFiles(_ mode: mode_t) throws {
     let path = try Fixture.build(in: folder)
-    let image = try File.readAll(FilePath(path))
+    let image = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
     var generator = SeededGenerator(seed: UInt64(mode))
     for _ in 0..<500 {
       _ = try folder.file("damaged", mutated(image, using: &generator))
@@ -85,7 +86,7 @@ import Testing
   }
 
   @Test func survivesEveryTruncation() throws {
-    let image = try File.readAll(FilePath(try Fixture.build(in: folder)))
+    let image = [UInt8](try Data(contentsOf: URL(fileURLWithPath: try Fixture.build(in: folder))))
     for length in stride(from: 0, to: image.count, by: 37) {
       if let file = try? ELFFile(image: Array(image[..<length]), name: "truncated") { exercise(file) }
     }
@@ -98,5 +99,45 @@ import Testing
     let file = try ELFFile(path: FilePath(path))
     #expect(truncate(path, 512) == 0)
     exercise(file)
+  }
+
+  /// Thousands of units that refer to one list each may cost its size once only.
+  @Test(arguments: ["abbreviations", "ranges"]) func listsThatAreReferredToOftenAreBounded(_ kind: String) throws {
+    let units = 3000
+    let table: String
+    let content: String
+    switch kind {
+    case "abbreviations":
+      // Every byte of it begins another table.
+      table = ".fill 2000000, 1, 1"
+      content = (0..<units).map { ".4byte 2f-1f\n1: .2byte 4\n.4byte \($0 * 2 + 1)\n.byte 8, 1\n2:" }.joined(separator: "\n")
+    default:
+      table = ".uleb128 1, 0x11, 0, 0x11, 1, 0x55, 0x17, 0, 0, 0"
+      content = (0..<units).map { _ in ".4byte 2f-1f\n1: .2byte 4\n.4byte 0\n.byte 8, 1\n.8byte 0\n.4byte 0\n2:" }.joined(separator: "\n")
+    }
+    let path = try Fixture.assemble(
+      in: folder, "repeated.so",
+      """
+      .text
+      f: .fill 64, 1, 0x90
+      .type f, @function
+      .size f, 64
+      .section .debug_abbrev, "", @progbits
+      \(table)
+      .section .debug_ranges, "", @progbits
+      .rept 60000
+      .8byte 0x1000, 0x2000
+      .endr
+      .8byte 0, 0
+      .section .debug_info, "", @progbits
+      \(content)
+      """)
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    let before = usage.ru_maxrss
+    let symbols = try ObjectSymbols(ELFFile(path: FilePath(path)), searching: DebugFileSearch(roots: []))
+    _ = symbols.calls(at: ELFAddress(0x1100))
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    #expect(usage.ru_maxrss - before < 700 << 10, "KiB")
   }
 }

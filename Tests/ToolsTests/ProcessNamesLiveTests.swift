@@ -72,4 +72,34 @@ import Testing
     let (counts, unfinished) = try waits(["bash", "-c", "for i in $(seq 53); do \(path); done"])
     #expect((106 - unfinished...106).contains(counts["brief_waits"] ?? 0) && counts.count == 1, "\(counts), \(unfinished) unfinished")
   }
+
+  /// The first thread ends, and the process goes on; and a child of a process that has not been seen before.
+  @Test func threadsWithoutTheirFirstAndChildrenOfTheUnseenHaveNames() throws {
+    let path = try compile(
+      """
+      #include <pthread.h>
+      #include <stdlib.h>
+      #include <sys/syscall.h>
+      #include <sys/wait.h>
+      #include <time.h>
+      #include <unistd.h>
+      volatile long sink;
+      __attribute__((noinline)) void thread_waits(void) { struct timespec time = { 0, 15000000 }; nanosleep(&time, 0); sink++; }
+      static void *body(void *unused) { for (int i = 0; i < 11; i++) thread_waits(); exit(0); }
+      int main(int count, char **arguments) {
+        pthread_t thread;
+        pthread_create(&thread, 0, body, 0);
+        pthread_exit(0);
+      }
+      """, in: folder, name: "leaderless", compiler: "clang", flags: ["-O1", "-fno-omit-frame-pointer", "-no-pie", "-static"])
+    let records = try Swtrace.run(["offcputime", "-m", "0", "--format", "json", "--state", "1", "--", path]).json()
+    let stacks = records.filter { $0["type"] as? String == "stack" }
+    let named = stacks.filter {
+      ($0["frames"] as? [[String: Any]] ?? []).contains {
+        $0["function"] as? String == "body" || $0["function"] as? String == "thread_waits"
+      }
+    }
+    let unfinished = (records.last?["remarks"] as? [String: Int])?["unfinished"] ?? 0
+    #expect((11 - unfinished...11).contains(named.reduce(0) { $0 + ($1["count"] as? Int ?? 0) }), "\(stacks)")
+  }
 }

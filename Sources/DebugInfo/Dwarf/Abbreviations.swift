@@ -15,8 +15,8 @@ final class AbbreviationTable {
     var name: UInt16
     /// `DW_FORM_…`.
     var form: UInt16
-    /// Of `DW_FORM_implicit_const`.
-    var constant: Int64
+    /// Of `DW_FORM_implicit_const`: in `constants`.
+    var constant: Int32
   }
 
   struct Entry {
@@ -31,27 +31,29 @@ final class AbbreviationTable {
   }
 
   private(set) var attributes: [Attribute] = []
+  private(set) var constants: [Int64] = [0]
   private var entries: [Entry] = []
   /// By code, where codes do not simply count from 1.
   private var places: [UInt64: Int32] = [:]
 
-  /// Tables are as large as their writer likes.
-  private static let limit = 1 << 20
-
-  init(_ start: Cursor, _ key: Key) {
+  init(_ start: Cursor, _ key: Key, _ budget: DwarfBudget) {
     var cursor = start
-    while !cursor.hasFailed, attributes.count < Self.limit, entries.count < Self.limit {
+    while !cursor.hasFailed, budget.attributes > 0 {
+      budget.attributes -= 4
       let code = cursor.uleb()
       guard code != 0 else { break }
       let tag = cursor.uleb()
       let hasChildren = cursor.u8() != 0
       let first = attributes.count
       var size: Int32 = 0
-      while !cursor.hasFailed, attributes.count < Self.limit {
+      while !cursor.hasFailed, budget.attributes > 0 {
         let (name, form) = (cursor.uleb(), cursor.uleb())
         let constant = form == UInt64(DW_FORM_implicit_const) ? cursor.sleb() : 0
         if name == 0, form == 0 { break }
-        attributes.append(Attribute(name: UInt16(clamping: name), form: UInt16(clamping: form), constant: constant))
+        budget.attributes -= 1
+        if constant != 0 { constants.append(constant) }
+        let place = constant == 0 ? 0 : Int32(constants.count - 1)
+        attributes.append(Attribute(name: UInt16(clamping: name), form: UInt16(clamping: form), constant: place))
         let each = Form.size(UInt16(clamping: form), key)
         size = size < 0 || each < 0 || size > 1 << 20 ? -1 : size + each
       }

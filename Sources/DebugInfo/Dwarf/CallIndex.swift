@@ -21,9 +21,7 @@ package struct SourceCall: Sendable {
 final class CallIndex {
   /// What one file may cost: whoever wrote it is a stranger.
   private enum Limit {
-    static let nodes = 4 << 20
-    /// Of one unit.
-    static let entries = 8 << 20
+    static let nodes = 2 << 20
     static let depth = 512
     static let inlined = 256
     /// From an instance to what it is an instance of.
@@ -91,7 +89,8 @@ final class CallIndex {
       // Partial units have no code of their own.
       guard Int(list.headers[index].type) != DW_UT_partial, let unit = list[index] else { continue }
       let covered = unit.ranges
-      guard !covered.isEmpty else { continue }
+      guard !covered.isEmpty, covered.count <= file.budget.ranges else { continue }
+      file.budget.ranges -= covered.count
       ranges += covered.map { UnitRange(low: $0.low, high: $0.high, unit: Int32(units.count)) }
       units.append(Unit(skeleton: unit, tree: unit))
     }
@@ -173,9 +172,9 @@ final class CallIndex {
     var owners: [Int32] = []
     var owner = Self.none
     var ignored = 0
-    var visited = 0
-    walk: while !cursor.isAtEnd, visited < Limit.entries {
-      visited += 1
+    let budget = unit.file.budget
+    walk: while !cursor.isAtEnd, budget.entries > 0 {
+      budget.entries -= 1
       let offset = UInt64(cursor.position)
       let code = cursor.uleb()
       guard code != 0 else {
@@ -195,6 +194,7 @@ final class CallIndex {
         let values = unit.values(&cursor, entry)
         let count = extents.count
         unit.forEachRange(values) { low, high in
+          guard extents.count < budget.ranges else { return }
           extents.append(Extent(low: low, high: high, depth: Int32(owners.count), node: Int32(nodes.count)))
         }
         // Abstract functions have no code, but lambdas and functions of local types are inside of them.

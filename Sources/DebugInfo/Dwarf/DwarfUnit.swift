@@ -145,7 +145,7 @@ final class DwarfUnit {
 
   /// Reads an attribute and goes on behind it.
   @inline(__always)
-  func value(_ cursor: inout Cursor, _ form: UInt16, _ constant: Int64) -> AttributeValue {
+  func value(_ cursor: inout Cursor, _ form: UInt16, _ constant: Int32) -> AttributeValue {
     switch Int(form) {
     case DW_FORM_addr: return .address(cursor.unsigned(Int(header.addressSize)))
     case DW_FORM_data1, DW_FORM_flag: return .constant(UInt64(cursor.u8()))
@@ -156,7 +156,7 @@ final class DwarfUnit {
     case DW_FORM_data8: return .constant(cursor.u64())
     case DW_FORM_udata: return .constant(cursor.uleb())
     case DW_FORM_sdata: return .constant(UInt64(bitPattern: cursor.sleb()))
-    case DW_FORM_implicit_const: return .constant(UInt64(bitPattern: constant))
+    case DW_FORM_implicit_const: return .constant(UInt64(bitPattern: table.constants[Int(constant)]))
     case DW_FORM_flag_present: return .constant(1)
     case DW_FORM_strp: return .string(cursor.unsigned(Int(header.offsetSize)))
     case DW_FORM_line_strp: return .lineString(cursor.unsigned(Int(header.offsetSize)))
@@ -326,7 +326,8 @@ final class DwarfUnit {
     var cursor = file.rangeLists.cursor(at: offset)
     var base = low
     let size = Int(header.addressSize)
-    for _ in 0..<Self.rangeLimit {
+    for _ in 0..<Self.rangeLimit where file.budget.entries > 0 {
+      file.budget.entries -= 1
       var (start, end): (UInt64, UInt64) = (0, 0)
       switch Int(cursor.u8()) {
       case DW_RLE_base_addressx:
@@ -357,7 +358,8 @@ final class DwarfUnit {
     var base = low
     let size = Int(header.addressSize)
     let largest: UInt64 = size == 8 ? .max : 0xffff_ffff
-    for _ in 0..<Self.rangeLimit {
+    for _ in 0..<Self.rangeLimit where file.budget.entries > 0 {
+      file.budget.entries -= 1
       let (start, end) = (cursor.unsigned(size), cursor.unsigned(size))
       guard !cursor.hasFailed, start != 0 || end != 0 else { return }
       if start == largest {

@@ -31,7 +31,6 @@ final class LineTable {
 
   /// What one unit may cost.
   private enum Limit {
-    static let rows = 16 << 20
     static let names = 1 << 20
   }
 
@@ -100,7 +99,8 @@ final class LineTable {
   private func readNames(_ cursor: inout Cursor, _ offsetSize: Int) -> [Source] {
     let kinds = (0..<cursor.u8()).map { _ in (content: cursor.uleb(), form: cursor.uleb()) }
     let count = cursor.uleb()
-    guard count <= UInt64(Limit.names), !kinds.isEmpty else { return [] }
+    // Each name takes a byte at least.
+    guard count <= UInt64(Limit.names), count <= UInt64(cursor.end - cursor.position), kinds.count <= 16, !kinds.isEmpty else { return [] }
     var result: [Source] = []
     for _ in 0..<count {
       guard !cursor.hasFailed else { break }
@@ -186,7 +186,9 @@ final class LineTable {
       first = rows.count
       row = Row(address: 0, file: 1, line: 1)
     }
-    while !cursor.isAtEnd, rows.count < Limit.rows {
+    let budget = unit.file.budget
+    defer { budget.rows -= rows.count }
+    while !cursor.isAtEnd, rows.count < budget.rows {
       let operation = cursor.u8()
       if operation >= machine.firstSpecial {
         let adjusted = UInt64(operation - machine.firstSpecial)

@@ -62,7 +62,10 @@ package struct Funclatency: HistogramTool {
   package static let exampleArguments = ["vfs_read,c:malloc"]
 
   package var schedule: IntervalOptions { IntervalOptions(every: interval) }
-  package var hooks: [Hook] { [Hook("the end of threads", ["end_btf", "end_raw"])] + (targets?.hooks(returns: true) ?? []) }
+  package var hooks: [Hook] {
+    [Hook("the end of threads", ["end_btf", "end_raw"]), Hook("what is left of them", ["free_btf", "free_raw"])]
+      + (targets?.hooks(returns: true) ?? [])
+  }
   package var unit: HistogramUnit { milliseconds ? .milliseconds : microseconds ? .microseconds : .nanoseconds }
   package var isKeyed: Bool { perFunction }
 

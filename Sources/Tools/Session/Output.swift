@@ -35,7 +35,13 @@ package struct Output: ~Copyable {
   /// Finds out whether a file can be created there, and leaves nothing behind.
   ///
   /// - Throws: the reason, before work is done in vain.
-  package static func ensureWritable(_ path: String) throws { _ = try Output(path: path) }
+  ///
+  /// What is no regular file is left alone: the reader of a pipe would see it end.
+  package static func ensureWritable(_ path: String) throws {
+    var status = stat()
+    if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG { return }
+    _ = try Output(path: path)
+  }
 
   private static func isPaced(_ descriptor: CInt) -> Bool {
     var status = stat()
