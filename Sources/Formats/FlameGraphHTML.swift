@@ -1,10 +1,21 @@
 package import Profiles
 
 extension FlameGraph {
-  /// A page to explore the profile with: search, zoom, tooltips, keyboard, light and dark; one file that works offline.
+  /// A page to explore the profile with: search, zoom, a table of functions, callers and callees, filters; one file that works offline.
   ///
   /// The page's content security policy forbids it every connection. The profile is inside as JSON: a string table and arrays by node.
   package static func html(_ profile: Profile, options: Options = Options()) -> [UInt8] {
+    page(PageData(profile, options), options)
+  }
+
+  /// The same for a comparison: each call with its share before, red where it grew and blue where it shrank by more than noise.
+  ///
+  /// - Parameter hasCounts: whether the profiles' counts are of events. Samples always are.
+  package static func html(_ profile: Profile, since before: Profile, hasCounts: Bool = true, options: Options = Options()) -> [UInt8] {
+    page(PageData(profile, since: before, hasCounts: hasCounts, options), options)
+  }
+
+  private static func page(_ data: PageData, _ options: Options) -> [UInt8] {
     let title = escaped(options.title)
     let details = options.details.map { "<span>\(escaped($0))</span>" }.joined(separator: "\n")
     let text = """
@@ -28,26 +39,19 @@ extension FlameGraph {
       \(Page.body)
       <script type="application/json" id="profile">
       """
-    return Array(text.utf8) + PageData(profile, options).json
-      + Array(
-        """
-        </script>
-        <script>
-        "use strict";
-        (() => {
-        \(Page.model)
-        \(Page.drawing)
-        \(Page.controls)
-        })();
-        </script>
-        </body>
-        </html>
-
-        """.utf8)
+    return Array(text.utf8) + data.json + Array("</script>\n<script>\n\(Page.script)\n</script>\n</body>\n</html>\n".utf8)
   }
 
   /// The parts of the page that do not depend on the profile.
-  enum Page {}
+  enum Page {
+    /// One function, so that nothing in it is reachable by name from outside. Each part uses only those before it until the last runs.
+    static let script = """
+      "use strict";
+      (() => {
+      \([model, quantities, colors, drawing, navigation, table, filters, sandwich, controls, address].joined(separator: "\n"))
+      })();
+      """
+  }
 }
 
 /// The profile as the page's script reads it:
@@ -55,49 +59,108 @@ extension FlameGraph {
 /// {"unit", "decimals", "orientation",
 ///  "strings":   ["main", …],
 ///  "functions": {"name": [string], "module": [string], "kind": [FlameGraph.Kind], "color": [color]},
-///  "nodes":     {"depth": [number], "function": [function], "self": [value]},      callers before callees, depth first
-///  "kinds": [label], "legend": [color], "colors": {"light": [color], "dark": [color]}}
+///  "nodes":     {"depth": [number], "function": [function]},                      callers before callees, depth first
+///  "threads":   {"name": [string], "pid": [number], "tid": [number]},             -1 where not known
+///  "entries":   {"node": [difference], "thread": [thread], "value": [value]},     nodes as differences to the entry before
+///  "before":    the same of the earlier profile; both then have "count": [events] where times or sizes were measured
+///  "kinds": [label], "legend": [color], "colors": {"light": [color], "dark": [color]},
+///  "moduleColors": [first, count], "changeColor": the middle one}
 /// ```
 private struct PageData {
-  let json: [UInt8]
+  private(set) var json: [UInt8] = []
 
-  init(_ profile: Profile, _ options: FlameGraph.Options) {
-    let tree = CallTree(profile)
+  init(_ profile: Profile, since before: Profile? = nil, hasCounts: Bool = false, _ options: FlameGraph.Options) {
+    let tree = CallTree(profile, since: before)
     let labels = tree.names.map(FlameGraph.Label.init)
     var strings = StringIndex()
     let names = labels.map { strings.index(of: $0.text) }
     let modules = labels.map { strings.index(of: $0.module) }
-    let colors = FlameGraph.Palette.colors
+    var threads = ThreadIndex()
+    let decimals = max(profile.decimals, before?.decimals ?? 0)
+    let withCounts = hasCounts && profile.unit != .samples
+    let entries = Entries(profile, tree.nodeOfSample, decimals, &threads, withCounts)
+    let earlier = before.map { Entries($0, tree.nodeOfEarlierSample, decimals, &threads, withCounts) }
+    let threadNames = threads.all.map { strings.index(of: readableName($0.command)) }
 
     var json = ScriptJSON()
     json.bytes += #"{"unit":"#.utf8
     json.string(profile.unit.name)
-    json.bytes += #","decimals":\#(profile.decimals),"orientation":"\#(options.orientation.rawValue)","strings":"#.utf8
+    json.bytes += #","decimals":\#(decimals),"orientation":"\#(options.orientation.rawValue)","strings":"#.utf8
     json.strings(strings.all)
-    json.bytes += #","functions":{"name":"#.utf8
-    json.numbers(names)
-    json.bytes += #","module":"#.utf8
-    json.numbers(modules)
-    json.bytes += #","kind":"#.utf8
-    json.numbers(labels.map(\.kind.rawValue))
-    json.bytes += #","color":"#.utf8
-    json.numbers(labels.map(FlameGraph.Palette.index(of:)))
-    json.bytes += #"},"nodes":{"depth":"#.utf8
-    json.numbers(tree.nodes.lazy.map(\.depth))
-    json.bytes += #","function":"#.utf8
-    json.numbers(tree.nodes.lazy.map(\.name))
-    json.bytes += #","self":"#.utf8
-    json.numbers(tree.nodes.lazy.map(\.selfValue))
-    json.bytes += #"},"kinds":"#.utf8
+    json.object(
+      "functions",
+      [
+        ("name", names), ("module", modules), ("kind", labels.map(\.kind.rawValue)), ("color", labels.map(FlameGraph.Palette.index(of:))),
+      ])
+    json.object("nodes", [("depth", tree.nodes.map(\.depth)), ("function", tree.nodes.map(\.name))])
+    json.object(
+      "threads",
+      [
+        ("name", threadNames), ("pid", threads.all.map { $0.pid.map(Int.init) ?? -1 }),
+        ("tid", threads.all.map { $0.tid.map(Int.init) ?? -1 }),
+      ])
+    entries.write("entries", into: &json)
+    earlier?.write("before", into: &json)
+    json.bytes += #","kinds":"#.utf8
     json.strings(FlameGraph.Kind.allCases.map(\.label))
     json.bytes += #","legend":"#.utf8
     json.numbers(FlameGraph.Kind.allCases.map(FlameGraph.Palette.index(of:)))
+    let palette = FlameGraph.Palette.self
+    let colors = palette.colors + palette.modules + palette.changes
     json.bytes += #","colors":{"light":"#.utf8
     json.strings(colors.map(\.light))
     json.bytes += #","dark":"#.utf8
     json.strings(colors.map(\.dark))
-    json.bytes += "}}".utf8
+    json.bytes += #"},"moduleColors":[\#(palette.colors.count),\#(palette.modules.count)]"#.utf8
+    json.bytes += #","changeColor":\#(palette.colors.count + palette.modules.count + palette.changeSteps)}"#.utf8
     self.json = json.bytes
+  }
+}
+
+/// What was measured of each node by each thread, in the order of the nodes.
+private struct Entries {
+  private struct Entry {
+    let node: Int
+    let thread: Int
+    let value: UInt64
+    let count: UInt64
+  }
+
+  private let all: [Entry]
+  private let hasCounts: Bool
+
+  /// - Parameter decimals: those of the page, at least the profile's own.
+  init(_ profile: Profile, _ nodes: [Int], _ decimals: Int, _ threads: inout ThreadIndex, _ hasCounts: Bool) {
+    var factor: UInt64 = 1
+    for _ in profile.decimals..<decimals { factor *= 10 }
+    all = zip(profile.samples, nodes).map { sample, node in
+      let (value, overflow) = sample.value.multipliedReportingOverflow(by: factor)
+      return Entry(
+        node: node, thread: threads.index(of: profile.processes[sample.process]), value: overflow ? .max : value, count: sample.count)
+    }.sorted { ($0.node, $0.thread) < ($1.node, $1.thread) }
+    self.hasCounts = hasCounts
+  }
+
+  func write(_ name: String, into json: inout ScriptJSON) {
+    let nodes = all.map(\.node)
+    json.object(
+      name,
+      [
+        ("node", zip(nodes, [0] + nodes).map { $0 - $1 }), ("thread", all.map(\.thread)), ("value", all.map { Int(clamping: $0.value) }),
+      ] + (hasCounts ? [("count", all.map { Int(clamping: $0.count) })] : []))
+  }
+}
+
+/// Each thread once.
+private struct ThreadIndex {
+  private(set) var all: [Profile.Process] = []
+  private var indices: [Profile.Process: Int] = [:]
+
+  mutating func index(of thread: Profile.Process) -> Int {
+    if let known = indices[thread] { return known }
+    indices[thread] = all.count
+    all.append(thread)
+    return all.count - 1
   }
 }
 
@@ -140,6 +203,16 @@ struct ScriptJSON {
 
   mutating func numbers(_ numbers: some Sequence<some BinaryInteger>) {
     list(numbers) { $0.bytes += String($1).utf8 }
+  }
+
+  /// The next member of an object: columns of numbers.
+  mutating func object(_ name: String, _ columns: [(name: String, numbers: [Int])]) {
+    bytes += ",\"\(name)\":{".utf8
+    for (index, column) in columns.enumerated() {
+      bytes += "\(index > 0 ? "," : "")\"\(column.name)\":".utf8
+      numbers(column.numbers)
+    }
+    bytes.append(UInt8(ascii: "}"))
   }
 
   private mutating func list<Element>(_ elements: some Sequence<Element>, _ write: (inout Self, Element) -> Void) {

@@ -43,6 +43,25 @@ extension FlameGraph {
       }
     }
 
+    /// Modules of their own colors, the most different ones first; the last color is for all other modules.
+    static let modules: [Color] =
+      [212, 28, 130, 275, 55, 340, 175, 245, 95, 8, 195, 310].map { shades($0, saturation: 0.55)[0] }
+      + [Color(light: hex(215, 0.12, 0.86), dark: hex(215, 0.08, 0.29))]
+
+    /// How many steps a change has either way.
+    static let changeSteps = 8
+    /// The colors of changes: from the deepest blue, what shrank most, over gray to the deepest red.
+    static let changes: [Color] = (-changeSteps...changeSteps).map { step in
+      Color(
+        light: change(step, none: 225, full: step > 0 ? [240, 90, 80] : [90, 150, 245]),
+        dark: change(step, none: 70, full: step > 0 ? [150, 40, 40] : [40, 80, 170]))
+    }
+
+    private static func change(_ step: Int, none: Double, full: [Double]) -> String {
+      let share = step == 0 ? 0 : 0.15 + 0.85 * Double(abs(step)) / Double(changeSteps)
+      return hex(full.map { none + ($0 - none) * share })
+    }
+
     /// Warm is the kernel, pink what was inlined, the cool rest are programs and libraries.
     private static func hues(of kind: Kind) -> [Double] {
       switch kind {
@@ -77,11 +96,17 @@ extension FlameGraph {
       let chroma = saturation * min(lightness, 1 - lightness)
       let channels = [0.0, 8, 4].map { offset in
         let position = (offset + hue / 30).truncatingRemainder(dividingBy: 12)
-        let channel = lightness - chroma * max(-1, min(position - 3, 9 - position, 1))
-        let text = String(Int((channel * 255).rounded()), radix: 16)
-        return text.count < 2 ? "0" + text : text
+        return (lightness - chroma * max(-1, min(position - 3, 9 - position, 1))) * 255
       }
-      return "#" + channels.joined()
+      return hex(channels)
+    }
+
+    private static func hex(_ channels: [Double]) -> String {
+      "#"
+        + channels.map { channel in
+          let text = String(Int(channel.rounded()), radix: 16)
+          return text.count < 2 ? "0" + text : text
+        }.joined()
     }
   }
 }

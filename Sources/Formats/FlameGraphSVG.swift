@@ -24,8 +24,6 @@ private struct Changes {
   /// The share of the earlier profile in stacks that the later one has not.
   let missing: Double
 
-  static let limit = 8
-
   init(_ tree: CallTree, since earlier: CallTree) {
     let names = Dictionary(uniqueKeysWithValues: earlier.names.enumerated().map { ($1, $0) })
     var callees: [UInt64: Int] = [:]
@@ -47,20 +45,9 @@ private struct Changes {
     let changes = tree.nodes.indices.map { Double(tree.nodes[$0].total) / total - before[$0] }
     let largest = changes.dropFirst().map(abs).max() ?? 0
     // Away from zero: the smallest change is still one.
-    steps = changes.map { largest > 0 ? Int(($0 / largest * Double(Self.limit)).rounded(.awayFromZero)) : 0 }
+    steps = changes.map { largest > 0 ? Int(($0 / largest * Double(FlameGraph.Palette.changeSteps)).rounded(.awayFromZero)) : 0 }
     self.before = before
     missing = earlier.nodes[0].total == 0 ? 0 : max(1 - found / earlierTotal, 0)
-  }
-
-  /// The fills of the steps, `d0` the deepest blue.
-  static func colors(isDark: Bool) -> String {
-    (-limit...limit).map { step in
-      let share = Double(abs(step)) / Double(limit)
-      let (base, full) =
-        isDark ? (70.0, step > 0 ? [150.0, 40, 40] : [40.0, 80, 170]) : (225.0, step > 0 ? [240.0, 90, 80] : [90.0, 150, 245])
-      let channels = step == 0 ? [base, base, base] : full.map { base + ($0 - base) * (0.15 + 0.85 * share) }
-      return ".d\(step + limit){fill:rgb(\(channels.map { String(Int($0)) }.joined(separator: ",")))}"
-    }.joined()
   }
 }
 
@@ -156,7 +143,7 @@ private struct Picture {
     let width = Double(node.total) * scale
     svg += "<g><title>\(escaped(label.text + label.origin))\n"
     svg += "self \(escaped(amount(node.selfValue)))\ntotal \(escaped(amount(node.total)))\(change(index))</title>"
-    let color = changes.map { "d\($0.steps[index] + Changes.limit)" } ?? "c\(FlameGraph.Palette.index(of: label))"
+    let color = changes.map { "d\($0.steps[index] + FlameGraph.Palette.changeSteps)" } ?? "c\(FlameGraph.Palette.index(of: label))"
     svg += #"<rect class="\#(color)" x="\#(short(x))" y="\#(short(y))" "#
     // A gap of half a pixel keeps neighbors apart, as long as there is a box left.
     svg += #"width="\#(short(max(width - 0.5, 0.5)))" height="\#(short(Measure.row - 1))" rx="1"/>"#
@@ -201,9 +188,9 @@ private struct Picture {
   }
 
   private var style: String {
-    let colors = FlameGraph.Palette.colors
-    let light = changes != nil ? Changes.colors(isDark: false) : colors.indices.map { ".c\($0){fill:\(colors[$0].light)}" }.joined()
-    let dark = changes != nil ? Changes.colors(isDark: true) : colors.indices.map { ".c\($0){fill:\(colors[$0].dark)}" }.joined()
+    let (colors, letter) = changes != nil ? (FlameGraph.Palette.changes, "d") : (FlameGraph.Palette.colors, "c")
+    let light = colors.indices.map { ".\(letter)\($0){fill:\(colors[$0].light)}" }.joined()
+    let dark = colors.indices.map { ".\(letter)\($0){fill:\(colors[$0].dark)}" }.joined()
     return """
       text{font:\(short(Measure.fontSize))px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#16181d;pointer-events:none}
       .page{fill:#fff}.title{font:600 17px system-ui,sans-serif;text-anchor:middle}.detail{font:13px system-ui,sans-serif;text-anchor:middle}

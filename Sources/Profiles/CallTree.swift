@@ -31,10 +31,17 @@ package struct CallTree: Sendable {
   package private(set) var nodes: [Node] = []
   /// The depth of the deepest node.
   package private(set) var depth = 0
+  /// For each of the profile's samples, the index of its leaf's node.
+  package private(set) var nodeOfSample: [Int] = []
+  /// The same for the samples of the earlier profile.
+  package private(set) var nodeOfEarlierSample: [Int] = []
 
-  package init(_ profile: Profile) {
+  /// - Parameter before: an earlier profile, whose calls have nodes too, but no values.
+  package init(_ profile: Profile, since before: Profile? = nil) {
     var draft = Draft()
-    for sample in profile.samples { draft.add(sample, of: profile) }
+    let leaves = draft.add(profile)
+    for (sample, leaf) in zip(profile.samples, leaves) { draft.values[leaf].addSaturating(sample.value) }
+    let earlierLeaves = before.map { draft.add($0) } ?? []
     let ranks = draft.ranks()
     names = draft.names
 
@@ -48,9 +55,11 @@ package struct CallTree: Sendable {
     for node in draft.parents.indices { firstCallee[node + 1] += firstCallee[node] }
 
     nodes.reserveCapacity(draft.parents.count)
+    var placeOf = [Int](repeating: 0, count: draft.parents.count)
     var pending = [(draft: 0, parent: 0, depth: 0)]
     while let next = pending.popLast() {
       let index = nodes.count
+      placeOf[next.draft] = index
       let value = draft.values[next.draft]
       nodes.append(
         Node(name: draft.nameOf[next.draft], parent: next.parent, depth: next.depth, selfValue: value, total: value, end: index + 1))
@@ -64,6 +73,8 @@ package struct CallTree: Sendable {
       nodes[node.parent].total.addSaturating(node.total)
       nodes[node.parent].end = max(nodes[node.parent].end, node.end)
     }
+    nodeOfSample = leaves.map { placeOf[$0] }
+    nodeOfEarlierSample = earlierLeaves.map { placeOf[$0] }
   }
 }
 
@@ -80,7 +91,14 @@ private struct Draft {
   /// The node of a stack below a process's node: what stacks share is walked once.
   private var stackNodes: [UInt64: Int] = [:]
 
-  mutating func add(_ sample: Profile.Sample, of profile: Profile) {
+  /// The leaf's node of each sample.
+  mutating func add(_ profile: Profile) -> [Int] {
+    // Places in this profile's tables.
+    (frameNames, processNodes, stackNodes) = ([:], [:], [:])
+    return profile.samples.map { leaf(of: $0, in: profile) }
+  }
+
+  private mutating func leaf(of sample: Profile.Sample, in profile: Profile) -> Int {
     let processNode = node(ofProcess: sample.process, in: profile)
     var missing: [(stack: Stack.ID, frame: Frame.ID)] = []
     var rest = sample.stack
@@ -97,7 +115,7 @@ private struct Draft {
       node = self.node(id(frame, of: profile), under: node)
       stackNodes[key(processNode, Int(stack.rawValue))] = node
     }
-    values[node].addSaturating(sample.value)
+    return node
   }
 
   private mutating func node(ofProcess process: Int, in profile: Profile) -> Int {

@@ -14,7 +14,7 @@ package struct Diff: ParsableCommand {
       when the difference is more than three standard errors, which chance alone
       rarely gives. folded has two counts in each line, as difffolded.pl writes them,
       the first brought to the second's total; svg is as wide as AFTER, red where it
-      grew and blue where it shrank.
+      grew and blue where it shrank; html is a page with both, noise told apart.
 
       Overhead: none on what was measured; it only reads files.
 
@@ -22,12 +22,12 @@ package struct Diff: ParsableCommand {
         swtrace diff before.pb.gz after.pb.gz
       """)
 
-  package enum Format: String, CaseIterable, ExpressibleByArgument, Sendable { case table, folded, svg }
+  package enum Format: String, CaseIterable, ExpressibleByArgument, Sendable { case table, folded, svg, html }
 
   @Argument(help: "The profile to start from.") var before: String
   @Argument(help: "The profile to compare with it.") var after: String
   @Option(name: .shortAndLong, help: "Write to this file, in one piece, not to standard output.") var output: String?
-  @Option(help: "table, folded or svg. (default: by the ending of --output, else table)") var format: Format?
+  @Option(help: "table, folded, svg or html. (default: by the ending of --output, else table)") var format: Format?
   @Option(help: "Only so many functions; 0 means all.") var limit = 40
   @Flag(inversion: .prefixedNo, help: "Bring folded counts to the same total.") var normalize = true
   @Option(help: "Only samples of this event, where perf has several.") var event: String?
@@ -49,15 +49,18 @@ package struct Diff: ParsableCommand {
         "\(before.name) counts \(before.profile.unit.name) and \(after.name) \(after.profile.unit.name): they cannot be compared")
     }
     var out = try Output(path: output)
-    switch format ?? output.flatMap({ $0.hasSuffix(".svg") ? .svg : $0.hasSuffix(".folded") ? .folded : nil }) ?? .table {
+    let counted = before.recording.hasCounts && after.recording.hasCounts
+    let options = FlameGraph.Options(title: "\(after.name) compared with \(before.name)")
+    let ending = output?.split(separator: ".").last.flatMap { Format(rawValue: String($0)) }
+    switch format ?? ending ?? .table {
     case .table:
-      let counted = before.recording.hasCounts && after.recording.hasCounts
       DifferenceWriter.writeTable(
         ProfileDifference(before.profile, after.profile, hasCounts: counted), limit: limit, into: &out.buffer)
     case .folded: DifferenceWriter.writeFolded(before.profile, after.profile, normalize: normalize, into: &out.buffer)
     case .svg:
-      let options = FlameGraph.Options(title: "\(after.name) compared with \(before.name)")
       out.buffer += FlameGraph.svg(after.profile, since: before.profile, options: options)
+    case .html:
+      out.buffer += FlameGraph.html(after.profile, since: before.profile, hasCounts: counted, options: options)
     }
     try out.commit()
   }

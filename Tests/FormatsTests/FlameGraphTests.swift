@@ -104,14 +104,36 @@ func body(_ svg: String) throws -> String {
     json[..<end] == """
       {"unit":"samples","decimals":1,"orientation":"icicle","strings":["all","app","main","read","b","[unknown]",""],\
       "functions":{"name":[0,1,2,3,4,5],"module":[6,6,6,6,6,6],"kind":[5,4,0,1,4,3],"color":[30,29,8,19,29,28]},\
-      "nodes":{"depth":[0,1,2,3,1,2,3],"function":[0,1,2,3,4,5,2],"self":[0,0,10,30,0,0,25]}
+      "nodes":{"depth":[0,1,2,3,1,2,3],"function":[0,1,2,3,4,5,2]},"threads":{"name":[1,4],"pid":[-1,-1],"tid":[-1,-1]},\
+      "entries":{"node":[2,1,3],"thread":[0,0,1],"value":[10,30,25]}
       """)
+}
+
+@Test func thePageKeepsThreadsApart() {
+  var measured = Profile()
+  let stack = Stack([Frame(function: "main")])
+  for tid in [7, 8] as [UInt32] { measured.add(UInt64(tid), stack: stack, process: Profile.Process(command: [0x61], pid: 7, tid: tid)) }
+  let page = String(decoding: FlameGraph.html(measured), as: UTF8.self)
+  #expect(page.contains(#""threads":{"name":[1,1],"pid":[7,7],"tid":[7,8]},"entries":{"node":[2,0],"thread":[0,1],"value":[7,8]}"#))
+}
+
+@Test func aComparisonsPageHasBothProfiles() throws {
+  let after = try profile("a;f 3\na;new 1")
+  let before = try profile("a;f 1.5\na;gone 2")
+  let page = String(decoding: FlameGraph.html(after, since: before), as: UTF8.self)
+  // f, gone, new in the order of their names; values in tenths, as those before have them.
+  #expect(page.contains(#""entries":{"node":[2,2],"thread":[0,0],"value":[30,10]},"before":{"node":[2,1],"thread":[0,0],"value":[15,20]}"#))
+  let waits = try profile("a;f 3", unit: .microseconds)
+  #expect(
+    String(decoding: FlameGraph.html(waits, since: waits), as: UTF8.self)
+      .contains(#""value":[3],"count":[1]},"before":{"node":[2],"thread":[0],"value":[3],"count":[1]}"#))
+  #expect(!String(decoding: FlameGraph.html(waits, since: waits, hasCounts: false), as: UTF8.self).contains(#""count":["#))
 }
 
 @Test func anEmptyProfileIsSaidToBeEmpty() {
   let picture = String(decoding: FlameGraph.svg(Profile()), as: UTF8.self)
   #expect(picture.contains(">Nothing was measured.</text>") && picture.contains(">0 samples in all</text>"))
-  #expect(String(decoding: FlameGraph.html(Profile()), as: UTF8.self).contains(#""nodes":{"depth":[0],"function":[0],"self":[0]}"#))
+  #expect(String(decoding: FlameGraph.html(Profile()), as: UTF8.self).contains(#""nodes":{"depth":[0],"function":[0]}"#))
 }
 
 @Test func thePageLoadsNothing() throws {

@@ -31,6 +31,22 @@ worker;main;parse_json;parse_json 6
 worker;</script><script>alert(1)</script>;naïve&"<x> 4
 """
 
+def perf_script():
+    """Two seconds at 100 Hz, 10 s after the start: a server's main thread works, its worker reads, and another process sleeps."""
+    kernel, libc, server = "([kernel.kallsyms])", "(/usr/lib/libc.so.6)", "(/usr/bin/server)"
+    kinds = [
+        ("server 100/100", f"work {server}", f"main {server}"),
+        ("server 100/100", f"work {server}", f"main {server}"),
+        ("worker 100/101", f"vfs_read {kernel}", f"read {libc}", f"main {server}"),
+        ("cron 200/200", f"nanosleep {libc}", "main (/usr/sbin/cron)"),
+    ]
+    text = ""
+    for index in range(200):
+        who, *frames = kinds[index % 4]
+        text += f"{who} [000] {10 + index / 100:.6f}: cycles:\n" + "".join(f"\t1234 {frame}\n" for frame in frames) + "\n"
+    return text
+
+
 failures = 0
 
 
@@ -44,10 +60,20 @@ def check(what, actual, expected):
 
 
 def draw(name, folded, *options):
+    """The page of a profile: folded stacks or the text of perf script."""
     path = OUTPUT / f"{name}.html"
     command = [SWTRACE, "flamegraph", "-", "--format", "html", "-o", path, *options]
     subprocess.run(command, input=folded.encode(), check=True)
     return f"file://{path}"
+
+
+def compare(name, before, after):
+    """The page that compares two folded profiles."""
+    files = [OUTPUT / f"{name}-{side}.folded" for side in ("before", "after")]
+    for file, folded in zip(files, (before, after)):
+        file.write_text(folded)
+    subprocess.run([SWTRACE, "diff", *files, "-o", OUTPUT / f"{name}.html"], check=True)
+    return f"file://{OUTPUT / name}.html"
 
 
 class Page:
@@ -70,8 +96,8 @@ class Page:
             self.complaints.append(text)
 
     def settle(self):
-        """Until what was asked for is painted."""
-        self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        """Until what was asked for is painted, and the table filled that comes after the first picture."""
+        self.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))")
 
     def text(self, selector):
         return self.page.locator(selector).inner_text()
@@ -81,6 +107,21 @@ class Page:
         is_icicle = self.text("#flip") == "Flame"
         y = (depth + 0.5) * ROW if is_icicle else box["height"] - (depth + 0.5) * ROW
         return box["x"] + percent / 100 * box["width"], box["y"] + y
+
+    def point_in(self, id, percent, depth):
+        """The same in the callers' or callees' part of a sandwich."""
+        box = self.page.locator(f"#{id}").bounding_box()
+        y = (depth + 0.5) * ROW if id == "callees" else box["height"] - (depth + 0.5) * ROW
+        return box["x"] + percent / 100 * box["width"], box["y"] + y
+
+    def hover_in(self, id, percent, depth):
+        self.page.mouse.move(*self.point_in(id, percent, depth))
+        self.settle()
+        return self.text("#tooltip").split("\n")
+
+    def click_in(self, id, percent, depth):
+        self.page.mouse.click(*self.point_in(id, percent, depth))
+        self.settle()
 
     def hover(self, percent, depth):
         self.page.mouse.move(*self.point(percent, depth))
@@ -103,6 +144,21 @@ class Page:
 
     def path(self):
         return self.page.locator("#path button").all_inner_texts()
+
+    def rows(self):
+        """The table's rows in view, each as the texts of its cells."""
+        script = "Array.from(document.querySelectorAll('#rows-content .row'), row => Array.from(row.children, cell => cell.textContent.trim()))"
+        return self.page.evaluate(script)
+
+    def marked(self):
+        return self.page.locator("#rows-content [aria-selected=true] .function").all_inner_texts()
+
+    def choose(self, control, label):
+        self.page.locator(control).select_option(label=label)
+        self.settle()
+
+    def options(self, control):
+        return self.page.locator(f"{control} option").all_inner_texts()
 
     def live(self):
         return self.page.locator("#live").text_content()
@@ -177,8 +233,8 @@ def zooming(page):
 
 
 def keyboard(page):
-    page.page.locator("#reset").focus()
-    page.press("Tab", "Tab")
+    page.page.locator("#path button").last.focus()
+    page.press("Tab")
     check("Tab reaches the graph", page.page.evaluate("document.activeElement.id"), "graph")
     check("  and shows it", page.page.evaluate("getComputedStyle(document.activeElement).outlineStyle"), "solid")
     page.press("ArrowUp")
@@ -224,7 +280,7 @@ def remembering(page):
     state = (page.path(), page.text("#matched"), page.text("#flip"), page.text("#theme"), page.background())
     check("state before the reload", state,
           (["all", "web server", "main", "handle"], "46.00% matched, 66.67% of zoomed", "Flame", "Light", "rgb(22, 24, 29)"))
-    check("the fragment holds it", page.fragment(), "#zoom=4&search=parse.json&view=icicle&theme=dark")
+    check("the fragment holds it", page.fragment(), "#theme=dark&function=4&search=parse.json&view=icicle&zoom=4&selected=5")
     page.page.reload()
     page.settle()
     check("and brings it back", (page.path(), page.text("#matched"), page.text("#flip"), page.text("#theme"), page.background()), state)
@@ -235,6 +291,130 @@ def remembering(page):
     page.press("Escape")
 
 
+def table(page):
+    rows = page.rows()
+    check("the table: own and total values, shares, sampling errors of two standard errors", rows[:4], [
+        ["36", "36.00%", "±9.60%", "46", "46.00%", "parse_json"], ["25", "25.00%", "±8.66%", "25", "25.00%", "idle"],
+        ["20", "20.00%", "±8.00%", "20", "20.00%", "vfs_readkernel"], ["10", "10.00%", "±6.00%", "10", "10.00%", "allocinlined"]])
+    check("  of functions only", [row[5] for row in rows[4:]], ["alloc", 'naïve&"<x>', "main", "handle", "</script><script>alert(1)</script>"])
+    page.page.get_by_role("columnheader", name="Total %").get_by_role("button").click()
+    check("sorted by total", [row[5] for row in page.rows()[:3]], ["main", "handle", "parse_json"])
+    check("  which is said", page.page.get_by_role("columnheader", name="Total %").get_attribute("aria-sort"), "descending")
+    page.page.get_by_role("columnheader", name="Function").get_by_role("button").click()
+    check("sorted by name", [row[5] for row in page.rows()[:3]], ["</script><script>alert(1)</script>", "allocinlined", "alloc"])
+    check("  and in the address", page.fragment(), "#sort=function-up")
+    page.page.get_by_role("columnheader", name="Self", exact=True).get_by_role("button").click()
+    page.page.get_by_role("row", name="idle").click()
+    page.settle()
+    check("a click on a row searches", (page.page.locator("#search").input_value(), page.text("#matched")), ("^idle$", "25.00% matched"))
+    check("  marks the row and keeps the others", (page.marked(), len(page.rows())), (["idle"], 9))
+    check("  and highlights the graph", page.pixel(88, 3), [0xC2, 0x18, 0x5B])
+    page.search("alloc|main")
+    check("a search narrows the table", [row[5] for row in page.rows()], ["allocinlined", "alloc", "main"])
+    page.search("")
+    page.click(50, 4)
+    check("a selection in the graph marks the row", page.marked(), ["vfs_readkernel"])
+    page.press("Escape")
+    page.page.locator("#rows").focus()
+    page.press("ArrowDown", "ArrowDown", "ArrowDown")
+    check("arrows move between rows", page.page.locator("#rows").get_attribute("aria-activedescendant"), "row-2")
+    page.press("Enter")
+    check("  Enter searches", page.page.locator("#search").input_value(), "^vfs_read$")
+    check("  and says the row", page.live(), "vfs_read, Self 20, Self % 20.00%, ± ±8.00%, Total 20, Total % 20.00%")
+    page.press("l")
+    check("l hides the table", (page.page.locator("#functions").is_visible(), page.fragment()), (False, "#table=off&function=6&search=%5Evfs_read%24"))
+    page.press("l", "Escape")
+
+
+def sandwich(page):
+    page.page.get_by_role("row", name="parse_json").click()
+    page.page.locator("#show-sandwich").click()
+    page.settle()
+    page.screenshot("sandwich")
+    check("the sandwich's function", page.text("#center"), "parse_json self 36 samples (36.00%) · total 46 samples (46.00%)")
+    # Callers: handle 40, main 6; callees: alloc 10, and itself 6.
+    check("callers above", [page.hover_in("callers", 40, depth)[0] for depth in range(4)], ["parse_json", "handle", "main", "web server"])
+    check("  with what came through them", page.hover_in("callers", 99, 1), ["main", "total 6 samples (6.00%)"])
+    check("callees below", [page.hover_in("callees", x, 1)[0] for x in (10, 30)], ["alloc", "parse_json"])
+    check("  with their own", page.hover_in("callees", 10, 1), ["alloc", "inlined", "self 10 samples (10.00%)", "total 10 samples (10.00%)"])
+    page.click_in("callers", 40, 1)
+    check("a click makes another the center", page.text("#center-name"), "handle")
+    page.page.go_back()
+    page.settle()
+    check("back", page.text("#center-name"), "parse_json")
+    page.page.locator("#callees canvas").focus()
+    page.press("ArrowDown", "ArrowDown", "Enter")
+    check("by keyboard too", (page.text("#center-name"), page.marked()), ("alloc", ["allocinlined"]))
+    page.press("Backspace")
+    page.page.wait_for_function("document.getElementById('center-name').textContent === 'parse_json'")
+    page.page.reload()
+    page.settle()
+    check("the address brings it back", page.text("#center-name"), "parse_json")
+    page.press("f")
+    check("f shows the whole graph", (page.page.locator("#view").is_visible(), page.page.locator("#sandwich").is_visible()), (True, False))
+    page.press("Escape")
+
+
+def filters(browser):
+    page = Page(browser, draw("threads", perf_script(), "--title", "Threads"))
+    check("filters that have choices, the dearest first", [page.options(f"#filter-{id}") for id in ("process", "thread", "ran", "module")], [
+        ["All processes", "server (100)", "cron (200)"], ["All threads", "server (100)", "worker (101)", "cron (200)"],
+        ["Kernel and user", "User code only", "Kernel only"], ["All modules", "server", "[kernel]", "libc.so.6", "cron"]])
+    check("nothing is filtered at first", (page.text("#filtered"), page.page.locator("#unfilter").is_visible()), ("", False))
+    page.choose("#filter-process", "server (100)")
+    check("a process: said, and all follows", (page.text("#filtered"), page.text("#status"), page.rows()[0]),
+          ("Filtered: 75.00% of 200 samples", "150 samples in all, 7 frames", ["100", "66.67%", "±7.70%", "100", "66.67%", "workserver"]))
+    check("  its threads are offered", page.options("#filter-thread"), ["All threads", "server (100)", "worker (101)"])
+    page.choose("#filter-thread", "worker (101)")
+    check("a thread", (page.text("#filtered"), [row[-1] for row in page.rows()]),
+          ("Filtered: 25.00% of 200 samples", ["vfs_read[kernel], kernel", "mainserver", "readlibc.so.6"]))
+    page.choose("#filter-ran", "User code only")
+    check("filters combine", (page.text("#filtered"), page.text("#rows")), ("Filtered: 0% of 200 samples", "No function"))
+    page.page.locator("#unfilter").click()
+    page.settle()
+    check("cleared", (page.text("#filtered"), page.fragment()), ("", ""))
+    page.choose("#filter-ran", "Kernel only")
+    check("the kernel", page.text("#filtered"), "Filtered: 25.00% of 200 samples")
+    page.choose("#filter-ran", "User code only")
+    page.choose("#filter-module", "libc.so.6")
+    check("user code through a module", (page.text("#filtered"), [row[-1] for row in page.rows()]),
+          ("Filtered: 25.00% of 200 samples", ["nanosleeplibc.so.6", "maincron"]))
+    page.screenshot("filtered")
+    state = (page.text("#filtered"), page.rows())
+    page.page.reload()
+    page.settle()
+    check("the address brings filters back", (page.text("#filtered"), page.rows()), state)
+    page.page.go_back()
+    page.settle()
+    check("and the browser's back takes one away", page.text("#filtered"), "Filtered: 75.00% of 200 samples")
+    page.press("Escape")
+    check("Escape resets filters", page.text("#filtered"), "")
+    page.choose("#colors", "Color: module")
+    check("modules have colors, named below", page.text("#legend").split("\n"), ["server", "[kernel]", "libc.so.6", "cron"])
+    check("  the same for all of a module", page.pixel(90, 2) != page.pixel(90, 3), True)
+    page.screenshot("modules")
+    page.close()
+
+
+def comparison(browser):
+    before = "app;main;parse 500\napp;main;send 450\napp;main;gone 30\napp;main;same 20\n"
+    after = "app;main;parse 800\napp;main;send 150\napp;main;new 28\napp;main;same 22\n"
+    page = Page(browser, compare("diff", before, after))
+    check("a comparison's table: shares, change, noise of three standard errors", page.rows(), [
+        ["50.00%", "80.00%", "+30.00%", "±6.40% ●", "+30.00%", "parse"], ["45.00%", "15.00%", "−30.00%", "±6.15% ●", "−30.00%", "send"],
+        ["3.00%", "0.00%", "−3.00%", "±1.63% ●", "−3.00%", "gone"], ["0.00%", "2.80%", "+2.80%", "±1.58% ●", "+2.80%", "new"],
+        ["2.00%", "2.20%", "+0.20%", "±1.92%", "+0.20%", "same"], ["0.00%", "0.00%", "+0.00%", "±0.00%", "+0.00%", "main"]])
+    check("red grew, blue shrank, gray is noise", [page.pixel(x, 3) for x in (50, 90, 84)], [[240, 90, 80], [90, 150, 245], [225, 225, 225]])
+    check("the tooltip has both shares", page.hover(50, 3),
+          ["parse", "self 800 samples (80.00%)", "total 800 samples (80.00%)", "before 50.00%, change +30.00%, beyond noise (±6.40%)"])
+    page.screenshot("diff")
+    page.press("b")
+    check("b makes frames as wide as before", (page.hover(2, 3)[0], page.fragment()), ("gone", "#basis=before"))
+    page.press("b", "c")
+    check("c changes what colors say", (page.text("#legend"), page.fragment()), ("user\nprocess", "#colors=kind"))
+    page.close()
+
+
 def appearance(browser, url):
     dark = Page(browser, url, color_scheme="dark")
     check("dark where the system is", (dark.background(), dark.pixel(80, 8)), ("rgb(22, 24, 29)", [22, 24, 29]))
@@ -243,13 +423,14 @@ def appearance(browser, url):
     check("and light by choice", (dark.background(), dark.pixel(80, 8), dark.fragment()), ("rgb(255, 255, 255)", [255, 255, 255], "#theme=light"))
     dark.press("Escape")
     check("a chosen theme outlives a reset", dark.fragment(), "#theme=light")
-    dark.page.set_viewport_size({"width": 700, "height": 420})
+    dark.page.set_viewport_size({"width": 600, "height": 420})
     dark.settle()
-    check("the graph follows the window", dark.page.evaluate("graph.width === graph.clientWidth && graph.clientWidth === 700"), True)
+    check("the graph follows the window", dark.page.evaluate("[graph.width, graph.clientWidth]"), [600, 600])
+    dark.page.locator("#graph").scroll_into_view_if_needed()
     check("  and its frames too", dark.hover(20, 4)[0], "parse_json")
     dark.close()
     sharp = Page(browser, url, device_scale_factor=2)
-    check("as sharp as the screen", sharp.page.evaluate("[graph.width, graph.clientWidth]"), [2400, 1200])
+    check("as sharp as the screen", sharp.page.evaluate("[graph.width / graph.clientWidth, graph.width]"), [2, 1440])
     check("  and as wide", sharp.hover(50, 4)[0], "vfs_read")
     sharp.close()
 
@@ -257,7 +438,8 @@ def appearance(browser, url):
 def special(browser):
     deep = Page(browser, draw("deep", "app;" + ";".join(f"f{i}" for i in range(3000)) + " 1\n", "--unit", "ns"))
     check("deep stacks start at the root", deep.hover(50, 2), ["f0", "self 0 ns (0%)", "total 1 ns (100.00%)"])
-    deep.press(*["Tab"] * 6, *["ArrowUp"] * 100)
+    deep.page.locator("#graph").focus()
+    deep.press(*["ArrowUp"] * 100)
     check("and scroll with the selection", (deep.live().split(",")[0], deep.page.evaluate("document.activeElement.id")), ("f97", "graph"))
     deep.close()
     times = Page(browser, draw("times", "app;main 1234567.5\napp;idle 0.5\n", "--unit", "us", "--icicle", "--title", "A </title> & B"))
@@ -341,10 +523,12 @@ with sync_playwright() as playwright:
     page = Page(browser, small)
     check("title", (page.page.title(), page.text("h1")), ("A small profile", "A small profile"))
     check("before anything is selected", page.text("#status"), "100 samples in all, 14 frames")
-    for part in (tooltips, searching, zooming, keyboard, remembering):
+    for part in (tooltips, searching, zooming, keyboard, remembering, table, sandwich):
         part(page)
     page.close()
     appearance(browser, small)
+    filters(browser)
+    comparison(browser)
     special(browser)
     painting(browser, "nodes-200000", many_stacks(200_000))
     browser.close()

@@ -1,0 +1,71 @@
+extension FlameGraph.Page {
+  /// The address: what is there is shown, and what is shown can be shared.
+  static let address = #"""
+    byId("colors").append(...[
+      ...(isComparison ? [["change", "Color: change"]] : []), ["kind", "Color: kind"],
+      ...(coloredModules.length ? [["module", "Color: module"]] : []),
+    ].map(([value, textContent]) => element("option", { value, textContent })));
+
+    const choiceOr = (text, choices, otherwise) => choices.includes(text) ? text : otherwise;
+    // A number below a limit, or -1.
+    const numberOr = (text, limit) => /^\d{1,9}$/.test(text) && Number(text) < limit ? Number(text) : -1;
+    const colorChoices = Array.from(byId("colors").options, ({ value }) => value);
+
+    // Each field of the fragment: what it says now, empty where that goes without saying, and how it is shown again.
+    const fields = {
+      theme: [() => state.theme, text => setTheme(choiceOr(text, ["light", "dark"], ""))],
+      colors: [() => state.colors === colorChoices[0] ? "" : state.colors, text => setColors(choiceOr(text, colorChoices, colorChoices[0]))],
+      table: [() => state.table ? "" : "off", text => setTable(text !== "off")],
+      sort: [
+        () => `${list.sort === defaultSort && !list.isUp ? "" : list.sort}${list.isUp ? "-up" : ""}`,
+        text => {
+          list.isUp = text.endsWith("-up");
+          list.sort = choiceOr(text.replace("-up", ""), columns.map(({ id }) => id), defaultSort);
+        },
+      ],
+      ...Object.fromEntries(filterIDs.map(id => [id, [() => chosen(id), text => setFilter(id, text)]])),
+      function: [() => state.fn < 0 ? "" : state.fn, text => { state.fn = numberOr(text, functions.name.length); }],
+      basis: [() => state.basis ? "before" : "", text => setBasis(isComparison && text === "before" ? 1 : 0)],
+      search: [() => state.search, text => setSearch(text, false)],
+      view: [() => state.orientation === profile.orientation ? "" : state.orientation,
+        text => setOrientation(choiceOr(text, ["flame", "icicle"], profile.orientation))],
+      zoom: [() => main.zoom > 0 ? main.zoom : "", text => { main.zoom = Math.max(numberOr(text, tree.count), 0); }],
+      sandwich: [() => state.center < 0 ? "" : state.center, text => { state.center = numberOr(text, functions.name.length); }],
+      selected: [() => main.selected < 0 ? "" : main.selected, text => { main.selected = numberOr(text, tree.count); }],
+    };
+
+    function keepState(isStep) {
+      const parameters = new URLSearchParams();
+      for (const [name, [say]] of Object.entries(fields)) if (say() !== "") parameters.set(name, say());
+      const hash = parameters.size ? `#${parameters}` : "";
+      if (hash === location.hash) return;
+      history[isStep ? "pushState" : "replaceState"](null, "", hash || location.pathname + location.search);
+    }
+
+    function restoreState() {
+      const parameters = new URLSearchParams(location.hash.slice(1));
+      for (const [name, [, show]] of Object.entries(fields)) show(parameters.get(name) ?? "");
+      refilter();
+      setCenter(state.center);
+      revealRow(list.active);
+      main.scrollToRoot();
+      main.reveal(main.zoom);
+      if (main.selected >= 0) main.reveal(main.selected);
+    }
+
+    addEventListener("popstate", restoreState);
+    prefersDark.addEventListener("change", () => setTheme(state.theme));
+    addEventListener("resize", () => graphs.forEach(graph => graph.measure()));
+
+    offerAll();
+    main.measure();
+    main.setTree(tree);
+    restoreState();
+    // The graph is there first, the table of many functions right after it.
+    requestAnimationFrame(() => setTimeout(() => {
+      list.isReady = true;
+      fillTable();
+      revealRow(list.active);
+    }));
+    """#
+}
