@@ -39,7 +39,7 @@ extension FlameGraph {
       \(Page.body)
       <script type="application/json" id="profile">
       """
-    return Array(text.utf8) + data.json + Array("</script>\n<script>\n\(Page.script)\n</script>\n</body>\n</html>\n".utf8)
+    return Array(text.utf8) + data.json + data.times + Array("</script>\n<script>\n\(Page.script)\n</script>\n</body>\n</html>\n".utf8)
   }
 
   /// The parts of the page that do not depend on the profile.
@@ -48,7 +48,7 @@ extension FlameGraph {
     static let script = """
       "use strict";
       (() => {
-      \([model, quantities, colors, drawing, navigation, table, filters, sandwich, controls, address].joined(separator: "\n"))
+      \([model, quantities, colors, drawing, navigation, table, heatmap, filters, sandwich, controls, address].joined(separator: "\n"))
       })();
       """
   }
@@ -66,8 +66,14 @@ extension FlameGraph {
 ///  "kinds": [label], "legend": [color], "colors": {"light": [color], "dark": [color]},
 ///  "moduleColors": [first, count], "changeColor": the middle one}
 /// ```
+/// and where single measurements are known, in an element of their own, which is read after the first picture:
+/// ```
+/// {"step": nanoseconds, "time": [steps], "entry": [entry], "value": [value]}     times as differences; no values: all are 1
+/// ```
 private struct PageData {
-  private(set) var json: [UInt8] = []
+  let json: [UInt8]
+  /// The end of the first element and the whole second one, but for its end; empty when no times are known.
+  let times: [UInt8]
 
   init(_ profile: Profile, since before: Profile? = nil, hasCounts: Bool = false, _ options: FlameGraph.Options) {
     let tree = CallTree(profile, since: before)
@@ -78,8 +84,8 @@ private struct PageData {
     var threads = ThreadIndex()
     let decimals = max(profile.decimals, before?.decimals ?? 0)
     let withCounts = hasCounts && profile.unit != .samples
-    let entries = Entries(profile, tree.nodeOfSample, decimals, &threads, withCounts)
-    let earlier = before.map { Entries($0, tree.nodeOfEarlierSample, decimals, &threads, withCounts) }
+    let entries = FlameGraphEntries(profile, tree.nodeOfSample, decimals, &threads, hasCounts: withCounts)
+    let earlier = before.map { FlameGraphEntries($0, tree.nodeOfEarlierSample, decimals, &threads, hasCounts: withCounts) }
     let threadNames = threads.all.map { strings.index(of: readableName($0.command)) }
 
     var json = ScriptJSON()
@@ -114,53 +120,7 @@ private struct PageData {
     json.bytes += #"},"moduleColors":[\#(palette.colors.count),\#(palette.modules.count)]"#.utf8
     json.bytes += #","changeColor":\#(palette.colors.count + palette.modules.count + palette.changeSteps)}"#.utf8
     self.json = json.bytes
-  }
-}
-
-/// What was measured of each node by each thread, in the order of the nodes.
-private struct Entries {
-  private struct Entry {
-    let node: Int
-    let thread: Int
-    let value: UInt64
-    let count: UInt64
-  }
-
-  private let all: [Entry]
-  private let hasCounts: Bool
-
-  /// - Parameter decimals: those of the page, at least the profile's own.
-  init(_ profile: Profile, _ nodes: [Int], _ decimals: Int, _ threads: inout ThreadIndex, _ hasCounts: Bool) {
-    var factor: UInt64 = 1
-    for _ in profile.decimals..<decimals { factor *= 10 }
-    all = zip(profile.samples, nodes).map { sample, node in
-      let (value, overflow) = sample.value.multipliedReportingOverflow(by: factor)
-      return Entry(
-        node: node, thread: threads.index(of: profile.processes[sample.process]), value: overflow ? .max : value, count: sample.count)
-    }.sorted { ($0.node, $0.thread) < ($1.node, $1.thread) }
-    self.hasCounts = hasCounts
-  }
-
-  func write(_ name: String, into json: inout ScriptJSON) {
-    let nodes = all.map(\.node)
-    json.object(
-      name,
-      [
-        ("node", zip(nodes, [0] + nodes).map { $0 - $1 }), ("thread", all.map(\.thread)), ("value", all.map { Int(clamping: $0.value) }),
-      ] + (hasCounts ? [("count", all.map { Int(clamping: $0.count) })] : []))
-  }
-}
-
-/// Each thread once.
-private struct ThreadIndex {
-  private(set) var all: [Profile.Process] = []
-  private var indices: [Profile.Process: Int] = [:]
-
-  mutating func index(of thread: Profile.Process) -> Int {
-    if let known = indices[thread] { return known }
-    indices[thread] = all.count
-    all.append(thread)
-    return all.count - 1
+    times = before == nil ? entries.times(of: profile.moments) : []
   }
 }
 
@@ -203,6 +163,12 @@ struct ScriptJSON {
 
   mutating func numbers(_ numbers: some Sequence<some BinaryInteger>) {
     list(numbers) { $0.bytes += String($1).utf8 }
+  }
+
+  /// The next member of an object.
+  mutating func numbers(_ name: String, _ numbers: [Int]) {
+    bytes += ",\"\(name)\":".utf8
+    self.numbers(numbers)
   }
 
   /// The next member of an object: columns of numbers.

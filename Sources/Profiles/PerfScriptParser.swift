@@ -74,6 +74,7 @@ package enum PerfScriptParser {
     }
     if event == nil, reader.events.count > 1 { throw PerfScriptError(line: 0, reason: .events(reader.events)) }
     guard !reader.profile.samples.isEmpty else { throw PerfScriptError(line: 0, reason: .empty) }
+    if !reader.hasAllTimes { reader.profile.moments = Moments() }
     return reader.profile
   }
 
@@ -83,6 +84,9 @@ package enum PerfScriptParser {
     var events: [String] = []
     private var number = 0
     private var process: Profile.Process?
+    /// Nanoseconds; nil where the text has no times.
+    private var time: UInt64?
+    private(set) var hasAllTimes = true
     private var isWanted = false
     /// Of the sample that is read, innermost first.
     private var frames: [Frame.ID] = []
@@ -108,6 +112,7 @@ package enum PerfScriptParser {
       finishSample()
       guard let header = Header(text) else { throw error(.noHeader) }
       process = Profile.Process(command: Array(header.command.prefix(256)), pid: header.pid, tid: header.tid)
+      time = header.time
       isWanted = isWanted(header.event)
       // Without a call chain the frame follows directly; the fields of a tracepoint do not look like one.
       if let frame = frame(header.rest) {
@@ -149,7 +154,12 @@ package enum PerfScriptParser {
         }
         stack = profile.stacks.push(id, on: stack)
       }
-      profile.add(1, stack: stack, process: process)
+      let sample = profile.add(1, stack: stack, process: process)
+      guard let time else {
+        hasAllTimes = false
+        return
+      }
+      if let sample { profile.moments.append(Moments.Moment(time: time, value: 1, sample: sample)) }
     }
 
     private mutating func push(_ frame: Frame.ID) throws(PerfScriptError) {
@@ -242,6 +252,8 @@ private struct Header {
   let command: ArraySlice<UInt8>
   let pid: UInt32?
   let tid: UInt32?
+  /// Nanoseconds.
+  let time: UInt64?
   /// Without its colon; nil where nothing follows the ids or the time.
   let event: ArraySlice<UInt8>?
   let rest: ArraySlice<UInt8>
@@ -255,7 +267,7 @@ private struct Header {
       if let ids = Self.ids(word), let tail = Self.tail(words) {
         command = text[..<end]
         (pid, tid) = ids
-        (event, rest) = tail
+        (time, event, rest) = tail
         return
       }
       end = word.endIndex
@@ -277,20 +289,22 @@ private struct Header {
     return (pid, tid)
   }
 
-  private static func tail(_ start: Words) -> (event: ArraySlice<UInt8>?, rest: ArraySlice<UInt8>)? {
+  private static func tail(_ start: Words) -> (time: UInt64?, event: ArraySlice<UInt8>?, rest: ArraySlice<UInt8>)? {
     var words = start
+    var time: UInt64?
     guard var word = words.next() else { return nil }
     var isCertain = false
     if word.first == UInt8(ascii: "["), word.last == UInt8(ascii: "]"), word.count > 2, word.dropFirst().dropLast().allSatisfy(\.isDigit) {
       isCertain = true
-      guard let next = words.next() else { return (nil, []) }
+      guard let next = words.next() else { return (nil, nil, []) }
       word = next
     }
     // Flags such as `d.h1.` may stand before the time.
     for _ in 0..<2 {
       if isTime(word) {
         isCertain = true
-        guard let next = words.next() else { return (nil, []) }
+        time = nanoseconds(word)
+        guard let next = words.next() else { return (time, nil, []) }
         word = next
         break
       }
@@ -299,8 +313,8 @@ private struct Header {
       (word, words) = (next, ahead)
     }
     if word.allSatisfy(\.isDigit), let next = words.next() { word = next }
-    guard word.last == UInt8(ascii: ":"), word.count > 1 else { return isCertain ? (nil, words.rest) : nil }
-    return (word.dropLast(), words.rest.trimmed)
+    guard word.last == UInt8(ascii: ":"), word.count > 1 else { return isCertain ? (time, nil, words.rest) : nil }
+    return (time, word.dropLast(), words.rest.trimmed)
   }
 
   /// `1234.567890:`
@@ -308,6 +322,14 @@ private struct Header {
     guard word.last == UInt8(ascii: ":"), let point = word.firstIndex(of: UInt8(ascii: ".")) else { return false }
     let (whole, fraction) = (word[..<point], word[(point + 1)...].dropLast())
     return !whole.isEmpty && !fraction.isEmpty && whole.allSatisfy(\.isDigit) && fraction.allSatisfy(\.isDigit)
+  }
+
+  /// Nil for a time that no clock shows.
+  private static func nanoseconds(_ time: ArraySlice<UInt8>) -> UInt64? {
+    guard let point = time.firstIndex(of: UInt8(ascii: ".")) else { return nil }
+    let fraction = time[(point + 1)...].dropLast().prefix(9)
+    let digits = time[..<point] + fraction + repeatElement(UInt8(ascii: "0"), count: 9 - fraction.count)
+    return UInt64(String(decoding: digits, as: UTF8.self))
   }
 }
 

@@ -62,6 +62,8 @@ package struct Profile: Sendable {
   package private(set) var samples: [Sample] = []
   /// The sum of all values; stays at the largest number rather than wrap.
   package private(set) var total: UInt64 = 0
+  /// The single measurements, where they are known. Nothing, or the values of each sample add up to its own.
+  package var moments = Moments()
 
   private struct Key: Hashable {
     let stack: Stack.ID
@@ -76,26 +78,31 @@ package struct Profile: Sendable {
   }
 
   /// Adds to what was measured for this stack in this process; values of 0 leave no trace.
-  package mutating func add(_ value: UInt64, count: UInt64 = 1, stack: Stack, process: Process) {
+  ///
+  /// - Returns: the place in `samples`; nil for a value of 0.
+  @discardableResult
+  package mutating func add(_ value: UInt64, count: UInt64 = 1, stack: Stack, process: Process) -> Int? {
     add(value, count: count, stack: stacks.intern(stack), process: process)
   }
 
   /// The same for a stack already in `stacks`.
-  package mutating func add(_ value: UInt64, count: UInt64 = 1, stack: Stack.ID, process: Process) {
-    guard value > 0 else { return }
+  @discardableResult
+  package mutating func add(_ value: UInt64, count: UInt64 = 1, stack: Stack.ID, process: Process) -> Int? {
+    guard value > 0 else { return nil }
     let process = intern(process)
     total.addSaturating(value)
     let key = Key(stack: stack, process: process)
     if let known = sampleIDs[key] {
       samples[known].value.addSaturating(value)
       samples[known].count.addSaturating(count)
-    } else {
-      sampleIDs[key] = samples.count
-      samples.append(Sample(stack: stack, process: process, value: value, count: count))
+      return known
     }
+    sampleIDs[key] = samples.count
+    samples.append(Sample(stack: stack, process: process, value: value, count: count))
+    return samples.count - 1
   }
 
-  /// The same stacks measured in a larger unit; sums below one of it are left out.
+  /// The same stacks measured in a larger unit, without moments; sums below one of it are left out.
   package func converted(to unit: Unit, dividingBy divisor: UInt64) -> Profile {
     var result = Profile(unit: unit, decimals: decimals)
     result.stacks = stacks
@@ -109,11 +116,12 @@ package struct Profile: Sendable {
   package func mappingStacks(_ change: (Stack) -> Stack) -> Profile {
     var result = Profile(unit: unit, decimals: decimals)
     var changed: [Stack.ID: Stack.ID] = [:]
-    for sample in samples {
+    let places = samples.map { sample in
       let stack = changed[sample.stack] ?? result.stacks.intern(change(stacks[sample.stack]))
       changed[sample.stack] = stack
-      result.add(sample.value, count: sample.count, stack: stack, process: processes[sample.process])
+      return result.add(sample.value, count: sample.count, stack: stack, process: processes[sample.process])
     }
+    result.moments = moments.mappingSamples { places[$0] }
     return result
   }
 

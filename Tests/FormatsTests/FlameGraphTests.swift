@@ -117,6 +117,37 @@ func body(_ svg: String) throws -> String {
   #expect(page.contains(#""threads":{"name":[1,1],"pid":[7,7],"tid":[7,8]},"entries":{"node":[2,0],"thread":[0,1],"value":[7,8]}"#))
 }
 
+@Test func thePageHasTheTimesOfItsSamples() throws {
+  var measured = Profile(unit: .nanoseconds)
+  let (first, second) = (Stack([Frame(function: "f")]), Stack([Frame(function: "g")]))
+  let process = Profile.Process(command: [0x61], pid: 7)
+  measured.add(30, count: 2, stack: second, process: process)
+  measured.add(5, stack: first, process: process)
+  #expect(!String(decoding: FlameGraph.html(measured), as: UTF8.self).contains("id=\"times\""))
+  let at = { (time: UInt64, value: UInt64, sample: Int, thread: UInt32) in
+    Moments.Moment(time: 5_000_000_000 + time, value: value, sample: sample, thread: thread)
+  }
+  for moment in [at(2_000_000, 10, 0, 8), at(0, 5, 1, 7), at(1_999_999, 20, 0, 7)] { measured.moments.append(moment) }
+  let page = String(decoding: FlameGraph.html(measured), as: UTF8.self)
+  // f of thread 7; g of threads 8 and 7, in the order in which they came.
+  #expect(
+    page.contains(#""threads":{"name":[1,1],"pid":[7,7],"tid":[8,7]},"entries":{"node":[2,1,0],"thread":[1,0,1],"value":[5,10,20]}"#))
+  #expect(page.contains(#"id="times">{"step":100000,"time":[0,19,1],"entry":[0,2,1],"value":[5,20,10]}</script>"#))
+}
+
+@Test func tooManyTimesAreSaidNotShown() {
+  var measured = Profile()
+  measured.moments = Moments(limit: 2)
+  let sample = measured.add(3, stack: Stack([Frame(function: "f")]), process: process("a")) ?? 0
+  for time in 0..<2 as Range<UInt64> { measured.moments.append(Moments.Moment(time: time, value: 1, sample: sample)) }
+  #expect(measured.moments.all.count == 2 && !measured.moments.isOverfull)
+  measured.moments.append(Moments.Moment(time: 2, value: 1, sample: sample))
+  #expect(measured.moments.all.isEmpty && measured.moments.isOverfull)
+  let page = String(decoding: FlameGraph.html(measured), as: UTF8.self)
+  #expect(
+    page.contains(#"id="times">{"step":100000,"limit":2}</script>"#) && page.contains(#""entries":{"node":[2],"thread":[0],"value":[3]}"#))
+}
+
 @Test func aComparisonsPageHasBothProfiles() throws {
   let after = try profile("a;f 3\na;new 1")
   let before = try profile("a;f 1.5\na;gone 2")

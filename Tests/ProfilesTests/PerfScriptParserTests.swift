@@ -6,6 +6,15 @@ private func perf(_ text: String, event: String? = nil) throws(PerfScriptError) 
   try PerfScriptParser.parse(Array(text.utf8), event: event)
 }
 
+@Test func perfTimesAreKeptWhenAllSamplesHaveOne() throws {
+  let sample = { (time: String) in "cat 1/2 [000] \(time) cycles:\n\tff f+0x1 (/bin/cat)\n\n" }
+  let profile = try perf(sample("12.000001:") + sample("12.5:") + sample("1.123456789012:"))
+  #expect(profile.moments.all.map(\.time) == [12_000_001_000, 12_500_000_000, 1_123_456_789])
+  #expect(profile.moments.all.allSatisfy { $0.sample == 0 && $0.value == 1 && $0.thread == 0 })
+  #expect(try perf(sample("12.000001:") + sample("")).moments.all.isEmpty)
+  #expect(try perf(sample("12.1:") + sample("99999999999999999999.1:")).moments.all.isEmpty)
+}
+
 @Test func perfSamplesAreReadWithTheirFrames() throws {
   let profile = try perf(
     """

@@ -58,6 +58,24 @@ import Testing
     #expect(aggregator.withoutUserStack == 2)
   }
 
+  /// Each event's own time and thread, also where the user part came later or never.
+  @Test func momentsAreKeptWhereWanted() {
+    func moments(_ isWanted: Bool) -> [[UInt64]] {
+      var aggregator = StackAggregator()
+      aggregator.keepsMoments = isWanted
+      aggregator.add(record(SWTRACE_STACK_WHOLE, thread: 5, time: 90, value: 8, user: [16]).span.bytes)
+      aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 7, time: 100, value: 1).span.bytes)
+      aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 8, time: 110, value: 2).span.bytes)
+      aggregator.add(record(SWTRACE_STACK_USER_PART, thread: 7, time: 100, user: [16, 32, 48]).span.bytes)
+      let profile = aggregator.profile(unit: .nanoseconds).mappingStacks { $0 }
+      return profile.moments.all.map {
+        [$0.time, $0.value, UInt64($0.thread), UInt64(profile.stacks[profile.samples[Int($0.sample)].stack].frames.count)]
+      }
+    }
+    #expect(moments(true) == [[90, 8, 5, 1], [100, 1, 7, 3], [110, 2, 8, 0]])
+    #expect(moments(false).isEmpty)
+  }
+
   @Test func whatHasNoRoomIsCounted() {
     var aggregator = StackAggregator(stacks: RawStacks(entryLimit: 3, addressLimit: 4))
     aggregator.add(record(SWTRACE_STACK_WHOLE, value: 1, user: [16, 32]).span.bytes)

@@ -396,6 +396,90 @@ def filters(browser):
     page.close()
 
 
+def heatmap(browser):
+    page = Page(browser, draw("times", perf_script(), "--title", "Times"))
+    check("the time is there", page.text("#time-about"), "Each column is a second, from top to bottom; drag to choose a time, click to choose a column")
+    box = page.page.locator("#heat").bounding_box()
+    # 200 samples, 10 ms apart, from 0 s on: columns of 48 pixels, 50 parts of 2 pixels with 2 samples each.
+    x, y = box["x"] + 24, box["y"]
+    page.page.mouse.move(x, y + 1)
+    check("a cell's samples", page.text("#time-cell"), "0 s to 0.02 s: 2 samples")
+    page.page.mouse.click(x + 48, y + 30)
+    page.settle()
+    check("a click chooses a second", (page.text("#filtered"), page.fragment()), ("Filtered to 1 s to 2 s: 50.00% of 200 samples", "#time=1-2"))
+    check("  which all follows", (page.text("#status"), page.rows()[0]),
+          ("100 samples in all, 10 frames", ["50", "50.00%", "±10.00%", "50", "50.00%", "workserver"]))
+    page.page.mouse.move(x, y + 51.5)
+    page.page.mouse.down()
+    page.page.mouse.move(x + 48, y + 9.5)
+    page.page.mouse.up()
+    page.settle()
+    check("dragging chooses what lies between", (page.text("#filtered"), page.fragment()),
+          ("Filtered to 0.5 s to 1.1 s: 30.00% of 200 samples", "#time=0.5-1.1"))
+    page.screenshot("heatmap")
+    page.choose("#filter-process", "cron (200)")
+    check("with the other filters", page.text("#filtered"), "Filtered to 0.5 s to 1.1 s: 7.50% of 200 samples")
+    page.page.mouse.move(x, y + 1)
+    check("  which the picture follows", page.text("#time-cell"), "0 s to 0.02 s: 0 samples")
+    page.page.reload()
+    page.settle()
+    check("the address brings it back", page.text("#filtered"), "Filtered to 0.5 s to 1.1 s: 7.50% of 200 samples")
+    page.page.go_back()
+    page.settle()
+    check("and so does the browser", page.text("#filtered"), "Filtered to 0.5 s to 1.1 s: 30.00% of 200 samples")
+    page.page.locator("#unfilter").click()
+    page.page.locator("#heat").focus()
+    page.press("ArrowDown", "ArrowRight", "ArrowDown")
+    check("arrows move between cells", page.live(), "1.02 s to 1.04 s, 2 samples")
+    page.press("Shift+ArrowDown", "Shift+ArrowDown")
+    check("with Shift they choose", (page.live(), page.fragment()), ("Time 1.02 s to 1.08 s, 6 samples", "#time=1.02-1.08"))
+    page.press("Enter")
+    check("Enter chooses the column", page.fragment(), "#time=1-2")
+    page.press("Backspace")
+    check("Backspace chooses all", (page.live(), page.fragment(), page.text("#filtered")), ("All of the time", "", ""))
+    for nonsense in ["#time=2-1", "#time=-1-2", "#time=a", "#time=1e3-2e3", "#process=9&thread=-1&module=x&ran=y&function=99999&sandwich=99999&sort=q"]:
+        page.page.evaluate("hash => { location.hash = hash }", nonsense)
+        page.settle()
+        check(f"nonsense is ignored: {nonsense}", (page.text("#filtered"), page.page.locator("#view").is_visible()), ("", True))
+    page.close()
+
+
+# The name of everything that can have the focus, and whether the focus is to be seen there.
+STOPS = """() => {
+  const active = document.activeElement, style = getComputedStyle(active);
+  const labels = active.labels ? Array.from(active.labels, label => label.textContent).join(" ") : "";
+  const name = active.ariaLabel || labels || active.title || active.textContent;
+  return [active === document.body ? "" : active.id || active.tagName === "SUMMARY" && "SUMMARY" || active.textContent, name.trim() !== "", style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1]; }"""
+
+
+def reachable(browser):
+    page = Page(browser, draw("reach", perf_script(), "--title", "Everything by keyboard"))
+    stops = []
+    while len(stops) < 60:
+        page.page.keyboard.press("Tab")
+        stop = page.page.evaluate(STOPS)
+        if stop in stops or stop[0] == "":
+            break
+        stops.append(stop)
+    check("Tab goes through everything", [stop[0] for stop in stops], [
+        "show-flame", "show-sandwich", "search", "colors", "flip", "table", "theme", "reset", "show-help", "filter-process", "filter-thread",
+        "filter-ran", "filter-module", "SUMMARY", "heat", "all", "graph", "Self", "Self %", "±", "Total", "Total %", "Function", "rows"])
+    check("  each with a name and visible focus", [stop for stop in stops if not (stop[1] and stop[2])], [])
+    page.page.locator("#graph").focus()
+    page.press("?")
+    check("? shows the keys", page.page.evaluate("[help.open, document.activeElement.ariaLabel]"), [True, "Close"])
+    page.screenshot("help")
+    page.press("i")
+    check("  keys wait until it is closed", page.text("#flip"), "Icicle")
+    page.press("Escape")
+    check("Escape closes it, back to the graph", page.page.evaluate("[help.open, document.activeElement.id]"), [False, "graph"])
+    page.page.set_viewport_size({"width": 400, "height": 800})
+    page.settle()
+    check("nothing is wider than a telephone", page.page.evaluate("document.documentElement.scrollWidth"), 400)
+    page.screenshot("narrow")
+    page.close()
+
+
 def comparison(browser):
     before = "app;main;parse 500\napp;main;send 450\napp;main;gone 30\napp;main;same 20\n"
     after = "app;main;parse 800\napp;main;send 150\napp;main;new 28\napp;main;same 22\n"
@@ -528,6 +612,8 @@ with sync_playwright() as playwright:
     page.close()
     appearance(browser, small)
     filters(browser)
+    heatmap(browser)
+    reachable(browser)
     comparison(browser)
     special(browser)
     painting(browser, "nodes-200000", many_stacks(200_000))

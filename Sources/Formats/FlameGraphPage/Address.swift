@@ -11,6 +11,14 @@ extension FlameGraph.Page {
     const numberOr = (text, limit) => /^\d{1,9}$/.test(text) && Number(text) < limit ? Number(text) : -1;
     const colorChoices = Array.from(byId("colors").options, ({ value }) => value);
 
+    // "1.5-2": seconds.
+    function timeOr(text, otherwise) {
+      const found = /^(\d{1,6}(?:\.\d{1,4})?)-(\d{1,6}(?:\.\d{1,4})?)$/.exec(text);
+      if (!found || !times()) return otherwise;
+      const range = found.slice(1).map(second => Math.round(second * times().perSecond));
+      return range[0] < range[1] ? range : otherwise;
+    }
+
     // Each field of the fragment: what it says now, empty where that goes without saying, and how it is shown again.
     const fields = {
       theme: [() => state.theme, text => setTheme(choiceOr(text, ["light", "dark"], ""))],
@@ -24,6 +32,8 @@ extension FlameGraph.Page {
         },
       ],
       ...Object.fromEntries(filterIDs.map(id => [id, [() => chosen(id), text => setFilter(id, text)]])),
+      time: [() => state.time ? state.time.map(step => +(step / times().perSecond).toFixed(4)).join("-") : "",
+        text => { state.time = timeOr(text, null); }],
       function: [() => state.fn < 0 ? "" : state.fn, text => { state.fn = numberOr(text, functions.name.length); }],
       basis: [() => state.basis ? "before" : "", text => setBasis(isComparison && text === "before" ? 1 : 0)],
       search: [() => state.search, text => setSearch(text, false)],
@@ -58,12 +68,16 @@ extension FlameGraph.Page {
     addEventListener("resize", () => graphs.forEach(graph => graph.measure()));
 
     offerAll();
+    byId("time").hidden = !byId("times");
     main.measure();
     main.setTree(tree);
     restoreState();
     // The graph is there first, the table of many functions right after it.
     requestAnimationFrame(() => setTimeout(() => {
       list.isReady = true;
+      times();
+      fillHeat(passing);
+      new ResizeObserver(() => fillHeat(passing)).observe(heat);
       fillTable();
       revealRow(list.active);
     }));

@@ -68,17 +68,25 @@ extension FlameGraph.Page {
       return passing;
     }
 
+    // Whether an entry passes all filters but that of time.
+    let passing = () => true;
+
     function weighFiltered() {
       const process = chosen("process"), thread = chosen("thread"), nodes = passingNodes();
       const passes = Uint8Array.from(threads.name, (_, t) => (!process || processOf[t] === Number(process)) && (!thread || t === Number(thread)));
       channels.forEach(([s, field], c) => {
         const { self } = tree.weights[c], source = sources[s];
         const { node, thread, [field]: value } = source;
+        const isCounted = i => passes[thread[i]] === 1 && (nodes === null || nodes[node[i]] === 1);
         self.fill(0);
-        for (let i = 0; i < value.length; i++) {
-          if (passes[thread[i]] === 1 && (nodes === null || nodes[node[i]] === 1)) self[node[i]] += value[i];
+        if (state.time && times()) {
+          const { entry, value } = times(), end = momentAt(state.time[1]);
+          for (let k = momentAt(state.time[0]); k < end; k++) if (isCounted(entry[k])) self[node[entry[k]]] += value ? value[k] : 1;
+        } else {
+          for (let i = 0; i < value.length; i++) if (isCounted(i)) self[node[i]] += value[i];
         }
       });
+      passing = i => passes[sources[0].thread[i]] === 1 && (nodes === null || nodes[sources[0].node[i]] === 1);
       delete tree.largestChange;
       weigh(tree, state.basis);
     }
@@ -91,13 +99,14 @@ extension FlameGraph.Page {
       main.hovered = -1;
       tooltip.hidden = true;
       main.arrange();
+      if (list.isReady) fillHeat(passing);
       fillTable();
       fillSandwich();
       showPath();
       showMatched();
       showStatus();
       const whole = sources[state.basis].sum;
-      byId("filtered").textContent = isFiltered() ? `Filtered: ${percent(tree.total[0], whole)} of ${quantity(whole)}` : "";
+      byId("filtered").textContent = isFiltered() ? `Filtered${state.time && times() ? ` to ${rangeText(state.time)}` : ""}: ${percent(tree.total[0], whole)} of ${quantity(whole)}` : "";
       byId("filters").classList.toggle("active", isFiltered());
       for (const id of filterIDs) filterOf(id).classList.toggle("chosen", chosen(id) !== "");
       byId("unfilter").hidden = !isFiltered();

@@ -26,6 +26,11 @@ extension FlameGraph.Page {
     <output id="filtered"></output>
     <button id="unfilter" type="button" hidden>Clear filters</button>
     </section>
+    <details id="time" open hidden>
+    <summary>Time <span id="time-about"></span> <span id="time-cell"></span></summary>
+    <canvas id="heat" tabindex="0" role="application" aria-roledescription="heatmap"
+      aria-label="Samples over time. Arrow keys move, with Shift they choose a range of time, Enter chooses the column, Backspace chooses all."></canvas>
+    </details>
     <nav id="path" aria-label="Zoomed frame and its callers"></nav>
     <div id="work">
     <main id="graphs">
@@ -70,6 +75,12 @@ extension FlameGraph.Page {
     <h3>In the table</h3><dl>
     <dt><kbd>↑</kbd> <kbd>↓</kbd></dt><dd>between functions</dd>
     <dt><kbd>Enter</kbd></dt><dd>search for the function</dd>
+    </dl>
+    <h3>In the time</h3><dl>
+    <dt><kbd>←</kbd> <kbd>↑</kbd> <kbd>↓</kbd> <kbd>→</kbd></dt><dd>between columns and parts of them</dd>
+    <dt><kbd>Shift</kbd></dt><dd>with an arrow: choose a range</dd>
+    <dt><kbd>Enter</kbd></dt><dd>choose the column</dd>
+    <dt><kbd>Backspace</kbd></dt><dd>choose all of the time</dd>
     </dl></section>
     </div>
     </dialog>

@@ -5,7 +5,9 @@ extension FlameGraph.Page {
     const callersGraph = makeGraph(byId("callers"), () => "flame"), calleesGraph = makeGraph(byId("callees"), () => "icicle");
     // Those that are to be seen; the first is the one that the search goes to.
     let graphs = [main];
-    const drawAll = () => graphs.forEach(graph => graph.draw());
+    function drawAll() {
+      for (const graph of graphs) graph.draw();
+    }
 
     // The outermost calls of a function: those within another are part of its callees.
     function callsOf(fn) {

@@ -39,6 +39,12 @@ extension FlameGraph.Page {
     #filtered:empty { display: none; }
     #filtered { color: var(--text); font-weight: 600; font-variant-numeric: tabular-nums; }
     #unfilter { padding: 3px 10px; color: var(--text); }
+    #time { padding: 0 14px 4px; font-size: 13px; }
+    #time summary { cursor: pointer; width: fit-content; max-width: 100%; font-variant-numeric: tabular-nums; }
+    #time summary span { color: var(--quiet); margin-left: 8px; }
+    #time-cell { color: var(--text) !important; }
+    #heat { height: 116px; cursor: crosshair; touch-action: none; margin-top: 4px; }
+    #heat:focus-visible { outline-offset: 1px; }
     #path { display: flex; gap: 2px; padding: 0 14px 6px 8px; white-space: nowrap; overflow: hidden; min-height: 30px; align-items: center; }
     #path button { border: 0; background: none; padding: 2px 6px; color: var(--accent); font: 12.5px var(--mono);
       overflow: hidden; text-overflow: ellipsis; min-width: 24px; flex: 0 1 auto; }
@@ -95,7 +101,7 @@ extension FlameGraph.Page {
     #tooltip b { display: block; font: 600 13px var(--mono); }
     #tooltip span { display: block; color: var(--quiet); }
     dialog { border: 1px solid var(--line); border-radius: 12px; padding: 18px 22px; background: var(--page); color: var(--text);
-      max-width: min(760px, 94vw); box-shadow: 0 12px 48px #0005; }
+      width: min(760px, 94vw); box-shadow: 0 12px 48px #0005; }
     dialog::backdrop { background: #0006; }
     dialog form { display: flex; justify-content: space-between; align-items: center; }
     dialog h2 { margin: 0; font-size: 17px; }

@@ -24,6 +24,10 @@ package struct StackAggregator {
   private var owed: [UInt32: [Owed]] = [:]
   /// Of the record that is taken in; kept for its memory.
   private var addresses: [UInt64] = []
+  /// By the entries of `stacks`.
+  private var moments = Moments()
+  /// Whether the profile will say when each event was.
+  package var keepsMoments = false
 
   private let records: ProcessRecordReader?
 
@@ -70,8 +74,13 @@ package struct StackAggregator {
     if event.kind == SWTRACE_STACK_USER_FOLLOWS.rawValue {
       owed[event.tid, default: []].append(Owed(entry: entry, value: event.value, time: event.time_ns))
     } else {
-      stacks.add(event.value, to: entry)
+      add(event.value, to: entry, thread: event.tid, time: event.time_ns)
     }
+  }
+
+  private mutating func add(_ value: UInt64, to entry: Int, thread: UInt32, time: UInt64) {
+    stacks.add(value, to: entry)
+    if keepsMoments { moments.append(Moments.Moment(time: time, value: value, sample: entry, thread: thread)) }
   }
 
   private mutating func append(_ body: RawSpan, _ frames: Int) {
@@ -93,14 +102,16 @@ package struct StackAggregator {
     for wait in owed.removeValue(forKey: thread) ?? [] {
       guard wait.time >= since, user > 0 else {
         withoutUserStack += 1
-        stacks.add(wait.value, to: wait.entry)
+        add(wait.value, to: wait.entry, thread: thread, time: wait.time)
         continue
       }
       let partial = stacks.entries[wait.entry]
       addresses.removeAll(keepingCapacity: true)
       addresses += stacks.kernel(partial)
       append(body, user)
-      if let whole = entry(partial.owner, Int(partial.kernelFrames)) { stacks.add(wait.value, to: whole) }
+      if let whole = entry(partial.owner, Int(partial.kernelFrames)) {
+        add(wait.value, to: whole, thread: thread, time: wait.time)
+      }
     }
   }
 
@@ -108,19 +119,21 @@ package struct StackAggregator {
   ///
   /// - Parameter delimited: whether a marker stands between the user and the kernel part.
   package mutating func profile(unit: Profile.Unit, delimited: Bool = false) -> Profile {
-    for waits in owed.values {
+    for (thread, waits) in owed {
       for wait in waits {
         withoutUserStack += 1
-        stacks.add(wait.value, to: wait.entry)
+        add(wait.value, to: wait.entry, thread: thread, time: wait.time)
       }
     }
     owed = [:]
     var profile = Profile(unit: unit)
-    for entry in stacks.entries where entry.events > 0 {
+    let places = stacks.entries.map { entry -> Int? in
+      if entry.events == 0 { return nil }
       let command = withUnsafeBytes(of: entry.owner.command) { Text(zeroTerminated: $0.bytes) }
       let process = Profile.Process(command: command.bytes, pid: entry.owner.process)
-      profile.add(entry.value, count: entry.events, stack: name(entry, delimited), process: process)
+      return profile.add(entry.value, count: entry.events, stack: name(entry, delimited), process: process)
     }
+    profile.moments = moments.mappingSamples { places[$0] }
     return profile
   }
 

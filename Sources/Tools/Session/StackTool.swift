@@ -128,6 +128,7 @@ extension StackTool {
     let startedAt = Clock.realtime
     var aggregator = StackAggregator(symbolOptions, records: records, openFiles: DescriptorLimit.current / 2)
     aggregator.takesUserStacksFromCalls = Self.hasLateUserStacks
+    aggregator.keepsMoments = destinations.contains { $0.format == .html }
     while let turn = running.next(output) {
       let now = Clock.monotonic
       aggregator.followProcesses()
@@ -144,9 +145,9 @@ extension StackTool {
       report.delivered -= min(report.delivered, aggregator.overflow)
     }
     report.remarks[.missingUserStack, default: 0] += aggregator.withoutUserStack
-    var profile = shownUnit.divisor == 1 ? measured : measured.converted(to: shownUnit.0, dividingBy: shownUnit.divisor)
     // JSON has files and lines by themselves.
-    if stacks.lines { profile = profile.mappingStacks { $0.namingLines() } }
+    let named = stacks.lines ? measured.mappingStacks { $0.namingLines() } : measured
+    let profile = shownUnit.divisor == 1 ? named : named.converted(to: shownUnit.0, dividingBy: shownUnit.divisor)
     let symbols = aggregator.symbolizer.report
     let title = CommandLine.arguments.joined(separator: " ")
     let options = FlameGraph.Options(
@@ -158,10 +159,11 @@ extension StackTool {
     (recording.period, recording.measure) = (period, measure)
     recording.modules = aggregator.symbolizer.modules.mapValues { Recording.Module(path: $0.path, buildID: $0.buildID) }
     /// People get the shown unit, programs the one that was measured.
+    /// People get the shown unit, programs the one that was measured; a page finds a fitting one for each value.
     func write(_ format: OutputFormat, into out: inout [UInt8]) {
       let isForPrograms = [.json, .pprof, .speedscope, .firefox].contains(format)
       ProfileOutput.write(
-        isForPrograms ? measured : profile, as: format, recording, options, annotate: stacks.annotate, into: &out)
+        isForPrograms ? measured : format == .html ? named : profile, as: format, recording, options, annotate: stacks.annotate, into: &out)
       if format == .json { symbols.writeJSON(into: &out) }
     }
     for (path, format) in destinations {
