@@ -6,6 +6,7 @@ Usage: flamegraph.py SWTRACE. Exit status 1 when anything differs. Screenshots s
 import os
 import pathlib
 import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -442,6 +443,14 @@ def heatmap(browser):
         page.settle()
         check(f"nonsense is ignored: {nonsense}", (page.text("#filtered"), page.page.locator("#view").is_visible()), ("", True))
     page.close()
+    # What a longer recording has instead of its times.
+    many = re.sub(r'(id="times">).*?(</script>)', r'\1{"step":100000,"limit":1000000}\2', (OUTPUT / "times.html").read_text())
+    (OUTPUT / "too-many-times.html").write_text(many)
+    page = Page(browser, f"file://{OUTPUT}/too-many-times.html#time=0-1")
+    check("too many samples for times: said, and nothing filtered",
+          (page.text("#time-about"), page.page.locator("#heat").is_visible(), page.text("#filtered")),
+          ("More than 1,000,000 samples: their times were not kept. A shorter recording shows them here.", False, ""))
+    page.close()
 
 
 # The name of everything that can have the focus, and whether the focus is to be seen there.
@@ -533,13 +542,18 @@ def special(browser):
     times.close()
 
 
+# What a frame takes, and how many rectangles it draws.
 TIMES = """
   window.paints = [];
+  let rectangles = 0;
+  const fill = CanvasRenderingContext2D.prototype.fillRect;
+  CanvasRenderingContext2D.prototype.fillRect = function (...box) { rectangles++; fill.apply(this, box); };
   const request = window.requestAnimationFrame.bind(window);
   window.requestAnimationFrame = callback => request(time => {
     const from = performance.now();
+    rectangles = 0;
     callback(time);
-    if (!callback.isProbe) window.paints.push([performance.now() - from, performance.now()]);
+    if (!callback.isProbe) window.paints.push([performance.now() - from, performance.now(), rectangles]);
   });
 """
 
@@ -559,6 +573,20 @@ REDRAWS = """() => new Promise(done => {
 })"""
 
 
+# From the choice of a process to the picture.
+NARROW = """() => new Promise(done => {
+  const control = document.getElementById("filter-process"), from = performance.now();
+  control.selectedIndex = 1;
+  control.dispatchEvent(new Event("change"));
+  requestAnimationFrame(() => {
+    const taken = performance.now() - from;
+    control.selectedIndex = 0;
+    control.dispatchEvent(new Event("change"));
+    done(taken);
+  });
+})"""
+
+
 def many_stacks(nodes):
     """A tree of so many nodes, wide and deep, the same in every run."""
     numbers = random.Random(1)
@@ -574,7 +602,7 @@ def many_stacks(nodes):
 
 
 def painting(browser, label, folded):
-    """Printed, not checked: a figure of the machine as much as of the page."""
+    """Times are printed, not checked: figures of the machine as much as of the page. What bounds them is checked."""
     url = draw(label, folded)
     first = []
     for _ in range(3):
@@ -586,18 +614,24 @@ def painting(browser, label, folded):
         first.append(page.evaluate("paints[0][1]"))
         page.evaluate("paints.length = 0")
         frames = page.evaluate(REDRAWS)
-        paints = [paint for paint, _ in page.evaluate("paints")]
+        paints = [paint for paint, _, _ in page.evaluate("paints")]
+        most = page.evaluate("Math.max(...paints.map(paint => paint[2]))")
+        area = page.evaluate("graph.clientWidth * Math.ceil(graph.clientHeight / 18 + 1)")
+        rows = page.locator("#rows-content .row").count()
+        narrowed = page.evaluate(NARROW)
         page.keyboard.press("/")
         page.keyboard.type("function_1")
         page.wait_for_function("matched.textContent.includes('%')")
         page.evaluate("paints.length = 0")
         page.evaluate(REDRAWS)
-        searched = [paint for paint, _ in page.evaluate("paints")]
+        searched = [paint for paint, _, _ in page.evaluate("paints")]
         page.screenshot(path=SCREENSHOTS / f"{label}.png")
         context.close()
+    check("a frame has at most two rectangles for each pixel of the rows in view", most <= 2 * area, True)
+    check("  and a profile of any size the same few rows of the table", rows <= 45, True)
     size = (OUTPUT / f"{label}.html").stat().st_size / 1e6
     print(f"  {label} ({size:.1f} MB): first paint {min(first):.0f} ms after navigation; redraw {statistics.median(paints):.1f} ms median, "
-          f"{max(paints):.1f} ms longest; frame {statistics.median(frames):.1f} ms median; with a search {statistics.median(searched):.1f} ms, {max(searched):.1f} ms longest")
+          f"{max(paints):.1f} ms longest; frame {statistics.median(frames):.1f} ms median; with a search {statistics.median(searched):.1f} ms, {max(searched):.1f} ms longest; {most} rectangles a frame; filter, table and graph anew {narrowed:.0f} ms")
 
 
 with sync_playwright() as playwright:

@@ -63,7 +63,7 @@ extension FlameGraph.Page {
       state.fn = -1;
       clearFilters();
       main.zoom = 0;
-      for (const graph of graphs) graph.selected = -1;
+      main.selected = -1;
       setCenter(-1);
       setSearch("", false);
       refilter();
@@ -130,9 +130,8 @@ extension FlameGraph.Page {
       keepState(false);
     };
     const globalKeys = {
-      "/": () => { search.focus(); search.select(); }, i: commands.flip, t: commands.theme, l: commands.table, c: nextColors, s: () => showSandwich(state.fn), f: showFlame,
-      ...(isComparison ? { b: commands.basis } : {}), "?": commands.help,
-      Escape: reset,
+      "/": () => { search.focus(); search.select(); }, i: commands.flip, t: commands.theme, l: commands.table, c: nextColors,
+      s: () => showSandwich(state.fn), f: showFlame, ...(isComparison ? { b: commands.basis } : {}), "?": commands.help, Escape: reset,
     };
     document.addEventListener("keydown", event => {
       if (help.open || /^(INPUT|SELECT)$/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;

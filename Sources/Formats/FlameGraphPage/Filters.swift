@@ -18,8 +18,9 @@ extension FlameGraph.Page {
         process.threads.push(t);
         process.weight += threadWeight[t];
         // Its first thread names it, else the one that did most.
-        const isMain = thread => threads.tid[thread] >= 0 && threads.tid[thread] === threads.pid[thread];
-        if (isMain(t) > isMain(process.main) || (isMain(t) === isMain(process.main) && threadWeight[t] > threadWeight[process.main])) process.main = t;
+        const isFirst = thread => Number(threads.tid[thread] >= 0 && threads.tid[thread] === threads.pid[thread]);
+        const order = isFirst(t) - isFirst(process.main) || threadWeight[t] - threadWeight[process.main];
+        if (order > 0) process.main = t;
         processOf[t] = process.index;
       });
       return [...found.values()];
@@ -34,7 +35,8 @@ extension FlameGraph.Page {
       control.replaceChildren(element("option", { value: "", textContent: all }),
         ...sorted.slice(0, choiceLimit).map(({ value, label }) => element("option", { value, textContent: label })));
       if (sorted.length > choiceLimit) {
-        control.append(element("option", { disabled: true, textContent: `${grouped(sorted.length - choiceLimit, 0)} smaller ones are not listed` }));
+        const textContent = `${grouped(sorted.length - choiceLimit, 0)} smaller ones are not listed`;
+        control.append(element("option", { disabled: true, textContent }));
       }
       control.parentElement.hidden = choices.length < 2;
     }
@@ -46,7 +48,8 @@ extension FlameGraph.Page {
     }
 
     function offerAll() {
-      offer("process", "All processes", processes.map(process => ({ value: String(process.index), label: processLabel(process), weight: process.weight })));
+      offer("process", "All processes",
+        processes.map(process => ({ value: String(process.index), label: processLabel(process), weight: process.weight })));
       offerThreads();
       offer("ran", "Kernel and user", Object.entries(partWeight).filter(([, weight]) => weight > 0)
         .map(([value, weight]) => ({ value, label: value === "user" ? "User code only" : "Kernel only", weight })));
@@ -79,7 +82,7 @@ extension FlameGraph.Page {
         const { node, thread, [field]: value } = source;
         const isCounted = i => passes[thread[i]] === 1 && (nodes === null || nodes[node[i]] === 1);
         self.fill(0);
-        if (state.time && times()) {
+        if (state.time) {
           const { entry, value } = times(), end = momentAt(state.time[1]);
           for (let k = momentAt(state.time[0]); k < end; k++) if (isCounted(entry[k])) self[node[entry[k]]] += value ? value[k] : 1;
         } else {
@@ -106,7 +109,8 @@ extension FlameGraph.Page {
       showMatched();
       showStatus();
       const whole = sources[state.basis].sum;
-      byId("filtered").textContent = isFiltered() ? `Filtered${state.time && times() ? ` to ${rangeText(state.time)}` : ""}: ${percent(tree.total[0], whole)} of ${quantity(whole)}` : "";
+      const chosenTime = state.time ? ` to ${rangeText(state.time)}` : "";
+      byId("filtered").textContent = isFiltered() ? `Filtered${chosenTime}: ${percent(tree.total[0], whole)} of ${quantity(whole)}` : "";
       byId("filters").classList.toggle("active", isFiltered());
       for (const id of filterIDs) filterOf(id).classList.toggle("chosen", chosen(id) !== "");
       byId("unfilter").hidden = !isFiltered();

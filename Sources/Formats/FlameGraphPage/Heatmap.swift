@@ -15,7 +15,7 @@ extension FlameGraph.Page {
       if (!source) return null;
       if (source.limit) {
         byId("time-about").textContent =
-          `More than ${grouped(source.limit, 0)} samples: their times were not kept. A shorter recording, or one with fewer samples a second, shows them here.`;
+          `More than ${grouped(source.limit, 0)} samples: their times were not kept. A shorter recording shows them here.`;
         heat.hidden = true;
         return null;
       }
@@ -44,7 +44,8 @@ extension FlameGraph.Page {
       if (!times() || heat.clientWidth === 0) return;
       const { at, entry, value, perSecond } = times(), last = at[at.length - 1];
       const room = Math.floor(heat.clientWidth / 4), count = Math.ceil((last + 1) / perSecond);
-      cells.perColumn = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 21600, 86400].find(each => count / each <= room) ?? Math.ceil(count / room);
+      const sizes = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 21600, 86400];
+      cells.perColumn = sizes.find(size => count / size <= room) ?? Math.ceil(count / room);
       cells.columns = Math.ceil(count / cells.perColumn);
       cells.steps = cells.perColumn * perSecond / parts;
       cells.width = Math.min(48, Math.floor(heat.clientWidth / cells.columns));

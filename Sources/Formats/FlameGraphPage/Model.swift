@@ -148,8 +148,12 @@ extension FlameGraph.Page {
       ns: [["ns", 1], ["µs", 1e3], ["ms", 1e6], ["s", 1e9]], us: [["µs", 1], ["ms", 1e3], ["s", 1e6]], ms: [["ms", 1], ["s", 1e3]],
       bytes: [["bytes", 1], ["KiB", 1024], ["MiB", 1048576], ["GiB", 1073741824]],
     };
-    const grouped = (number, digits) =>
-      number.toLocaleString("en-US", { minimumFractionDigits: digits ?? 0, maximumFractionDigits: digits ?? profile.decimals });
+    // Thousands set apart. The browser's own way costs 15 ms when it is used first.
+    function grouped(number, digits) {
+      const [whole, fraction = ""] = number.toFixed(digits ?? profile.decimals).split(".");
+      const shown = digits === undefined ? fraction.replace(/0+$/, "") : fraction;
+      return whole.replace(/\B(?=(\d{3})+$)/g, ",") + (shown && `.${shown}`);
+    }
     const isSampled = profile.unit === "samples";
 
     function quantity(value, named = true) {

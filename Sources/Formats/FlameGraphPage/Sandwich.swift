@@ -84,8 +84,10 @@ extension FlameGraph.Page {
       callersGraph.setTree(callersTree(fn, calls));
       calleesGraph.setTree(callees);
       byId("center-name").textContent = textOf(fn);
+      // With what it cost within itself, which is among the callees.
+      const self = tree.self.reduce((sum, value, i) => tree.fn[i] === fn ? sum + value : sum, 0);
       byId("center-amounts").textContent =
-        [originOf(fn), `self ${amount(tree.self.reduce((sum, value, i) => tree.fn[i] === fn ? sum + value : sum, 0), whole)}`, `total ${amount(callees.total[0], whole)}`].filter(Boolean).join(" · ");
+        [originOf(fn), `self ${amount(self, whole)}`, `total ${amount(callees.total[0], whole)}`].filter(Boolean).join(" · ");
       callersGraph.canvas.ariaLabel = `Callers of ${textOf(fn)}`;
       calleesGraph.canvas.ariaLabel = `Callees of ${textOf(fn)}`;
     }

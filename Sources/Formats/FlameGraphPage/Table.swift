@@ -5,28 +5,36 @@ extension FlameGraph.Page {
     const rowSize = 24;
     // What the columns show of a function, and what they are sorted by. The text is made for rows in view only. A narrow table leaves out
     // what is not essential.
-    const columns = isComparison
-      ? [
-        { id: "before", label: "Before", isExtra: true, title: "Own share of the earlier profile", of: f => list.rows[f].before, text: f => points(list.rows[f].before) },
-        { id: "after", label: "After", title: "Own share of the later profile", of: f => list.rows[f].after, text: f => points(list.rows[f].after) },
-        { id: "change", label: "Change", title: "Of the own share; sorted by its size", of: f => Math.abs(list.rows[f].change), text: f => signed(list.rows[f].change) },
-        { id: "noise", label: "± noise", width: "84px", title: "Three standard errors of the change; ● marks changes that are larger",
-          of: f => isBeyond(list.rows[f]) ? 1 + Math.abs(list.rows[f].change) : 0,
-          text: f => list.rows[f].noise === null ? "" : `±${points(list.rows[f].noise)}${isBeyond(list.rows[f]) ? " ●" : "  "}` },
-        { id: "total", label: "Total change", isExtra: true, width: "92px", title: "Of the share with all that was called", of: f => Math.abs(list.totals[f]), text: f => signed(list.totals[f]) },
-      ]
-      : [
-        { id: "self", label: "Self", isExtra: true, width: "64px", title: "Measured while the function itself ran", of: f => list.self[f], text: f => quantity(list.self[f], false) },
-        { id: "share", label: "Self %", title: "Its share of what is shown", of: f => list.self[f], text: f => percent(list.self[f], tree.total[0]) },
-        ...(isSampled ? [{ id: "error", label: "±", width: "60px", title: "Sampling error of the own share: two standard errors", of: f => list.self[f], text: f => {
-          const error = samplingError(list.self[f], tree.total[0]);
-          return error === null ? "" : `±${percent(error, 1)}`;
-        } }] : []),
-        { id: "total", label: "Total", isExtra: true, width: "64px", title: "Measured while the function was anywhere on the stack", of: f => list.total[f], text: f => quantity(list.total[f], false) },
-        { id: "totalshare", label: "Total %", title: "Its share of what is shown", of: f => list.total[f], text: f => percent(list.total[f], tree.total[0]) },
-      ];
-    columns.push({ id: "function", label: "Function", title: "Name and module", text: textOf });
     const isBeyond = row => row.noise !== null && Math.abs(row.change) > row.noise;
+    const noiseText = row => row.noise === null ? "" : `±${points(row.noise)}${isBeyond(row) ? " ●" : "  "}`;
+    const errorText = f => {
+      const error = samplingError(list.self[f], tree.total[0]);
+      return error === null ? "" : `±${percent(error, 1)}`;
+    };
+    const comparisonColumns = [
+      { id: "before", label: "Before", isExtra: true, title: "Own share of the earlier profile",
+        of: f => list.rows[f].before, text: f => points(list.rows[f].before) },
+      { id: "after", label: "After", title: "Own share of the later profile",
+        of: f => list.rows[f].after, text: f => points(list.rows[f].after) },
+      { id: "change", label: "Change", width: "70px", title: "Of the own share; sorted by its size",
+        of: f => Math.abs(list.rows[f].change), text: f => signed(list.rows[f].change) },
+      { id: "noise", label: "± noise", width: "84px", title: "Three standard errors of the change; ● marks changes that are larger",
+        of: f => isBeyond(list.rows[f]) ? 1 + Math.abs(list.rows[f].change) : 0, text: f => noiseText(list.rows[f]) },
+      { id: "total", label: "Total change", isExtra: true, width: "92px", title: "Of the share with all that was called",
+        of: f => Math.abs(list.totals[f]), text: f => signed(list.totals[f]) },
+    ];
+    const ownColumns = [
+      { id: "self", label: "Self", isExtra: true, width: "64px", title: "Measured while the function itself ran",
+        of: f => list.self[f], text: f => quantity(list.self[f], false) },
+      { id: "share", label: "Self %", title: "Its share of what is shown", of: f => list.self[f], text: f => percent(list.self[f], tree.total[0]) },
+      ...(isSampled ? [{ id: "error", label: "±", width: "60px", title: "Sampling error of the own share: two standard errors",
+        of: f => list.self[f], text: errorText }] : []),
+      { id: "total", label: "Total", isExtra: true, width: "64px", title: "Measured while the function was anywhere on the stack",
+        of: f => list.total[f], text: f => quantity(list.total[f], false) },
+      { id: "totalshare", label: "Total %", title: "Its share of what is shown",
+        of: f => list.total[f], text: f => percent(list.total[f], tree.total[0]) },
+    ];
+    const columns = [...(isComparison ? comparisonColumns : ownColumns), { id: "function", label: "Function", title: "Name and module", text: textOf }];
     const defaultSort = isComparison ? "change" : "self";
     const list = { isReady: false, present: [], shown: [], active: -1, sort: defaultSort, isUp: false };
     // Markers, processes and the root are no functions.
