@@ -158,7 +158,6 @@ extension StackTool {
     (recording.startedAt, recording.duration) = (startedAt, elapsed)
     (recording.period, recording.measure) = (period, measure)
     recording.modules = aggregator.symbolizer.modules.mapValues { Recording.Module(path: $0.path, buildID: $0.buildID) }
-    /// People get the shown unit, programs the one that was measured.
     /// People get the shown unit, programs the one that was measured; a page finds a fitting one for each value.
     func write(_ format: OutputFormat, into out: inout [UInt8]) {
       let isForPrograms = [.json, .pprof, .speedscope, .firefox].contains(format)
