@@ -22,6 +22,7 @@ final class CodeObject {
   private var descriptor: Descriptor?
   /// Nil for what is no file.
   let identity: FileIdentity?
+  var isFile: Bool { identity != nil }
   private var search = DebugFileSearch()
   private var isOurs = true
   /// By the file's offset; equal addresses of all processes are looked up once.

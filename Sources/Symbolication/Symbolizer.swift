@@ -218,8 +218,36 @@ package struct Symbolizer {
     }
     traced.programs[number].readAt = now
     guard let (maps, task) = maps(of: process) else { return inherit(traced, number) }
-    for mapping in maps.mappings where mapping.isExecutable { add(mapping, to: traced, number, task) }
+    for (index, mapping) in maps.mappings.enumerated() where mapping.isExecutable {
+      if mapping.isAnonymousCode, let region = moved(maps.mappings, index, traced, task) {
+        traced.programs[number].add(region)
+      } else {
+        add(mapping, to: traced, number, task)
+      }
+    }
     return true
+  }
+
+  /// Code of a file that the program has moved into memory of its own, in the same place, for large pages: what lies between two
+  /// mappings of one file where its headers have code.
+  private mutating func moved(_ mappings: [Mapping], _ index: Int, _ traced: TracedProcess, _ task: ProcessID) -> TracedProcess.Region? {
+    let mapping = mappings[index]
+    guard let before = mappings[..<index].last(where: { $0.inode != 0 }), let after = mappings[index...].first(where: { $0.inode != 0 }),
+      before.inode == after.inode, before.device == after.device,
+      let first = mappings[..<index].first(where: { $0.inode == before.inode && $0.device == before.device && $0.offset.rawValue == 0 })
+    else { return nil }
+    let object = files.object(behind: first, of: task, root: traced.root)
+    if case .pending = object.state { files.load(object) }
+    guard case .ready(let symbols) = object.state, let start = symbols.file.address(at: FileOffset(0)) else { return nil }
+    let wanted = mapping.start.rawValue &- first.start.rawValue &+ start.rawValue
+    for segment in symbols.file.segments where segment.isExecutable {
+      let inside = wanted &- segment.address.rawValue
+      // Mappings begin at a page, segments anywhere in it.
+      guard inside < segment.memorySize || 0 &- inside < 1 << 16 else { continue }
+      return .init(
+        start: mapping.start.rawValue, end: mapping.end.rawValue, offset: segment.offset.rawValue &+ inside, object: object)
+    }
+    return nil
   }
 
   /// The mappings of a process, and the task by which they can be reached: a first thread that has ended has none, but others do.

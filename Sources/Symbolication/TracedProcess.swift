@@ -44,6 +44,8 @@ final class TracedProcess {
       // Those that begin before its end, and of these those that end after its start.
       let place = regions.partition { $0.start >= region.end }
       let first = regions.partition { $0.end > region.start }
+      // A program that moves its code into large pages puts a copy in the same place: it is that code still.
+      if case .memory = region.object.state, regions[first..<place].contains(where: \.object.isFile) { return }
       var pieces: [Region] = []
       if first < place {
         let (before, after) = (regions[first], regions[place - 1])

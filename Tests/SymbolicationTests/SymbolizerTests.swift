@@ -111,6 +111,46 @@ import Testing
     return access(path, X_OK) == 0 ? path : try compile(Self.source, in: folder)
   }
 
+  /// A program that puts its code into memory without a file, as some do for large pages.
+  @Test(arguments: [[], ["-no-pie"]]) func movedCodeKeepsItsNames(_ flags: [String]) throws {
+    let source = """
+      #include <stdio.h>
+      #include <string.h>
+      #include <sys/mman.h>
+      #include <unistd.h>
+      __attribute__((noinline, aligned(8192))) int moved(int x) { return x * 3; }
+      __attribute__((noinline, aligned(8192))) int behind(int x) { return x - 1; }
+      int main() {
+        static char copy[4096];
+        char *page = (char *)moved, byte;
+        memcpy(copy, page, sizeof(copy));
+        if (mmap(page, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != page) return 1;
+        memcpy(page, copy, sizeof(copy));
+        printf("%p %p\\n", (void *)moved, (void *)behind);
+        fflush(stdout);
+        return moved(1) + behind(2) + read(0, &byte, 1) > 100;
+      }
+      """
+    let program = try start(try compile(source, in: folder, flags: ["-O1"] + flags))
+    defer { _ = program.running.finishAfterInput() }
+    var symbolizer = Symbolizer()
+    #expect(name(symbolizer.symbolize(VirtualAddress(program.addresses[0] + 1), .programCounter, in: program.id)) == "moved")
+    #expect(name(symbolizer.symbolize(VirtualAddress(program.addresses[1]), .programCounter, in: program.id)) == "behind")
+    // Told of in order, the copy does not hide what it is a copy of.
+    let maps = try #require(ProcessMaps(of: program.id))
+    let code = try #require(maps[VirtualAddress(program.addresses[1])])
+    var told = Symbolizer()
+    let time = Clock.monotonic
+    var whole = code
+    whole.start = VirtualAddress(program.addresses[0])
+    whole.offset = FileOffset(code.offset.rawValue - (code.start.rawValue - program.addresses[0]))
+    told.note(ProcessRecord(time: time, process: program.id, .executed))
+    told.note(ProcessRecord(time: time + 1, process: program.id, .mapped(whole)))
+    told.note(ProcessRecord(time: time + 2, process: program.id, .mapped(try #require(maps[VirtualAddress(program.addresses[0])]))))
+    let number = told.program(of: program.id, at: time + 3)
+    #expect(name(told.symbolize(VirtualAddress(program.addresses[0]), .programCounter, in: program.id, program: number)) == "moved")
+  }
+
   @Test func theVDSOHasNames() throws {
     let program = try start(try compile(Self.source, in: folder))
     defer { _ = program.running.finishAfterInput() }
