@@ -208,16 +208,16 @@ package struct Symbolizer {
   ///
   /// - Returns: whether there may be something new.
   @discardableResult
-  private mutating func read(_ process: ProcessID, _ traced: TracedProcess, _ number: Int) -> Bool {
+  private mutating func read(_ process: ProcessID, _ traced: TracedProcess, _ number: Int, generation: Int = 0) -> Bool {
     // /proc has other processes by these numbers.
     guard ProcessNamespace.isInitial else { return false }
     let now = Clock.monotonic
     let last = traced.programs[number].readAt
     guard number == traced.programs.count - 1, traced.endedAt == nil, last == 0 || now - last > 1_000_000_000 else {
-      return inherit(traced, number)
+      return inherit(traced, number, generation)
     }
     traced.programs[number].readAt = now
-    guard let (maps, task) = maps(of: process) else { return inherit(traced, number) }
+    guard let (maps, task) = maps(of: process) else { return inherit(traced, number, generation) }
     for (index, mapping) in maps.mappings.enumerated() where mapping.isExecutable {
       if mapping.isAnonymousCode, let region = moved(maps.mappings, index, traced, task) {
         traced.programs[number].add(region)
@@ -261,13 +261,13 @@ package struct Symbolizer {
   }
 
   /// A copy of a process that could not be read itself has what its parent has.
-  private mutating func inherit(_ traced: TracedProcess, _ number: Int) -> Bool {
+  private mutating func inherit(_ traced: TracedProcess, _ number: Int, _ generation: Int) -> Bool {
     guard let parent = traced.parent, traced.programs[number].regions.isEmpty else { return false }
-    // Each generation goes one step; a process is no parent of itself.
+    // Numbers come again, so that a process may seem to be its own ancestor: nobody is asked twice.
+    traced.parent = nil
     let origin = self.traced(parent)
-    guard origin !== traced else { return false }
     let source = origin.program(at: traced.programs[number].since)
-    if origin.programs[source].regions.isEmpty { read(parent, origin, source) }
+    if origin.programs[source].regions.isEmpty, generation < 64 { read(parent, origin, source, generation: generation + 1) }
     traced.programs[number].regions = origin.programs[source].regions
     return !traced.programs[number].regions.isEmpty
   }

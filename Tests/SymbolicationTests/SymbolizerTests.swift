@@ -151,6 +151,21 @@ import Testing
     #expect(name(told.symbolize(VirtualAddress(program.addresses[0]), .programCounter, in: program.id, program: number)) == "moved")
   }
 
+  /// Numbers of processes come again: two may seem to be each other's parents, and a line of them may be long.
+  @Test func ancestorsThatAreGoneEndTheSearch() {
+    func gone(_ number: UInt32) -> ProcessID { ProcessID(4_194_304 + number) }
+    var circle = Symbolizer()
+    circle.note(ProcessRecord(time: 1, process: gone(1), .forked(parent: gone(2))))
+    circle.note(ProcessRecord(time: 2, process: gone(2), .forked(parent: gone(1))))
+    #expect(name(circle.symbolize(VirtualAddress(0x1000), .programCounter, in: gone(1))) == "? processGone")
+    #expect(name(circle.symbolize(VirtualAddress(0x1000), .programCounter, in: gone(2))) == "? processGone")
+    var line = Symbolizer()
+    for number in 1..<UInt32(100_003) {
+      line.note(ProcessRecord(time: UInt64(number), process: gone(number), .forked(parent: gone(number - 1))))
+    }
+    #expect(name(line.symbolize(VirtualAddress(0x1000), .programCounter, in: gone(100_002))) == "? processGone")
+  }
+
   @Test func theVDSOHasNames() throws {
     let program = try start(try compile(Self.source, in: folder))
     defer { _ = program.running.finishAfterInput() }
