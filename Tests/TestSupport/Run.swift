@@ -267,6 +267,23 @@ package func compile(
   return "\(folder.path)/\(name)"
 }
 
+/// C: a nanosleep that is part of its caller. Not the C library's, whose functions have no frame pointers.
+package let sleepInline = """
+  static inline __attribute__((always_inline)) long sleep_for(struct timespec *time) {
+  #if defined(__x86_64__)
+    long result;
+    __asm__ volatile("syscall" : "=a"(result) : "a"(SYS_nanosleep), "D"(time), "S"(0) : "rcx", "r11", "memory");
+    return result;
+  #else
+    register long number __asm__("x8") = SYS_nanosleep;
+    register long first __asm__("x0") = (long)time;
+    register long second __asm__("x1") = 0;
+    __asm__ volatile("svc 0" : "+r"(first) : "r"(number), "r"(second) : "memory");
+    return first;
+  #endif
+  }
+  """
+
 /// Runs a program that must end well; what it printed.
 @discardableResult
 package func mustRun(_ arguments: [String]) throws -> String {

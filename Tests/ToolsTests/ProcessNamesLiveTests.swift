@@ -19,19 +19,7 @@ import Testing
       #include <time.h>
       #include <unistd.h>
       volatile long sink;
-      static inline __attribute__((always_inline)) long sleep_for(struct timespec *time) {
-      #if defined(__x86_64__)
-        long result;
-        __asm__ volatile("syscall" : "=a"(result) : "a"(SYS_nanosleep), "D"(time), "S"(0) : "rcx", "r11", "memory");
-        return result;
-      #else
-        register long number __asm__("x8") = SYS_nanosleep;
-        register long first __asm__("x0") = (long)time;
-        register long second __asm__("x1") = 0;
-        __asm__ volatile("svc 0" : "+r"(first) : "r"(number), "r"(second) : "memory");
-        return first;
-      #endif
-      }
+      \(sleepInline)
       __attribute__((noinline)) void \(name)_waits(void) { struct timespec time = { 0, 15000000 }; sleep_for(&time); sink++; }
       int main(void) {
         for (int i = 0; i < \(waits); i++) \(name)_waits();

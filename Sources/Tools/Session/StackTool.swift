@@ -184,7 +184,7 @@ extension StackTool {
 }
 
 extension SymbolizationReport {
-  /// `{"type":"symbols",…}`: how many addresses have a name, and why others have none.
+  /// `{"type":"symbols",…}`: how many addresses have a name, why others have none, and how many records of processes were lost.
   func writeJSON(into out: inout [UInt8]) {
     out.append(contentsOf: "{\"type\":\"symbols\",\"named\":\(named),\"with_line\":\(withLine),\"unknown\":{".utf8)
     for (index, reason) in Symbolized.Reason.allCases.enumerated() {
@@ -192,6 +192,6 @@ extension SymbolizationReport {
       out.append(jsonString: Array(reason.rawValue.map { $0 == " " ? "_" : $0 }.reduce(into: "") { $0.append($1) }.utf8))
       out.append(contentsOf: ":\(unknown[reason] ?? 0)".utf8)
     }
-    out.append(contentsOf: "}}\n".utf8)
+    out.append(contentsOf: "},\"lost_records\":\(lostRecords)}\n".utf8)
   }
 }
