@@ -1,9 +1,9 @@
 package import Profiles
 
-/// Stacks as BCC prints them, as JSON lines, or as CSV; and the table of the hottest functions.
+/// Stacks as BCC prints them, as JSON lines, or as CSV.
 package enum StackWriter {
   /// Each stack innermost first, then `- command (pid)` and its value; the largest last, next to the prompt.
-  package static func writeTable(_ profile: Profile, into out: inout [UInt8]) {
+  package static func writeBlocks(_ profile: Profile, into out: inout [UInt8]) {
     for sample in sorted(profile).reversed() {
       let process = profile.processes[sample.process]
       for frame in profile.stacks[sample.stack].frames.reversed() {
@@ -53,30 +53,6 @@ package enum StackWriter {
       let names = profile.stacks[sample.stack].frames.map { foldedName($0, annotateKernel: false) }
       out.append(csv: Array(names.joined(separator: [0x3b])))
       out.append(contentsOf: ",\(sample.value)\n".utf8)
-    }
-  }
-
-  /// The functions with the largest own cost.
-  package static func writeHottest(_ functions: [FunctionCost], of profile: Profile, into out: inout [UInt8]) {
-    guard profile.total > 0 else { return out.append(contentsOf: "(no \(profile.unit.name))\n".utf8) }
-    out.append(contentsOf: "  SELF   TOTAL  FUNCTION [MODULE]  (\(profile.total) \(profile.unit.name))\n".utf8)
-    for function in functions {
-      for value in [function.selfValue, function.total] {
-        let start = out.count
-        // In thousandths, so that a small total divides exactly.
-        out.append(Int64(Double(value) * 100_000 / Double(profile.total)), dividedBy: 1000, decimals: 1)
-        let width = 5 - (out.count - start)
-        if width > 0 { out.insert(contentsOf: repeatElement(0x20, count: width), at: start) }
-        out.append(contentsOf: " % ".utf8)
-      }
-      out.append(escaped: Array(function.frame.function.utf8))
-      if !function.frame.module.isEmpty {
-        out.append(contentsOf: " [".utf8)
-        let module = function.frame.module
-        out.append(escaped: Array(module.utf8))
-        out.append(0x5d)
-      }
-      out.append(0x0a)
     }
   }
 

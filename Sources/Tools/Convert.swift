@@ -20,7 +20,7 @@ package struct Convert: ParsableCommand, FormattedOutput {
         perf script | swtrace convert - -o cpu.pb.gz
       """)
 
-  package static let formats: [OutputFormat] = [.folded, .pprof, .speedscope, .firefox, .svg, .html, .table, .csv, .json]
+  package static let formats: [OutputFormat] = [.folded, .pprof, .speedscope, .firefox, .svg, .html, .table, .stacks, .csv, .json]
 
   @Argument(help: "A profile, or - for standard input.") var file: String
   @Option(name: .shortAndLong, help: "Write to this file, in one piece, not to standard output.") var output: String?

@@ -140,7 +140,7 @@ import Testing
   }
 
   @Test func picturesAndTablesComeTogether() throws {
-    let files = ["svg", "html", "folded", "json", "csv"].map { "\(folder.path)/out.\($0)" }
+    let files = ["svg", "html", "folded", "json", "csv", "txt", "stacks"].map { "\(folder.path)/out.\($0)" }
     let finished = try Swtrace.run(
       ["profile", "-F", "499", "--comm", "stacks", "--summary", "3"] + files.flatMap { ["--output", $0] }
         + ["--", try workload(), "30", "0"])
@@ -155,6 +155,8 @@ import Testing
     #expect(contents[2].contains("stacks;"))
     #expect(contents[3].contains("\"type\":\"summary\""))
     #expect(contents[4].hasPrefix("comm,pid,stack,samples\n"))
+    #expect(contents[5] == finished.outputText)
+    #expect(contents[6].contains("    spin\n"))
   }
 
   /// BCC's -c, -a and -A; and what has no effect here says so.

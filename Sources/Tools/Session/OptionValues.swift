@@ -41,7 +41,7 @@ package struct ProcessList: ExpressibleByArgument, Codable, Sendable {
 
 /// What a tool prints.
 package enum OutputFormat: String, Sendable {
-  case table, json, csv, folded, svg, html, pprof, speedscope, firefox
+  case table, json, csv, stacks, folded, svg, html, pprof, speedscope, firefox
 
   /// By the ending of a file's name; nil where it says nothing.
   package init?(ending path: String) {

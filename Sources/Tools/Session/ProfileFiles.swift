@@ -5,9 +5,10 @@ internal import SystemPackage
 
 /// What is made of a profile, whoever measured it.
 enum ProfileOutput {
+  /// - Parameter rows: the most functions of a table.
   static func write(
     _ profile: Profile, as format: OutputFormat, _ recording: Recording, _ options: FlameGraph.Options, annotate: Bool,
-    into out: inout [UInt8]
+    rows: Int = FunctionTable.usualLimit, into out: inout [UInt8]
   ) {
     switch format {
     case .folded: FoldedWriter.write(profile, annotateKernel: annotate, to: &out)
@@ -18,7 +19,8 @@ enum ProfileOutput {
     case .html: out += FlameGraph.html(profile, options: options)
     case .json: StackWriter.writeJSON(profile, into: &out)
     case .csv: StackWriter.writeCSV(profile, into: &out)
-    case .table: StackWriter.writeTable(profile, into: &out)
+    case .stacks: StackWriter.writeBlocks(profile, into: &out)
+    case .table: FunctionTable.write(profile, limit: rows, into: &out)
     }
   }
 

@@ -27,7 +27,8 @@ package struct StackOptions: ParsableArguments {
     name: [.customShort("a"), .long, .customLong("annotations")],
     help: "Mark the kernel's frames with _[k], inlined ones with _[i], in folded output.")
   package var annotate = false
-  @Option(help: ArgumentHelp("Print so many of the hottest functions as well.", valueName: "count")) package var summary: Int?
+  @Option(help: ArgumentHelp("Print so many of the hottest functions as well; rows of table.", valueName: "count")) package var summary:
+    Int?
 
   // Of BCC: accepted so that command lines written for it run.
   @Option(help: .hidden) var stackStorageSize: Int?
@@ -77,7 +78,7 @@ package protocol StackTool: Tool {
 }
 
 extension StackTool {
-  package static var formats: [OutputFormat] { [.table, .folded, .json, .csv, .svg, .html, .pprof, .speedscope, .firefox] }
+  package static var formats: [OutputFormat] { [.stacks, .table, .folded, .json, .csv, .svg, .html, .pprof, .speedscope, .firefox] }
   package static var hasLateUserStacks: Bool { false }
   package var shownUnit: (Profile.Unit, divisor: UInt64) { (unit, 1) }
   package var details: [String] { [] }
@@ -162,7 +163,8 @@ extension StackTool {
     func write(_ format: OutputFormat, into out: inout [UInt8]) {
       let isForPrograms = [.json, .pprof, .speedscope, .firefox].contains(format)
       ProfileOutput.write(
-        isForPrograms ? measured : format == .html ? named : profile, as: format, recording, options, annotate: stacks.annotate, into: &out)
+        isForPrograms ? measured : format == .html ? named : profile, as: format, recording, options, annotate: stacks.annotate,
+        rows: stacks.summary ?? FunctionTable.usualLimit, into: &out)
       if format == .json { symbols.writeJSON(into: &out) }
     }
     for (path, format) in destinations {
@@ -176,10 +178,10 @@ extension StackTool {
       try file.commit()
       complain("swtrace \(settings.tool): wrote \(path)")
     }
-    if let count = stacks.summary { StackWriter.writeHottest(profile.topFunctions(count), of: profile, into: &output.buffer) }
-    let toStandardOutput = destinations.first { $0.path == nil }?.format ?? .table
+    let toStandardOutput = destinations.first { $0.path == nil }?.format
+    if let count = stacks.summary, toStandardOutput != .table { FunctionTable.write(profile, limit: count, into: &output.buffer) }
     if symbols.total > 0 { complain("swtrace \(settings.tool): \(symbols.line)") }
-    try running.conclude(report, &output, toStandardOutput, always: stacks.summary != nil)
+    try running.conclude(report, &output, toStandardOutput ?? .stacks, always: stacks.summary != nil)
   }
 }
 
