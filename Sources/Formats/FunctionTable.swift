@@ -17,7 +17,7 @@ package enum FunctionTable {
     let values = functions.map { decimalText($0.selfValue, decimals: profile.decimals) }
     let width = max(values.lazy.map(\.count).max() ?? 0, "SELF".count)
     let of = "(\(decimalText(profile.total, decimals: profile.decimals)) \(profile.unit.name))"
-    out.append(contentsOf: "\(pad("SELF", width))   SHARE\(isSampled ? "     ± " : "")    TOTAL  FUNCTION [MODULE]  \(of)\n".utf8)
+    out.append(contentsOf: "\(pad("SELF", width))   SHARE\(isSampled ? "     ± " : "")   TOTAL  FUNCTION [MODULE]  \(of)\n".utf8)
     for (function, value) in zip(functions, values) {
       let share = Double(function.selfValue) / total
       out.append(contentsOf: "\(pad(value, width)) \(percent(share))".utf8)

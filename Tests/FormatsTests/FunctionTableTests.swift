@@ -17,7 +17,7 @@ private func text(_ profile: Profile, limit: Int = 40) -> String {
   // 1.96 * sqrt(0.91 * 0.09 / 100) = 5.6 %.
   #expect(
     text(profile) == """
-      SELF   SHARE     ±     TOTAL  FUNCTION [MODULE]  (100 samples)
+      SELF   SHARE     ±    TOTAL  FUNCTION [MODULE]  (100 samples)
         91  91.0 %   5.6  100.0 %  main [app]
          9   9.0 %   5.6    9.0 %  work [libwork.so]
 
@@ -31,8 +31,8 @@ private func text(_ profile: Profile, limit: Int = 40) -> String {
   profile.add(12_345, count: 3, stack: Stack([Frame(function: "nap;\n")]), process: Profile.Process(command: Array("app".utf8), pid: 1))
   #expect(
     text(profile) == """
-       SELF   SHARE    TOTAL  FUNCTION [MODULE]  (12345 us)
-      12345 100.0 %  100.0 %  nap;\\n
+       SELF   SHARE   TOTAL  FUNCTION [MODULE]  (12345 us)
+      12345 100.0 % 100.0 %  nap;\\n
 
       """)
 }
