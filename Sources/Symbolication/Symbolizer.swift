@@ -116,8 +116,8 @@ package struct Symbolizer {
   package mutating func program(of process: ProcessID, at time: UInt64) -> Int {
     let traced = traced(process)
     let number = traced.program(at: time)
-    if !traced.programs[number].isWanted {
-      traced.programs[number].isWanted = true
+    if !traced.programs[number].isWanted || traced.programs[number].isStale {
+      (traced.programs[number].isWanted, traced.programs[number].isStale) = (true, false)
       if !traced.programs[number].isComplete { read(process, traced, number) }
     }
     return number
@@ -148,7 +148,7 @@ package struct Symbolizer {
       // What they told is not known of any process: all are read again with their next events.
       for traced in processes.values {
         let last = traced.programs.count - 1
-        (traced.programs[last].isComplete, traced.programs[last].isWanted, traced.programs[last].readAt) = (false, false, 0)
+        (traced.programs[last].isComplete, traced.programs[last].isStale, traced.programs[last].readAt) = (false, true, 0)
       }
     }
   }

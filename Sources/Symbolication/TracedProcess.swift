@@ -25,6 +25,8 @@ final class TracedProcess {
     var readAt: UInt64 = 0
     /// Whether an event was in this program.
     var isWanted = false
+    /// Whether records were lost, so that the next event asks for what they told.
+    var isStale = false
     /// Of programs that make code themselves.
     var ownCode = OwnCode()
 

@@ -189,3 +189,21 @@ extension Running {
     return finish()
   }
 }
+
+/// What an event has been given a number for stays, whatever is lost later.
+@Test func programsWithEventsOutliveLostRecords() {
+  var symbolizer = Symbolizer()
+  // Beyond the largest number that Linux gives a process.
+  let process = ProcessID(1 << 23)
+  symbolizer.note(ProcessRecord(time: 1, process: process, .forked(parent: ProcessID(1 << 23 | 1))))
+  symbolizer.note(ProcessRecord(time: 2, process: process, .executed))
+  let program = symbolizer.program(of: process, at: 3)
+  #expect(program == 1)
+  symbolizer.note(ProcessRecord(time: 4, process: ProcessID(0), .lost(1)))
+  symbolizer.note(ProcessRecord(time: 5, process: process, .exited))
+  symbolizer.forgetIdle(before: 6)
+  guard case .unknown(.processGone) = symbolizer.symbolize(VirtualAddress(0x1000), .programCounter, in: process, program: program) else {
+    Issue.record("a process without code has no names")
+    return
+  }
+}
