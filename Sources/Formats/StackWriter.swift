@@ -8,7 +8,7 @@ package enum StackWriter {
       let process = profile.processes[sample.process]
       for frame in profile.stacks[sample.stack].frames.reversed() {
         out.append(contentsOf: "    ".utf8)
-        out.append(escaped: Array(frame.kind == .marker ? "--".utf8 : frame.function.utf8))
+        out.append(escaped: Array(frame.isDelimiter ? "--".utf8 : frame.function.utf8))
         out.append(0x0a)
       }
       out.append(contentsOf: "    -                ".utf8)
@@ -25,7 +25,7 @@ package enum StackWriter {
       out.append(jsonString: process.command)
       out.append(contentsOf: ",\"pid\":\(process.pid ?? 0),\"value\":\(sample.value),\"unit\":\"\(profile.unit.name)\",".utf8)
       out.append(contentsOf: "\"count\":\(sample.count),\"frames\":[".utf8)
-      for (index, frame) in profile.stacks[sample.stack].frames.filter({ $0.kind != .marker }).reversed().enumerated() {
+      for (index, frame) in profile.stacks[sample.stack].frames.filter({ !$0.isDelimiter }).reversed().enumerated() {
         if index > 0 { out.append(0x2c) }
         out.append(contentsOf: "{\"function\":".utf8)
         out.append(jsonString: Array(frame.function.utf8))

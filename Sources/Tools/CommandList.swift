@@ -14,6 +14,7 @@ package let toolCommands: [any ParsableCommand.Type] = [
   ProfileTool.self,
   Runqlat.self,
   Syscount.self,
+  Wakeuptime.self,
 ]
 
 /// The other subcommands.

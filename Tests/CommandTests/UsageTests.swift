@@ -11,7 +11,7 @@ import Testing
 
   static let tools = [
     "bashreadline", "biolatency", "cpudist", "execsnoop", "exitsnoop", "funccount", "funclatency", "offcputime", "opensnoop", "profile",
-    "runqlat", "syscount",
+    "runqlat", "syscount", "wakeuptime",
   ]
 
   @Test(arguments: tools) func everyToolExplainsItself(_ tool: String) throws {

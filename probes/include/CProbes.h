@@ -20,3 +20,4 @@
 #include "runqlat.h"
 #include "stack.h"
 #include "syscount.h"
+#include "wakeuptime.h"

@@ -29,5 +29,6 @@ struct swtrace_stack_event {
 	__u32 kind;                     /* enum swtrace_stack_kind */
 	__u32 reserved;
 	char comm[SWTRACE_COMM_LENGTH];
+	char partner[SWTRACE_COMM_LENGTH]; /* the name of the task that this one woke; else empty */
 };
-_Static_assert(sizeof(struct swtrace_stack_event) == 56, "read by Sources/Tools/Session/StackAggregator.swift");
+_Static_assert(sizeof(struct swtrace_stack_event) == 72, "read by Sources/Tools/Session/StackAggregator.swift");

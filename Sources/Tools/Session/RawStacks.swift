@@ -9,6 +9,8 @@ struct RawStacks {
     var program: UInt32 = 0
     /// The kernel's `char[16]`.
     var command: SIMD16<UInt8>
+    /// The name of another task that the stack did something to; zeros for none.
+    var partner = SIMD16<UInt8>()
   }
 
   struct Entry {
@@ -99,6 +101,11 @@ struct RawStacks {
     }
     mix(command.x)
     mix(command.y)
+    if owner.partner != SIMD16<UInt8>() {
+      let partner = unsafeBitCast(owner.partner, to: SIMD2<UInt64>.self)
+      mix(partner.x)
+      mix(partner.y)
+    }
     for address in stack { mix(address) }
     return hash
   }

@@ -67,7 +67,8 @@ package struct StackAggregator {
     if let records, event.time_ns > records.completeUntil { followProcesses() }
     let program = event.pid == 0 || !ProcessNamespace.isInitial ? 0 : symbolizer.program(of: ProcessID(event.pid), at: event.time_ns)
     let owner = RawStacks.Owner(
-      process: event.pid, program: UInt32(program), command: unsafeBitCast(event.comm, to: SIMD16<UInt8>.self))
+      process: event.pid, program: UInt32(program), command: unsafeBitCast(event.comm, to: SIMD16<UInt8>.self),
+      partner: unsafeBitCast(event.partner, to: SIMD16<UInt8>.self))
     addresses.removeAll(keepingCapacity: true)
     append(body, kernel + user)
     guard let entry = entry(owner, kernel) else { return }
@@ -140,9 +141,24 @@ package struct StackAggregator {
   private mutating func name(_ entry: RawStacks.Entry, _ delimited: Bool) -> Stack {
     var frames: [Frame] = []
     var isOfCall = true
-    for (index, address) in stacks.kernel(entry).enumerated() {
-      switch symbolizer.symbolize(KernelAddress(address), index == 0 ? .programCounter : .returnAddress) {
+    if entry.owner.partner[0] != 0 {
+      let partner = withUnsafeBytes(of: entry.owner.partner) { Text(zeroTerminated: $0.bytes) }
+      frames.append(Frame(function: readableName(partner.bytes), kind: .marker))
+    }
+    // What an interrupt or an exception came upon is an instruction, not the return from a call.
+    var isExact = true
+    for address in stacks.kernel(entry) {
+      let answer = symbolizer.symbolize(KernelAddress(address), isExact ? .programCounter : .returnAddress)
+      isExact = false
+      switch answer {
       case .frames(let found):
+        isExact = found.first.map { Self.isEntryOfInterrupt($0.function) } ?? false
+        // A walk by the task itself begins in the probe and in what runs it.
+        if frames.allSatisfy({ $0.kind != .kernel }), let first = found.first,
+          first.module == "bpf" || first.function.hasPrefix("bpf_trace_run")
+        {
+          continue
+        }
         frames += found
         if let function = found.first?.function, Self.isOutsideCalls(function) { isOfCall = false }
       case .unknown: frames.append(Frame(function: "[unknown]", module: "[kernel]", kind: .kernel))
@@ -166,6 +182,10 @@ package struct StackAggregator {
 
   /// Whether user stacks were walked at the ends of system calls.
   package var takesUserStacksFromCalls = false
+
+  private static func isEntryOfInterrupt(_ function: String) -> Bool {
+    ["asm_exc_", "asm_sysvec_", "asm_common_interrupt"].contains { function.hasPrefix($0) }
+  }
 
   /// The kernel's ways in and out that are no system call: exceptions, interrupts, and the work before user code goes on.
   private static func isOutsideCalls(_ function: String) -> Bool {
