@@ -133,6 +133,7 @@ struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;   /* since 5.14 */
 	int pid, tgid;
+	unsigned int on_cpu;    /* not 0 until the last switch from it is done; a byte since 7.1 */
 	int exit_code;
 	unsigned int flags;
 	__u64 start_time;       /* CLOCK_MONOTONIC */
@@ -146,10 +147,23 @@ struct task_struct {
 	struct files_struct *files;
 	struct fs_struct *fs;
 	struct nsproxy *nsproxy;
+	void *stack;            /* its lowest address */
 };
 
 struct task_struct___before_5_14 {
 	long state;
+};
+
+/* What an iterator over tasks is given; its members are never renamed. */
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;       /* null at the end */
 };
 
 struct qstr {

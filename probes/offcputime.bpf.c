@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-/* offcputime: how long tasks were blocked, with the stack they blocked in.
+/* offcputime, offwaketime: how long tasks were blocked, with the stack they blocked in, and with that of who woke them.
  *
- * Hooks: sched_switch and raw_syscalls sys_exit. At the switch to a task its kernel stack is still the one it slept with,
- * so nothing is walked when it goes to sleep, and nothing at all below the minimum. Its user stack cannot be walked until it
- * runs: that is done where its system call ends. Of a wait outside a system call (a page fault) only the interrupted user
- * instruction is known: the next system call may come from anywhere.
+ * Hooks: sched_switch and raw_syscalls sys_exit; for offwaketime sched_waking, which runs in the waker's context, always. At the
+ * switch to a task its kernel stack is still the one it slept with, so nothing is walked when it goes to sleep, and nothing at all
+ * below the minimum. Its user stack cannot be walked until it runs: that is done where its system call ends. Of a wait outside a
+ * system call (a page fault) only the interrupted user instruction is known: the next system call may come from anywhere. Iterators
+ * over all tasks find those that are blocked when the trace begins and ends.
  */
 #include "kernel.h"
 #include "offcputime.h"
@@ -19,19 +20,30 @@ SEC(".rodata.config") const volatile struct offcputime_config config = {};
 
 /* A start's note is the end of the first wait whose user stack is owed, or 0. */
 
+/* The registers with which the task entered the kernel, to be read by copy; null where they cannot be found. */
+static __always_inline struct pt_regs *user_registers(bool typed, struct task_struct *task)
+{
+	/* The helper is of 5.15. */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return typed ? (struct pt_regs *)bpf_task_pt_regs(task) : NULL;
+#if defined(__TARGET_ARCH_x86)
+	/* At the end of the 16 KiB of its stack. */
+	return BPF_CORE_READ(task, stack) + 16384 - bpf_core_type_size(struct pt_regs);
+#else
+	return NULL;
+#endif
+}
+
 /* Whether the task entered the kernel by a system call, as far as can be known; else `ip` is the user instruction. */
 static __always_inline bool is_in_syscall(bool typed, struct task_struct *task, __u64 *ip)
 {
-	/* The helper is of 5.15. Before, user space looks for an exception's entry in the kernel stack. */
-	if (typed && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
-		struct pt_regs *regs = (void *)bpf_task_pt_regs(task);
+	struct pt_regs *regs = user_registers(typed, task);
 
-		if ((__s32)syscall_number(true, regs) < 0) {
-			*ip = PT_REGS_IP_CORE(regs);
-			return false;
-		}
-	}
-	return true;
+	/* Where it is not known, user space looks for an exception's entry in the kernel stack. */
+	if (!regs || (__s32)syscall_number(false, regs) >= 0)
+		return true;
+	*ip = PT_REGS_IP_CORE(regs);
+	return false;
 }
 
 static __always_inline bool is_wanted(bool typed, struct task_struct *task, long state)
@@ -73,44 +85,95 @@ static __always_inline void begin_wait(bool typed, bool preempted, struct task_s
 		set_start(tid, time_ns, 0);
 }
 
-static __always_inline int end_wait(bool typed, struct task_struct *task, struct start *start, __u64 time_ns)
+/* Whose event it is, and where that task waits; its addresses go behind those that are there already. */
+static __always_inline void describe(struct moment now, bool typed, struct task_struct *task, struct stack_room *room, struct start *start,
+				     __u64 time_ns)
 {
-	__u64 waited = time_ns - start->time_ns;
-	struct moment now = see();
-	struct stack_room *room;
+	/* Of 64 bits: the compiler would extend a shorter one after it has been checked, and the verifier not recognize it. */
+	__u64 at = frames_of(room->event.partner_kernel_frames) + frames_of(room->event.partner_user_frames);
 
-	start->time_ns = 0;
-	/* Clocks of two processors may disagree by some nanoseconds. */
-	if ((__s64)waited < 0)
-		waited = 0;
-	if (waited < config.minimum_ns || (config.maximum_ns && waited > config.maximum_ns))
-		return count(now, SWTRACE_FILTERED);
-	room = stack_room(now, 0);
-	if (!room)
-		return 0;
 	room->event.time_ns = time_ns;
-	room->event.value = waited;
 	room->event.pid = read_member(typed, task, tgid);
 	room->event.tid = read_member(typed, task, pid);
 	bpf_core_read_str(room->event.comm, sizeof(room->event.comm), &task->comm);
+	barrier_var(at);
 	/* Only a typed pointer may be given to the helper. */
-	if (typed && stack_config.kernel)
-		room->event.kernel_frames = stack_frames(now, bpf_get_task_stack(task, room->addresses, STACK_BYTES, 0),
+	if (typed && stack_config.kernel && at <= 2 * SWTRACE_STACK_DEPTH)
+		room->event.kernel_frames = stack_frames(now, bpf_get_task_stack(task, &room->addresses[at], STACK_BYTES, 0),
 							 SWTRACE_MISSING_KERNEL_STACK);
 	if (stack_config.user && has_user_stack(typed, task)) {
-		__u32 kernel = room->event.kernel_frames > 0 ? room->event.kernel_frames : 0;
 		__u64 ip = 0;
 
+		at += frames_of(room->event.kernel_frames);
+		barrier_var(at);
 		if (is_in_syscall(typed, task, &ip)) {
 			room->event.kind = SWTRACE_STACK_USER_FOLLOWS;
 			if (!start->note)
 				start->note = time_ns;
-		} else if (kernel <= SWTRACE_STACK_DEPTH) {
-			room->addresses[kernel] = ip;
+		} else if (at <= 3 * SWTRACE_STACK_DEPTH) {
+			room->addresses[at] = ip;
 			room->event.user_frames = 1;
 			count(now, SWTRACE_MISSING_USER_STACK);
 		}
 	}
+}
+
+/* Whether a wait is as long as was asked for. Clocks of two processors may disagree by some nanoseconds. */
+static __always_inline bool is_long_enough(__u64 since_ns, __u64 time_ns, __u64 *waited)
+{
+	*waited = (__s64)(time_ns - since_ns) < 0 ? 0 : time_ns - since_ns;
+	return *waited >= config.minimum_ns && (!config.maximum_ns || *waited <= config.maximum_ns);
+}
+
+static __always_inline int end_wait(bool typed, struct task_struct *task, struct start *start, __u64 time_ns)
+{
+	struct moment now = see();
+	__u64 since_ns = start->time_ns, waited;
+	struct stack_room *room;
+
+	start->time_ns = 0;
+	if (!is_long_enough(since_ns, time_ns, &waited))
+		return count(now, SWTRACE_FILTERED);
+	room = stack_room(now, 0);
+	if (!room)
+		return 0;
+	room->event.value = waited;
+	describe(now, typed, task, room, start, time_ns);
+	return send_stack(now, room);
+}
+
+/* The end of a wait for tools that want to know who ended it: the task that runs now. What comes after is no waiting but a queue. */
+static __always_inline int handle_waking(void *ctx, bool typed, struct task_struct *task)
+{
+	__u32 tid = read_member(typed, task, pid);
+	struct start *start = bpf_map_lookup_elem(&starts, &tid);
+	__u64 ids = bpf_get_current_pid_tgid(), time_ns = bpf_ktime_get_ns(), since_ns, waited, kernel;
+	struct stack_room *room;
+	struct moment now;
+
+	if (!start || !start->time_ns)
+		return 0;
+	now = see();
+	since_ns = start->time_ns;
+	start->time_ns = 0;
+	if (!is_long_enough(since_ns, time_ns, &waited))
+		return count(now, SWTRACE_FILTERED);
+	room = stack_room(now, 0);
+	if (!room)
+		return 0;
+	room->event.value = waited;
+	room->event.relation = SWTRACE_PARTNER_WOKE;
+	room->event.partner_pid = ids >> 32;
+	bpf_get_current_comm(room->event.partner, sizeof(room->event.partner));
+	if (stack_config.kernel)
+		room->event.partner_kernel_frames =
+			stack_frames(now, bpf_get_stack(ctx, room->addresses, STACK_BYTES, 0), SWTRACE_MISSING_KERNEL_STACK);
+	kernel = frames_of(room->event.partner_kernel_frames);
+	barrier_var(kernel);
+	if (stack_config.user && kernel <= SWTRACE_STACK_DEPTH && has_user_stack(false, (void *)bpf_get_current_task()))
+		room->event.partner_user_frames = stack_frames(
+			now, bpf_get_stack(ctx, &room->addresses[kernel], STACK_BYTES, BPF_F_USER_STACK), SWTRACE_MISSING_USER_STACK);
+	describe(now, typed, task, room, start, time_ns);
 	return send_stack(now, room);
 }
 
@@ -150,6 +213,12 @@ int BPF_PROG(switch_raw, bool preempted, struct task_struct *prev, struct task_s
 	return handle_switch(false, preempted, prev, next, task_state(false, prev));
 }
 
+SEC("tp_btf/sched_waking")
+int BPF_PROG(waking_btf, struct task_struct *task) { return handle_waking(ctx, true, task); }
+
+SEC("raw_tp/sched_waking")
+int BPF_PROG(waking_raw, struct task_struct *task) { return handle_waking(ctx, false, task); }
+
 /* The end of the system call in which the thread waited: now its user stack can be walked.
  *
  * The part is no event: what it belongs to has been counted. User space counts the waits whose part does not come. */
@@ -171,7 +240,9 @@ static __always_inline int handle_exit(void *ctx)
 	if (!room)
 		return 0;
 	room->event.kind = SWTRACE_STACK_USER_PART;
-	room->event.reserved = 0;
+	room->event.relation = SWTRACE_NO_PARTNER;
+	room->event.partner_kernel_frames = 0;
+	room->event.partner_user_frames = 0;
 	room->event.time_ns = since;
 	room->event.value = 0;
 	room->event.pid = ids >> 32;
@@ -192,5 +263,100 @@ int BPF_PROG(exit_btf, struct pt_regs *regs, long result) { return handle_exit(c
 
 SEC("raw_tp/sys_exit")
 int BPF_PROG(exit_raw, struct pt_regs *regs, long result) { return handle_exit(ctx); }
+
+/* Whether a task is off the processors until somebody wakes it. */
+static __always_inline bool is_blocked(struct task_struct *task, long state)
+{
+	return state && !(state & (TASK_DEAD | TASK_NEW)) && !task->on_cpu;
+}
+
+/* Waits that are on when the trace begins: they count from now. */
+SEC("iter/task")
+int enter_blocked(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct start new = { .time_ns = bpf_ktime_get_ns() }, *start;
+	long state, error;
+	__u32 tid;
+
+	if (!task)
+		return 0;
+	state = task_state(true, task);
+	if (!is_blocked(task, state) || !is_wanted(true, task, state))
+		return 0;
+	tid = task->pid;
+	error = bpf_map_update_elem(&starts, &tid, &new, BPF_NOEXIST);
+	if (error) {
+		if (error != -17)       /* EEXIST: it has just begun to wait again */
+			count(see(), SWTRACE_LOST_MAP_FULL);
+		return 0;
+	}
+	/* It may have come back before there was an entry to see that by. */
+	start = bpf_map_lookup_elem(&starts, &tid);
+	if (!is_blocked(task, task_state(true, task)) && start && start->time_ns == new.time_ns)
+		start->time_ns = 0;
+	return 0;
+}
+
+/* One reader at a time: user space's at the end. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct stack_room);
+} blocked_room SEC(".maps");
+
+/* Waits that are on when the trace ends, to user space, which takes those that are still the same when nothing can end them any more.
+ * They are no events before: user space counts them. */
+SEC("iter/task")
+int report_blocked(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct stack_room *room;
+	struct start *start;
+	struct pt_regs *regs;
+	__u32 tid, zero = 0;
+	__u64 kernel, bytes;
+
+	if (!task)
+		return 0;
+	tid = task->pid;
+	start = bpf_map_lookup_elem(&starts, &tid);
+	room = bpf_map_lookup_elem(&blocked_room, &zero);
+	if (!start || !start->time_ns || !room)
+		return 0;
+	room->event.kind = SWTRACE_STACK_BLOCKED;
+	room->event.time_ns = start->time_ns;
+	room->event.value = start->note;
+	room->event.pid = task->tgid;
+	room->event.tid = tid;
+	bpf_core_read_str(room->event.comm, sizeof(room->event.comm), &task->comm);
+	room->event.kernel_frames = 0;
+	room->event.user_frames = 0;
+	if (stack_config.kernel) {
+		long walked = bpf_get_task_stack(task, room->addresses, STACK_BYTES, 0);
+
+		room->event.kernel_frames = walked > 0 ? walked / sizeof(__u64) : walked;
+	}
+	kernel = frames_of(room->event.kernel_frames);
+	barrier_var(kernel);
+	regs = user_registers(true, task);
+	if (stack_config.user && has_user_stack(true, task))
+		room->event.user_frames = -95;          /* EOPNOTSUPP */
+	if (room->event.user_frames && regs && kernel <= SWTRACE_STACK_DEPTH) {
+		__u64 *registers = &room->addresses[kernel];
+
+		/* One pointer, which the verifier has seen checked. */
+		barrier_var(registers);
+		registers[0] = PT_REGS_IP_CORE(regs);
+		registers[1] = PT_REGS_FP_CORE(regs);
+		room->event.user_frames = 2;
+	}
+	bytes = sizeof(room->event) + (kernel + frames_of(room->event.user_frames)) * sizeof(__u64);
+	barrier_var(bytes);
+	if (bytes <= sizeof(*room))
+		bpf_seq_write(ctx->meta->seq, room, bytes);
+	return 0;
+}
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

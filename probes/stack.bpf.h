@@ -50,8 +50,18 @@ static __always_inline struct stack_room *stack_room(struct moment now, __u32 wh
 	room->event.kernel_frames = 0;
 	room->event.user_frames = 0;
 	room->event.kind = SWTRACE_STACK_WHOLE;
+	room->event.relation = SWTRACE_NO_PARTNER;
+	room->event.partner_kernel_frames = 0;
+	room->event.partner_user_frames = 0;
+	room->event.partner_pid = 0;
 	room->event.reserved = 0;
 	return room;
+}
+
+/* How many addresses a walk that gave so many frames has left. */
+static __always_inline __u32 frames_of(__s32 frames)
+{
+	return frames > 0 ? frames : 0;
 }
 
 /* Notes the result of a walk that gave so many bytes, or a negative error. */
@@ -74,7 +84,7 @@ static __always_inline void walk_kernel(struct moment now, void *ctx, struct sta
 /* The user stack of the task that runs, after the kernel's part. */
 static __always_inline void walk_user(struct moment now, void *ctx, struct stack_room *room)
 {
-	__u32 kernel = room->event.kernel_frames > 0 ? room->event.kernel_frames : 0;
+	__u32 kernel = frames_of(room->event.kernel_frames);
 
 	if (stack_config.user && kernel <= SWTRACE_STACK_DEPTH)
 		room->event.user_frames = stack_frames(now, bpf_get_stack(ctx, &room->addresses[kernel], STACK_BYTES, BPF_F_USER_STACK),
@@ -84,13 +94,13 @@ static __always_inline void walk_user(struct moment now, void *ctx, struct stack
 /* Sends the event with the addresses it has. Counts DELIVERED or LOST_RING. */
 static __always_inline int send_stack(struct moment now, struct stack_room *room)
 {
-	__u32 kernel = room->event.kernel_frames > 0 ? room->event.kernel_frames : 0;
-	__u32 user = room->event.user_frames > 0 ? room->event.user_frames : 0;
-	__u64 bytes = ((__u64)kernel + user) * sizeof(__u64);
+	__u32 partner = frames_of(room->event.partner_kernel_frames) + frames_of(room->event.partner_user_frames);
+	__u32 own = frames_of(room->event.kernel_frames) + frames_of(room->event.user_frames);
+	__u64 bytes = ((__u64)partner + own) * sizeof(__u64);
 
 	/* The compiler must not derive the limit from elsewhere: the verifier wants to see it on this very value. */
 	barrier_var(bytes);
-	if (bytes > 2 * STACK_BYTES)
+	if (bytes > sizeof(room->addresses))
 		return count(now, SWTRACE_LOST_SCRATCH);
 	return send_event(now, room, sizeof(room->event) + bytes);
 }

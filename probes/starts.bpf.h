@@ -10,6 +10,7 @@
 #include "loss.bpf.h"
 
 #define TASK_DEAD 0x80
+#define TASK_NEW 0x800
 
 struct start {
 	__u64 time_ns;                  /* 0: nothing has begun */

@@ -65,6 +65,7 @@ static __always_inline int handle_waking(void *ctx, bool typed, struct task_stru
 	room->event.pid = ids >> 32;
 	room->event.tid = (__u32)ids;
 	bpf_get_current_comm(room->event.comm, sizeof(room->event.comm));
+	room->event.relation = SWTRACE_PARTNER_WAS_WOKEN;
 	bpf_core_read_str(room->event.partner, sizeof(room->event.partner), &task->comm);
 	walk_kernel(now, ctx, room);
 	if (stack_config.user && has_user_stack(false, (void *)bpf_get_current_task()))

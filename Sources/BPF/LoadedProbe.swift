@@ -60,6 +60,30 @@ package struct LoadedProbe: ~Copyable {
     return try unsafe Link.make(name, "perf_event") { unsafe bpf_program__attach_perf_event(program, descriptor) }
   }
 
+  /// Runs an iterator program over all that it iterates over.
+  ///
+  /// - Returns: what the program has written.
+  package func iterate(_ name: String) throws(BPFError) -> [UInt8] {
+    let program = unsafe try program(name)
+    guard let link = unsafe bpf_program__attach_iter(program, nil) else { throw lastError("attach", "program \(name)") }
+    defer { _ = unsafe bpf_link__destroy(link) }
+    let descriptor = unsafe bpf_iter_create(bpf_link__fd(link))
+    guard descriptor >= 0 else { throw lastError("attach", "program \(name)") }
+    defer { close(descriptor) }
+    var written: [UInt8] = []
+    let chunk = 1 << 16
+    while true {
+      let before = written.count
+      written.append(contentsOf: repeatElement(0, count: chunk))
+      let got = unsafe written.withUnsafeMutableBytes { room in unsafe read(descriptor, room.baseAddress.map { unsafe $0 + before }, chunk)
+      }
+      written.removeLast(chunk - max(got, 0))
+      if got == 0 { return written }
+      // A signal, or an object that did not fit into the kernel's room at once.
+      guard got > 0 || [EINTR, EAGAIN].contains(currentErrno()) else { throw lastError("read", "program \(name)") }
+    }
+  }
+
   /// The descriptor of a map; it lives as long as the probe.
   package func descriptor(_ map: String) throws(BPFError) -> CInt {
     guard let found = unsafe bpf_object__find_map_by_name(object, map) else {

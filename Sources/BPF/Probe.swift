@@ -69,7 +69,7 @@ package struct Probe: ~Copyable {
   /// Whether a program is attached by a number of the running kernel's own type information.
   func needsKernelTypes(_ program: String) -> Bool {
     let section = section(of: program)
-    return ["tp_btf", "fentry", "fexit"].contains { section.hasPrefix($0) }
+    return ["tp_btf", "fentry", "fexit", "iter"].contains { section.hasPrefix($0) }
   }
 
   /// Names the kernel function that an fentry or fexit program is for.

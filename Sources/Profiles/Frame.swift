@@ -29,7 +29,7 @@ package struct Frame: Hashable, Sendable {
   }
 
   /// Whether this only says where the kernel's part of the stack begins; formats that mark each frame's kind leave it out.
-  package var isDelimiter: Bool { kind == .marker && (function == "-" || function == "--") }
+  package var isDelimiter: Bool { kind == .marker && function == "-" }
 
   /// Whether there is a name, not only the place of the address.
   package var isNamed: Bool {

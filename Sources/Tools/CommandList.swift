@@ -10,6 +10,7 @@ package let toolCommands: [any ParsableCommand.Type] = [
   Funccount.self,
   Funclatency.self,
   Offcputime.self,
+  Offwaketime.self,
   Opensnoop.self,
   ProfileTool.self,
   Runqlat.self,

@@ -10,8 +10,8 @@ import Testing
   }
 
   static let tools = [
-    "bashreadline", "biolatency", "cpudist", "execsnoop", "exitsnoop", "funccount", "funclatency", "offcputime", "opensnoop", "profile",
-    "runqlat", "syscount", "wakeuptime",
+    "bashreadline", "biolatency", "cpudist", "execsnoop", "exitsnoop", "funccount", "funclatency", "offcputime", "offwaketime", "opensnoop",
+    "profile", "runqlat", "syscount", "wakeuptime",
   ]
 
   @Test(arguments: tools) func everyToolExplainsItself(_ tool: String) throws {

@@ -45,6 +45,38 @@ import Testing
     #expect(aggregator.withoutUserStack == 1)
   }
 
+  /// Its earlier waits were in the same system call, which has not ended.
+  @Test func aBlockedTaskGivesItsEarlierWaitsItsUserStack() {
+    var aggregator = StackAggregator()
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 7, time: 50, value: 1).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 7, time: 100, value: 2).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 7, time: 120, value: 4).span.bytes)
+    var event = swtrace_stack_event()
+    (event.pid, event.tid, event.time_ns, event.value, event.user_frames) = (Self.process, 7, 130, 100, 2)
+    aggregator.add(BlockedTask(event: event, kernelStack: [], userStack: [16, 32, 48, 64]), waited: 8, now: 138)
+    #expect(aggregator.count == 4)
+    // The first was in an earlier call; the marker is a frame of its own.
+    #expect(depths(&aggregator) == [0: 1, 4: 6, 5: 8])
+    #expect(aggregator.withoutUserStack == 1)
+  }
+
+  @Test func aWakersStackIsUpsideDownOnTop() throws {
+    var event = swtrace_stack_event()
+    (event.pid, event.value, event.user_frames) = (Self.process, 3, 2)
+    (event.relation, event.partner_pid, event.partner_user_frames) = (SWTRACE_PARTNER_WOKE.rawValue, Self.process, 3)
+    event.partner.0 = 0x77
+    let addresses: [UInt64] = [16, 32, 48, 64, 80]
+    var aggregator = StackAggregator()
+    aggregator.add((withUnsafeBytes(of: event) { Array($0) } + addresses.flatMap { withUnsafeBytes(of: $0) { Array($0) } }).span.bytes)
+    let profile = aggregator.profile(unit: .nanoseconds)
+    let sample = try #require(profile.samples.first)
+    #expect(profile.samples.count == 1 && sample.value == 3)
+    let frames = profile.stacks[sample.stack].frames
+    #expect(frames.count == 2 + 1 + 3 + 1)
+    #expect(frames[2].function == "--" && frames[2].kind == .marker)
+    #expect(frames.last?.function == "w" && frames.last?.kind == .marker)
+  }
+
   /// The part of the first call was lost: its wait must not get that of the second.
   @Test func aLostUserPartIsNotReplacedByTheNext() {
     var aggregator = StackAggregator()
@@ -96,7 +128,7 @@ import Testing
     for round in 1...2 as ClosedRange<UInt64> {
       for number in 0..<10_007 as Range<UInt64> {
         let owner = RawStacks.Owner(process: UInt32(number % 7), command: command)
-        guard let entry = stacks.entry(owner, kernelFrames: Int(number % 3), [number, number, 5]) else {
+        guard let entry = stacks.entry(owner, RawStacks.Parts(kernel: Int32(number % 3)), [number, number, 5]) else {
           Issue.record("no room for stack \(number)")
           return
         }

@@ -3,7 +3,7 @@ import Linux
 import TestSupport
 import Testing
 
-/// profile and offcputime: numbers of events and whole chains of frames.
+/// profile, offcputime and offwaketime: numbers of events and whole chains of frames.
 @Suite(.requiresBPF, .serialized) struct StackToolLiveTests {
   private static let folder = Result { try TemporaryFolder() }
   private let folder: TemporaryFolder
@@ -44,7 +44,7 @@ import Testing
   private func unfinished(_ records: [[String: Any]]) -> Int { (records.last?["remarks"] as? [String: Int])?["unfinished"] ?? 0 }
 
   /// All files of one run hold the same samples, whatever their format.
-  @Test(arguments: ["profile", "offcputime"]) func everyFormatHoldsTheSame(_ tool: String) throws {
+  @Test(arguments: ["profile", "offcputime", "offwaketime"]) func everyFormatHoldsTheSame(_ tool: String) throws {
     let names = ["all.pb.gz", "all.speedscope.json", "all.firefox.json", "all.json"].map { "\(folder.path)/\(tool).\($0)" }
     let options = tool == "profile" ? ["-F", "997"] : []
     let finished = try Swtrace.run([tool] + options + names.flatMap { ["-o", $0] } + ["--", try workload(), "20", "5"])
@@ -57,8 +57,8 @@ import Testing
     #expect(sum > 0)
     let speedscope = try #require(try JSONSerialization.jsonObject(with: data[1]) as? [String: Any])
     #expect((speedscope["profiles"] as? [[String: Any]])?.first?["endValue"] as? Int == sum)
-    let type = tool == "profile" ? "samples" : "offcpu"
-    let folded = try Swtrace.run(["convert", names[0], "--type", type])
+    let type = ["profile": "samples", "offcputime": "offcpu", "offwaketime": "blocked"][tool]
+    let folded = try Swtrace.run(["convert", names[0], "--type", try #require(type)])
     #expect(folded.status == 0, "\(folded.errorText)")
     #expect(folded.lines.compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }.reduce(0, +) == sum)
     #expect(folded.lines.contains { $0.contains(tool == "profile" ? ";around;spin" : ";rest;nap") }, "\(folded.lines)")

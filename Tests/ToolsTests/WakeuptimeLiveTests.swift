@@ -8,43 +8,54 @@ import Testing
 
   init() throws { folder = try TemporaryFolder() }
 
-  /// `kicker` wakes `sleeper` 53 times, each time when it sleeps for certain.
-  private func workload() throws -> String {
+  private func workload() throws -> String { try Self.workload(in: folder) }
+
+  /// `kicker` wakes `sleeper` 53 times, each time when it sleeps for certain. Both have one processor, so that `sleeper` has left it then.
+  static func workload(in folder: TemporaryFolder) throws -> String {
     try compile(
       """
+      #define _GNU_SOURCE
       #include <fcntl.h>
+      #include <sched.h>
       #include <stdio.h>
-      #include <string.h>
+      #include <stdlib.h>
       #include <sys/prctl.h>
+      #include <sys/syscall.h>
       #include <sys/wait.h>
       #include <unistd.h>
       volatile int sink;
-      static char state(int pid) {
-        char path[64], text[512];
-        snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+      /* The kernel shows the system call of a task that is off the processors only. */
+      static int is_in_read(int pid) {
+        char path[64], text[256] = "";
+        snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
         int file = open(path, O_RDONLY);
-        int length = read(file, text, sizeof(text) - 1);
+        if (read(file, text, sizeof(text) - 1) <= 0) text[0] = 'x';
         close(file);
-        text[length > 0 ? length : 0] = 0;
-        char *end = strrchr(text, ')');
-        return end ? end[2] : 'X';
+        char *end;
+        return strtol(text, &end, 10) == SYS_read && end != text;
       }
-      __attribute__((noinline)) void kick(int to) { sink += write(to, "x", 1); sink++; }
+      /* The C library's functions have no frame pointers, which hides who calls them. */
+      __attribute__((noinline)) void give(int to) { sink += write(to, "x", 1); sink++; }
+      __attribute__((noinline)) void kick(int to) { give(to); sink++; }
+      __attribute__((noinline)) int take(int from) { char byte; int got = read(from, &byte, 1); sink++; return got; }
+      __attribute__((noinline)) int doze(int from) { int got = take(from); sink++; return got; }
       int main(void) {
         int ends[2];
-        if (pipe(ends)) return 1;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(sched_getcpu(), &one);
+        if (pipe(ends) || sched_setaffinity(0, sizeof(one), &one)) return 1;
         int child = fork();
         if (!child) {
-          char byte;
           prctl(PR_SET_NAME, "sleeper");
           close(ends[1]);
-          while (read(ends[0], &byte, 1) == 1) sink++;
+          while (doze(ends[0]) == 1) sink++;
           return 0;
         }
         prctl(PR_SET_NAME, "kicker");
         close(ends[0]);
         for (int i = 0; i < 53; i++) {
-          while (state(child) != 'S') usleep(100);
+          while (!is_in_read(child)) usleep(100);
           kick(ends[1]);
         }
         close(ends[1]);
@@ -62,7 +73,7 @@ import Testing
     #expect(stacks.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == counts.delivered)
     let kicks = stacks.filter { stack in
       stack["comm"] as? String == "kicker"
-        && (stack["frames"] as? [[String: Any]] ?? []).contains { ($0["function"] as? String)?.contains("write") == true }
+        && (stack["frames"] as? [[String: Any]] ?? []).contains { $0["function"] as? String == "kick" }
     }
     // The last wake-up is by the end of the pipe.
     #expect(kicks.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == 53, "\(stacks)")

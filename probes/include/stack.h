@@ -16,9 +16,19 @@ enum swtrace_stack_kind {
 	SWTRACE_STACK_WHOLE,
 	SWTRACE_STACK_USER_FOLLOWS,     /* the user part comes with a later record of the thread */
 	SWTRACE_STACK_USER_PART,        /* that record, for the thread's events since time_ns; no event of its own */
+	/* Of a wait that has not ended. time_ns is when it began, value since when the thread is owed user parts, or 0. Instead of the user
+	 * part there are the user instruction and the frame pointer, from which user space walks while the thread still waits. */
+	SWTRACE_STACK_BLOCKED,
 };
 
-/* Followed by kernel_frames and then user_frames addresses of 64 bits, innermost first.
+/* What the partner of an event has to do with the task whose event it is. */
+enum swtrace_relation {
+	SWTRACE_NO_PARTNER,
+	SWTRACE_PARTNER_WAS_WOKEN,      /* by the task; it has no frames here */
+	SWTRACE_PARTNER_WOKE,           /* the task */
+};
+
+/* Followed by addresses of 64 bits: partner_kernel_frames, partner_user_frames, kernel_frames, user_frames; each part innermost first.
  * The first address of each part is where the task was; the others are return addresses. */
 struct swtrace_stack_event {
 	__u64 time_ns;                  /* CLOCK_MONOTONIC */
@@ -27,8 +37,12 @@ struct swtrace_stack_event {
 	__s32 kernel_frames;            /* negative: the error of bpf_get_stack */
 	__s32 user_frames;
 	__u32 kind;                     /* enum swtrace_stack_kind */
+	__u32 relation;                 /* enum swtrace_relation */
+	__s32 partner_kernel_frames;    /* as those of the task */
+	__s32 partner_user_frames;
+	__u32 partner_pid;
 	__u32 reserved;
 	char comm[SWTRACE_COMM_LENGTH];
-	char partner[SWTRACE_COMM_LENGTH]; /* the name of the task that this one woke; else empty */
+	char partner[SWTRACE_COMM_LENGTH];
 };
-_Static_assert(sizeof(struct swtrace_stack_event) == 72, "read by Sources/Tools/Session/StackAggregator.swift");
+_Static_assert(sizeof(struct swtrace_stack_event) == 88, "read by Sources/Tools/Session/StackAggregator.swift");

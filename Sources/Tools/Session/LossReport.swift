@@ -37,6 +37,8 @@ package struct LossReport: Equatable, Sendable {
 
   package enum Remark: String, CaseIterable, Sendable {
     case truncatedText, missingKernelStack, missingUserStack, unfollowed, unreturned, unfinished
+    /// Counted above as well.
+    case stillBlocked
 
     package var key: String {
       switch self {
@@ -46,6 +48,7 @@ package struct LossReport: Equatable, Sendable {
       case .unfollowed: "unfollowed_children"
       case .unreturned: "unreturned_calls"
       case .unfinished: "unfinished"
+      case .stillBlocked: "still_blocked"
       }
     }
 
@@ -57,6 +60,7 @@ package struct LossReport: Equatable, Sendable {
       case .unfollowed: "children of the command not traced"
       case .unreturned: "calls whose return was not seen"
       case .unfinished: "that began but never ended"
+      case .stillBlocked: "still blocked at the end"
       }
     }
   }

@@ -1,3 +1,5 @@
+internal import CProbes
+
 /// Stacks of addresses, each once for each process, with what was measured there.
 ///
 /// One array of addresses and one of entries: an event with a known stack allocates nothing.
@@ -9,16 +11,28 @@ struct RawStacks {
     var program: UInt32 = 0
     /// The kernel's `char[16]`.
     var command: SIMD16<UInt8>
-    /// The name of another task that the stack did something to; zeros for none.
+    /// Whether the stack is of a wait that had not ended.
+    var isBlocked = false
+    /// What another task has to do with it, and that task's name, process and program.
+    var relation = SWTRACE_NO_PARTNER.rawValue
     var partner = SIMD16<UInt8>()
+    var partnerProcess: UInt32 = 0
+    var partnerProgram: UInt32 = 0
+  }
+
+  /// How many addresses a stack has of each part, in their order: each innermost first. The rest is the user part.
+  struct Parts: Hashable {
+    var partnerKernel: Int32 = 0
+    var partnerUser: Int32 = 0
+    var kernel: Int32
   }
 
   struct Entry {
     var owner: Owner
-    /// Where in `addresses`: the kernel's part innermost first, then the user part innermost first.
+    /// Where in `addresses`.
     var start: Int
-    var kernelFrames: Int32
-    var userFrames: Int32
+    var count: Int
+    var parts: Parts
     /// Events with this stack.
     var events: UInt64 = 0
     /// The sum of their values.
@@ -42,18 +56,16 @@ struct RawStacks {
   }
 
   /// The entry of a stack, or nil when there is no room for another one.
-  mutating func entry(_ owner: Owner, kernelFrames: Int, _ stack: [UInt64]) -> Int? {
-    let hash = Self.hash(owner, kernelFrames, stack)
+  mutating func entry(_ owner: Owner, _ parts: Parts, _ stack: [UInt64]) -> Int? {
+    let hash = Self.hash(owner, parts, stack)
     var slot = Int(truncatingIfNeeded: hash) & (index.count - 1)
     while index[slot] != 0 {
       let candidate = Int(index[slot]) - 1
-      if matches(entries[candidate], hash, owner, kernelFrames, stack) { return candidate }
+      if matches(entries[candidate], hash, owner, parts, stack) { return candidate }
       slot = (slot + 1) & (index.count - 1)
     }
     guard entries.count < entryLimit, addresses.count + stack.count <= addressLimit else { return nil }
-    entries.append(
-      Entry(
-        owner: owner, start: addresses.count, kernelFrames: Int32(kernelFrames), userFrames: Int32(stack.count - kernelFrames), hash: hash))
+    entries.append(Entry(owner: owner, start: addresses.count, count: stack.count, parts: parts, hash: hash))
     addresses += stack
     index[slot] = UInt32(entries.count)
     if entries.count * 2 > index.count { grow() }
@@ -66,19 +78,29 @@ struct RawStacks {
     entries[entry].value &+= value
   }
 
-  /// The kernel's part of a stack, innermost first.
-  func kernel(_ entry: Entry) -> ArraySlice<UInt64> { addresses[entry.start..<entry.start + Int(entry.kernelFrames)] }
+  /// All addresses of a stack but those of its user part.
+  func withoutUser(_ entry: Entry) -> ArraySlice<UInt64> { addresses[entry.start..<userStart(entry)] }
 
-  /// The user part of a stack, innermost first.
-  func user(_ entry: Entry) -> ArraySlice<UInt64> {
-    let start = entry.start + Int(entry.kernelFrames)
-    return addresses[start..<start + Int(entry.userFrames)]
+  /// The kernel's part of a stack, innermost first.
+  func kernel(_ entry: Entry) -> ArraySlice<UInt64> {
+    addresses[userStart(entry) - Int(entry.parts.kernel)..<userStart(entry)]
   }
 
-  private func matches(_ entry: Entry, _ hash: UInt64, _ owner: Owner, _ kernelFrames: Int, _ stack: [UInt64]) -> Bool {
-    guard entry.hash == hash, entry.owner == owner, Int(entry.kernelFrames) == kernelFrames,
-      Int(entry.userFrames) == stack.count - kernelFrames
-    else { return false }
+  /// The user part of a stack, innermost first.
+  func user(_ entry: Entry) -> ArraySlice<UInt64> { addresses[userStart(entry)..<entry.start + entry.count] }
+
+  /// The partner's stack, each part innermost first.
+  func partner(_ entry: Entry) -> (kernel: ArraySlice<UInt64>, user: ArraySlice<UInt64>) {
+    let middle = entry.start + Int(entry.parts.partnerKernel)
+    return (addresses[entry.start..<middle], addresses[middle..<middle + Int(entry.parts.partnerUser)])
+  }
+
+  private func userStart(_ entry: Entry) -> Int {
+    entry.start + Int(entry.parts.partnerKernel + entry.parts.partnerUser + entry.parts.kernel)
+  }
+
+  private func matches(_ entry: Entry, _ hash: UInt64, _ owner: Owner, _ parts: Parts, _ stack: [UInt64]) -> Bool {
+    guard entry.hash == hash, entry.owner == owner, entry.parts == parts, entry.count == stack.count else { return false }
     for position in stack.indices where addresses[entry.start + position] != stack[position] { return false }
     return true
   }
@@ -92,17 +114,18 @@ struct RawStacks {
     }
   }
 
-  private static func hash(_ owner: Owner, _ kernelFrames: Int, _ stack: [UInt64]) -> UInt64 {
+  private static func hash(_ owner: Owner, _ parts: Parts, _ stack: [UInt64]) -> UInt64 {
     let command = unsafeBitCast(owner.command, to: SIMD2<UInt64>.self)
-    var hash = UInt64(owner.process) << 32 | UInt64(owner.program) << 16 ^ UInt64(kernelFrames)
+    var hash = UInt64(owner.process) << 32 | UInt64(owner.program) << 16 ^ UInt64(parts.kernel)
     func mix(_ word: UInt64) {
       hash = (hash ^ word) &* 0x9e37_79b9_7f4a_7c15
       hash ^= hash >> 29
     }
     mix(command.x)
     mix(command.y)
-    if owner.partner != SIMD16<UInt8>() {
+    if owner.relation != SWTRACE_NO_PARTNER.rawValue {
       let partner = unsafeBitCast(owner.partner, to: SIMD2<UInt64>.self)
+      mix(UInt64(owner.partnerProcess) << 32 | UInt64(owner.partnerProgram))
       mix(partner.x)
       mix(partner.y)
     }

@@ -17,6 +17,8 @@ package struct Plan {
   package var attach: (borrowing LoadedProbe, _ programs: [String?], inout Links) throws(BPFError) -> [String] = {
     _, _, _ throws(BPFError) in []
   }
+  /// Reads what can be read only while everything is attached, at the end of the trace.
+  package var beforeDetaching: (borrowing LoadedProbe, _ programs: [String?]) throws(BPFError) -> Void = { _, _ throws(BPFError) in }
   /// What the tool does, for the progress line: "tracing opens".
   package var activity: String
 }
@@ -35,6 +37,7 @@ package struct Session: ~Copyable {
 
   private let settings: SessionSettings
   private let activity: String
+  private let beforeDetaching: (borrowing LoadedProbe, _ programs: [String?]) throws(BPFError) -> Void
   private let poll: EventPoll
   private let signals: EndSignals
   private var command: GatedCommand?
@@ -46,8 +49,9 @@ package struct Session: ~Copyable {
   private var nextInterval: UInt64
   private let deadline: UInt64
   /// When everything was attached, on the monotonic clock.
-  private let startedAt: UInt64
-  private var endedAt: UInt64?
+  package let startedAt: UInt64
+  /// When the trace ended, on the monotonic clock; nil before.
+  package private(set) var endedAt: UInt64?
   private var progress: Progress
 
   /// How often a ring is drained; at 640,000 events of 80 bytes a second this is half a megabyte.
@@ -112,6 +116,7 @@ package struct Session: ~Copyable {
     self.settings = settings
     self.interval = interval
     activity = plan.activity
+    beforeDetaching = plan.beforeDetaching
     intervalsLeft = count
     self.startedAt = startedAt
     self.deadline = deadline
@@ -190,6 +195,7 @@ package struct Session: ~Copyable {
     progress.clear()
     // Who asked for the end does not wait long for a reader that sleeps.
     output.limits.end(patience: signals.release() ? 1_000_000_000 : nil)
+    do { try beforeDetaching(attachment.probe, attachment.chosen) } catch { complain("swtrace \(settings.tool): \(error)") }
     attachment.links.detach()
     // Probes that still run finish their events now, so that the last drain finds all of them.
     KernelBarrier.waitForPrograms()

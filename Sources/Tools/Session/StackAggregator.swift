@@ -57,21 +57,16 @@ package struct StackAggregator {
   /// Takes in one record.
   package mutating func add(_ record: RawSpan) {
     let event = record.header(swtrace_stack_event.self)
-    let kernel = Int(max(event.kernel_frames, 0))
-    let user = Int(max(event.user_frames, 0))
     let body = record.extracting(droppingFirst: MemoryLayout<swtrace_stack_event>.size)
-    precondition(body.byteCount >= (kernel + user) * 8)
-    if event.kind == SWTRACE_STACK_USER_PART.rawValue { return settle(event.tid, since: event.time_ns, body, user) }
+    addresses.removeAll(keepingCapacity: true)
+    for index in 0..<event.frames { addresses.append(body.unsafeLoadUnaligned(fromByteOffset: index * 8, as: UInt64.self)) }
+    if event.kind == SWTRACE_STACK_USER_PART.rawValue { return settle(event.tid, since: event.time_ns, addresses) }
 
     count += 1
-    if let records, event.time_ns > records.completeUntil { followProcesses() }
-    let program = event.pid == 0 || !ProcessNamespace.isInitial ? 0 : symbolizer.program(of: ProcessID(event.pid), at: event.time_ns)
-    let owner = RawStacks.Owner(
-      process: event.pid, program: UInt32(program), command: unsafeBitCast(event.comm, to: SIMD16<UInt8>.self),
-      partner: unsafeBitCast(event.partner, to: SIMD16<UInt8>.self))
-    addresses.removeAll(keepingCapacity: true)
-    append(body, kernel + user)
-    guard let entry = entry(owner, kernel) else { return }
+    guard let entry = stacks.entry(owner(event), event.parts, addresses) else {
+      overflow += 1
+      return
+    }
     if event.kind == SWTRACE_STACK_USER_FOLLOWS.rawValue {
       owed[event.tid, default: []].append(Owed(entry: entry, value: event.value, time: event.time_ns))
     } else {
@@ -84,34 +79,55 @@ package struct StackAggregator {
     if keepsMoments { moments.append(Moments.Moment(time: time, value: value, sample: entry, thread: thread)) }
   }
 
-  private mutating func append(_ body: RawSpan, _ frames: Int) {
-    for index in 0..<frames { addresses.append(body.unsafeLoadUnaligned(fromByteOffset: index * 8, as: UInt64.self)) }
+  /// Takes in a wait that has not ended.
+  ///
+  /// - Parameters:
+  ///   - waited: until now.
+  ///   - now: the end of the trace.
+  package mutating func add(_ task: BlockedTask, waited: UInt64, now: UInt64) {
+    count += 1
+    if task.event.user_frames < 0 { withoutUserStack += 1 }
+    // Earlier waits in the same system call.
+    if task.event.value > 0, !task.userStack.isEmpty { settle(task.event.tid, since: task.event.value, task.userStack) }
+    var owner = owner(task.event)
+    owner.isBlocked = true
+    guard let entry = stacks.entry(owner, task.event.parts, task.kernelStack + task.userStack) else {
+      overflow += 1
+      return
+    }
+    add(waited, to: entry, thread: task.event.tid, time: now)
   }
 
-  /// The entry of the stack in `addresses`; counts what has no room.
-  private mutating func entry(_ owner: RawStacks.Owner, _ kernel: Int) -> Int? {
-    guard let entry = stacks.entry(owner, kernelFrames: kernel, addresses) else {
-      overflow += 1
-      return nil
+  /// Whose event it is; call it while the process is known.
+  private mutating func owner(_ event: swtrace_stack_event) -> RawStacks.Owner {
+    if let records, event.time_ns > records.completeUntil { followProcesses() }
+    func program(_ process: UInt32) -> UInt32 {
+      process == 0 || !ProcessNamespace.isInitial ? 0 : UInt32(symbolizer.program(of: ProcessID(process), at: event.time_ns))
     }
-    return entry
+    var owner = RawStacks.Owner(
+      process: event.pid, program: program(event.pid), command: unsafeBitCast(event.comm, to: SIMD16<UInt8>.self))
+    if event.relation != SWTRACE_NO_PARTNER.rawValue {
+      owner.relation = event.relation
+      owner.partner = unsafeBitCast(event.partner, to: SIMD16<UInt8>.self)
+      (owner.partnerProcess, owner.partnerProgram) = (event.partner_pid, program(event.partner_pid))
+    }
+    return owner
   }
 
   /// Gives a thread's waits the user stack that they ended in. Waits from before `since` were in an earlier system call, whose
   /// record was lost.
-  private mutating func settle(_ thread: UInt32, since: UInt64, _ body: RawSpan, _ user: Int) {
+  private mutating func settle(_ thread: UInt32, since: UInt64, _ user: [UInt64]) {
     for wait in owed.removeValue(forKey: thread) ?? [] {
-      guard wait.time >= since, user > 0 else {
+      guard wait.time >= since, !user.isEmpty else {
         withoutUserStack += 1
         add(wait.value, to: wait.entry, thread: thread, time: wait.time)
         continue
       }
       let partial = stacks.entries[wait.entry]
-      addresses.removeAll(keepingCapacity: true)
-      addresses += stacks.kernel(partial)
-      append(body, user)
-      if let whole = entry(partial.owner, Int(partial.kernelFrames)) {
+      if let whole = stacks.entry(partial.owner, partial.parts, stacks.withoutUser(partial) + user) {
         add(wait.value, to: whole, thread: thread, time: wait.time)
+      } else {
+        overflow += 1
       }
     }
   }
@@ -138,46 +154,68 @@ package struct StackAggregator {
     return profile
   }
 
+  /// From the root to the leaf; what came to a blocked task stands on top of where it waited.
   private mutating func name(_ entry: RawStacks.Entry, _ delimited: Bool) -> Stack {
     var frames: [Frame] = []
-    var isOfCall = true
-    if entry.owner.partner[0] != 0 {
-      let partner = withUnsafeBytes(of: entry.owner.partner) { Text(zeroTerminated: $0.bytes) }
-      frames.append(Frame(function: readableName(partner.bytes), kind: .marker))
+    let owner = entry.owner
+    if owner.isBlocked { frames.append(Frame(function: "[still blocked]", kind: .marker)) }
+    if owner.relation != SWTRACE_NO_PARTNER.rawValue {
+      let name = withUnsafeBytes(of: owner.partner) { Text(zeroTerminated: $0.bytes) }
+      frames.append(Frame(function: readableName(name.bytes), kind: .marker))
     }
+    if owner.relation == SWTRACE_PARTNER_WOKE.rawValue {
+      let partner = stacks.partner(entry)
+      let stack = name(partner.kernel).frames + delimiter(delimited && !partner.kernel.isEmpty && !partner.user.isEmpty)
+      frames += (stack + name(partner.user, owner.partnerProcess, owner.partnerProgram)).reversed()
+      frames.append(Frame(function: "--", kind: .marker))
+    }
+    let (kernel, isOfCall) = name(stacks.kernel(entry))
+    frames += kernel
+    let user = stacks.user(entry)
+    // A wait in a page fault is not part of any system call: the user stack at the next call's end is another one.
+    if !isOfCall, takesUserStacksFromCalls, user.count > 1, !owner.isBlocked {
+      withoutUserStack += entry.events
+      return Stack(frames.reversed())
+    }
+    frames += delimiter(delimited && entry.parts.kernel > 0 && !user.isEmpty)
+    return Stack((frames + name(user, owner.process, owner.program)).reversed())
+  }
+
+  private func delimiter(_ isWanted: Bool) -> [Frame] { isWanted ? [Frame(function: "-", kind: .marker)] : [] }
+
+  /// The kernel's part of a stack, innermost first, and whether it was entered by a system call as far as can be known.
+  private mutating func name(_ kernel: ArraySlice<UInt64>) -> (frames: [Frame], isOfCall: Bool) {
+    var frames: [Frame] = []
+    var isOfCall = true
     // What an interrupt or an exception came upon is an instruction, not the return from a call.
     var isExact = true
-    for address in stacks.kernel(entry) {
+    for address in kernel {
       let answer = symbolizer.symbolize(KernelAddress(address), isExact ? .programCounter : .returnAddress)
       isExact = false
       switch answer {
       case .frames(let found):
         isExact = found.first.map { Self.isEntryOfInterrupt($0.function) } ?? false
         // A walk by the task itself begins in the probe and in what runs it.
-        if frames.allSatisfy({ $0.kind != .kernel }), let first = found.first,
-          first.module == "bpf" || first.function.hasPrefix("bpf_trace_run")
-        {
-          continue
-        }
+        if frames.isEmpty, let first = found.first, first.module == "bpf" || first.function.hasPrefix("bpf_trace_run") { continue }
         frames += found
         if let function = found.first?.function, Self.isOutsideCalls(function) { isOfCall = false }
       case .unknown: frames.append(Frame(function: "[unknown]", module: "[kernel]", kind: .kernel))
       }
     }
-    // A wait in a page fault is not part of any system call: the user stack at the next call's end is another one.
-    if !isOfCall, takesUserStacksFromCalls, entry.userFrames > 1 {
-      withoutUserStack += entry.events
-      return Stack(frames.reversed())
-    }
-    if delimited, entry.kernelFrames > 0, entry.userFrames > 0 { frames.append(Frame(function: "-", kind: .marker)) }
-    let (process, program) = (ProcessID(entry.owner.process), Int(entry.owner.program))
-    for (index, address) in stacks.user(entry).enumerated() {
+    return (frames, isOfCall)
+  }
+
+  /// The user part of a stack, innermost first.
+  private mutating func name(_ user: ArraySlice<UInt64>, _ process: UInt32, _ program: UInt32) -> [Frame] {
+    let (process, program) = (ProcessID(process), Int(program))
+    var frames: [Frame] = []
+    for (index, address) in user.enumerated() {
       switch symbolizer.symbolize(VirtualAddress(address), index == 0 ? .programCounter : .returnAddress, in: process, program: program) {
       case .frames(let found): frames += found
       case .unknown: frames.append(symbolizer.placeholder(VirtualAddress(address), in: process, program: program))
       }
     }
-    return Stack(frames.reversed())
+    return frames
   }
 
   /// Whether user stacks were walked at the ends of system calls.
@@ -192,4 +230,12 @@ package struct StackAggregator {
     ["asm_exc_", "asm_sysvec_", "asm_common_interrupt", "exit_to_user_mode", "irqentry_exit", "syscall_exit_to_user_mode"]
       .contains { function.hasPrefix($0) }
   }
+}
+
+extension swtrace_stack_event {
+  var parts: RawStacks.Parts {
+    RawStacks.Parts(partnerKernel: max(partner_kernel_frames, 0), partnerUser: max(partner_user_frames, 0), kernel: max(kernel_frames, 0))
+  }
+  /// How many addresses follow it.
+  var frames: Int { Int(parts.partnerKernel + parts.partnerUser + parts.kernel + max(user_frames, 0)) }
 }

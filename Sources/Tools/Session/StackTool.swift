@@ -75,6 +75,8 @@ package protocol StackTool: Tool {
   var period: UInt64 { get }
   /// What pprof files call the values.
   var measure: String? { get }
+  /// Which waits that are on at the end count as well; nil for tools that count none. Their probe has `report_blocked` and `starts`.
+  var unfinishedWaits: ClosedRange<UInt64>? { get }
 }
 
 extension StackTool {
@@ -84,6 +86,7 @@ extension StackTool {
   package var details: [String] { [] }
   package var period: UInt64 { 0 }
   package var measure: String? { nil }
+  package var unfinishedWaits: ClosedRange<UInt64>? { nil }
 
   package mutating func run() throws {
     try prepare()
@@ -114,6 +117,7 @@ extension StackTool {
         complain("swtrace \(settings.tool): \(error); programs that run for a moment only will lack names")
       }
     }
+    var blocked: [BlockedTask] = []
     var running = try Session(
       Plan(
         image: .named(Self.probe), hooks: hooks,
@@ -124,7 +128,10 @@ extension StackTool {
               kernel: tool.stacks.userStacksOnly ? 0 : 1, user: tool.stacks.kernelStacksOnly ? 0 : 1, reserved: (0, 0, 0, 0, 0, 0)))
           try tool.configure(&probe, programs)
         },
-        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
+        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) },
+        beforeDetaching: { (probe, programs) throws(BPFError) in
+          if tool.unfinishedWaits != nil, programs.contains("report_blocked") { blocked = try BlockedTask.all(of: probe) }
+        }, activity: Self.activity),
       settings, watching: output)
     let startedAt = Clock.realtime
     var aggregator = StackAggregator(symbolOptions, records: records, openFiles: DescriptorLimit.current / 2)
@@ -138,9 +145,11 @@ extension StackTool {
       if turn == .end { break }
     }
     let elapsed = running.elapsed
+    let unfinished = try add(blocked, to: &aggregator, running)
     var measured = aggregator.profile(unit: unit, delimited: stacks.delimited)
     if stacks.collapseRecursion { measured = measured.mappingStacks { $0.collapsingRecursion() } }
-    var report = try running.finish(read: aggregator.count)
+    var report = try running.finish(read: aggregator.count - unfinished.delivered)
+    report += unfinished
     if aggregator.overflow > 0 {
       report.lost[.mapFull, default: 0] += aggregator.overflow
       report.delivered -= min(report.delivered, aggregator.overflow)
@@ -182,6 +191,37 @@ extension StackTool {
     if let count = stacks.summary, toStandardOutput != .table { FunctionTable.write(profile, limit: count, into: &output.buffer) }
     if symbols.total > 0 { complain("swtrace \(settings.tool): \(symbols.line)") }
     try running.conclude(report, &output, toStandardOutput ?? .stacks, always: stacks.summary != nil)
+  }
+}
+
+extension StackTool {
+  /// Adds the waits that are on at the end of the trace.
+  ///
+  /// - Returns: what became of them.
+  private func add(_ blocked: [BlockedTask], to aggregator: inout StackAggregator, _ session: borrowing Session) throws -> LossReport {
+    var report = LossReport()
+    guard let limits = unfinishedWaits, let end = session.endedAt else { return report }
+    var total: UInt64 = 0
+    // What began after the end is not part of the trace.
+    for task in blocked where task.event.time_ns < end {
+      guard try task.isStillOn(session.attachment.probe) else { continue }
+      let waited = end - max(task.event.time_ns, session.startedAt)
+      report.seen += 1
+      guard limits.contains(waited) else {
+        report.filtered += 1
+        continue
+      }
+      aggregator.add(task, waited: waited, now: end)
+      report.delivered += 1
+      report.remarks[.stillBlocked, default: 0] += 1
+      if task.event.kernel_frames < 0 { report.remarks[.missingKernelStack, default: 0] += 1 }
+      total &+= waited
+    }
+    if report.delivered > 0 {
+      let seconds = "\(total / 1_000_000_000).\(total / 100_000_000 % 10) s"
+      complain("swtrace \(Self.name): \(report.delivered) still blocked at the end, for \(seconds) together")
+    }
+    return report
   }
 }
 

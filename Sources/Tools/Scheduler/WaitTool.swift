@@ -1,0 +1,71 @@
+internal import ArgumentParser
+package import BPF
+internal import CProbes
+package import Profiles
+
+/// Which waits count.
+package struct WaitOptions: ParsableArguments {
+  @Option(
+    name: [.customShort("m"), .customLong("min-block-time")], help: ArgumentHelp("Only waits of at least so many us.", valueName: "us"))
+  var minimum: UInt64 = 1
+  @Option(
+    name: [.customShort("M"), .customLong("max-block-time")], help: ArgumentHelp("Only waits of at most so many us.", valueName: "us"))
+  var maximum: UInt64?
+  @Flag(name: [.customShort("u"), .long], help: "Only user threads.") var userThreadsOnly = false
+  @Flag(name: [.customShort("k"), .long], help: "Only kernel threads.") var kernelThreadsOnly = false
+  @Option(help: ArgumentHelp("Only waits in these states: 1 interruptible, 2 uninterruptible; bits of task->__state.", valueName: "bits"))
+  var state: UInt64?
+  @Flag(help: "Only waits that begin and end within the trace.") var wholeWaitsOnly = false
+
+  package init() {}
+
+  package mutating func validate() throws {
+    if userThreadsOnly, kernelThreadsOnly { throw ValidationError("-u and -k exclude each other") }
+    if let maximum, maximum < minimum { throw ValidationError("the maximum is less than the minimum") }
+    guard max(minimum, maximum ?? 0) < 1 << 50 else { throw ValidationError("a block time of 35 years is not supported") }
+    if state == 0 { throw ValidationError("state 0 is running; off-CPU time is of the others") }
+  }
+}
+
+/// A tool that measures how long tasks are blocked.
+package protocol WaitTool: StackTool {
+  var waits: WaitOptions { get }
+}
+
+extension WaitTool {
+  package static var probe: String { "offcputime" }
+  package static var hasLateUserStacks: Bool { true }
+  package var unit: Profile.Unit { .nanoseconds }
+  package var shownUnit: (Profile.Unit, divisor: UInt64) { (.microseconds, 1_000) }
+  package var unfinishedWaits: ClosedRange<UInt64>? {
+    waits.wholeWaitsOnly ? nil : waits.minimum * 1_000...(waits.maximum.map { $0 * 1_000 } ?? .max)
+  }
+
+  /// What user stacks and waits that are not whole need.
+  package var hooksOfStacks: [Hook] {
+    var hooks: [Hook] = []
+    if !stacks.kernelStacksOnly { hooks.append(Hook("the end of system calls", ["exit_btf", "exit_raw"], without: "user stacks")) }
+    if !waits.wholeWaitsOnly {
+      hooks.append(
+        Hook(
+          "blocked tasks", [.init("report_blocked", with: ["enter_blocked"])], without: "waits that begin before the trace or end after it",
+          attachedByTool: true))
+    }
+    return hooks
+  }
+
+  package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
+    try probe.configure(
+      ".rodata.config",
+      offcputime_config(
+        minimum_ns: waits.minimum * 1_000, maximum_ns: (waits.maximum ?? 0) * 1_000, states: waits.state ?? 0,
+        user_threads_only: waits.userThreadsOnly ? 1 : 0, kernel_threads_only: waits.kernelThreadsOnly ? 1 : 0,
+        reserved: (0, 0, 0, 0, 0, 0)))
+  }
+
+  package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] {
+    // A command has not begun yet; it waits for the trace.
+    if session.command.isEmpty, programs.contains("report_blocked") { _ = try probe.iterate("enter_blocked") }
+    return []
+  }
+}
