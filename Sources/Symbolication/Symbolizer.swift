@@ -74,6 +74,8 @@ package struct Symbolizer {
     package var hasFullNames = false
     /// Whether addresses are named at all, or stay a module and an offset.
     package var namesAddresses = true
+    /// Whether the kernel's functions come with the distance of the address from their start: `vfs_read+0xa9`.
+    package var hasKernelOffsets = false
     /// Asked for debug files that this machine does not have.
     package var servers: DebugInformationServers?
 
@@ -338,7 +340,7 @@ package struct Symbolizer {
 
   /// Names an address of the kernel.
   package mutating func symbolize(_ address: KernelAddress, _ kind: StackAddress) -> Symbolized {
-    let answer = options.namesAddresses ? find(KernelAddress(kind.instruction(address.rawValue))) : bare(address)
+    let answer = options.namesAddresses ? find(address, kind) : bare(address)
     count(answer)
     return answer
   }
@@ -347,15 +349,17 @@ package struct Symbolizer {
     .frames([Frame(function: "0x\(String(address.rawValue, radix: 16))", module: "[kernel]", kind: .kernel)])
   }
 
-  private mutating func find(_ address: KernelAddress) -> Symbolized {
+  private mutating func find(_ address: KernelAddress, _ kind: StackAddress) -> Symbolized {
     if kernel == nil {
       kernel = .some(KernelSymbols.ofRunningKernel())
       modules["[kernel]"] = Module(path: "[kernel.kallsyms]", buildID: BuildID.ofRunningKernel?.description ?? "")
     }
     let symbols = kernel.flatMap(\.self)
     guard let symbols, !symbols.areHidden else { return .unknown(.kernelHidden) }
-    guard let match = symbols.match(address) else { return .unknown(.outsideSymbols) }
-    return .frames([Frame(function: match.name, module: match.module ?? "[kernel]", kind: .kernel)])
+    let instruction = kind.instruction(address.rawValue)
+    guard let match = symbols.match(KernelAddress(instruction)) else { return .unknown(.outsideSymbols) }
+    let offset = options.hasKernelOffsets ? "+0x\(String(match.offset + (address.rawValue - instruction), radix: 16))" : ""
+    return .frames([Frame(function: match.name + offset, module: match.module ?? "[kernel]", kind: .kernel)])
   }
 
   private mutating func count(_ answer: Symbolized) {

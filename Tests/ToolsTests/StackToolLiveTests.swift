@@ -159,7 +159,7 @@ import Testing
     #expect(contents[6].contains("    spin\n"))
   }
 
-  /// BCC's -c, -a and -A; and what has no effect here says so.
+  /// BCC's -c, -a, -A and -s; and what has no effect here says so.
   @Test func lettersOfBCC() throws {
     let page = "\(folder.path)/cpu.svg"
     let folded = "\(folder.path)/cpu.folded"
@@ -175,6 +175,10 @@ import Testing
     #expect(!stacks.contains(";spin"))
     let waits = try Swtrace.run(["offcputime", "-a", "-f", "--", try workload(), "0", "5"])
     #expect(waits.lines.contains { $0.contains(";nap;") && $0.split(separator: " ").first?.hasSuffix("_[k]") == true }, "\(waits.lines)")
+    let offsets = try Swtrace.run(["offcputime", "-s", "-m", "4000", "-f", "--", try workload(), "0", "5"])
+    #expect(
+      offsets.lines.contains { $0.contains(#/;main;rest;nap;.*;do_syscall_64\+0x[0-9a-f]+;.*nanosleep\+0x[0-9a-f]+ \d+$/#) },
+      "\(offsets.lines)")
     #expect(!(try Swtrace.run(["help", "profile"]).outputText.contains("stack-storage-size")))
   }
 

@@ -22,6 +22,8 @@ package struct StackOptions: ParsableArguments {
   @Flag(help: "Show a function that calls itself once.") package var collapseRecursion = false
   @Flag(name: [.customShort("A"), .long, .customLong("addresses")], help: "Show addresses as module and offset, without names.")
   package var noSymbols = false
+  @Flag(name: [.customShort("s"), .long], help: "Show the kernel's functions with the offset in them: vfs_read+0xa9.")
+  package var offsets = false
   @Flag(help: "Ask the servers in DEBUGINFOD_URLS for debug files.") package var debuginfod = false
   @Flag(
     name: [.customShort("a"), .long, .customLong("annotations")],
@@ -51,6 +53,7 @@ package struct StackOptions: ParsableArguments {
     options.expandsInlined = inline
     options.hasFullNames = fullNames
     options.namesAddresses = !noSymbols
+    options.hasKernelOffsets = offsets
     return options
   }
 
