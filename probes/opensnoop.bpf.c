@@ -19,6 +19,7 @@ SEC(".rodata.config") const volatile struct opensnoop_config config = {};
 struct scratch {
 	struct opensnoop_event event;
 	char text[OPENSNOOP_PATH + PATH_NAMES + PATH_NAME];
+	__u64 callers[OPENSNOOP_CALLERS];
 };
 
 /* Too large for the stack. */
@@ -98,7 +99,21 @@ static __always_inline int append_folder(int folder, char *text, __u64 length)
 	return walk->length;
 }
 
-static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long result)
+/* Appends the user stack to `text`. Returns the bytes added. */
+static __always_inline __u64 append_callers(struct moment now, void *ctx, struct scratch *room, __u64 length)
+{
+	long bytes = bpf_get_stack(ctx, room->callers, sizeof(room->callers), BPF_F_USER_STACK);
+
+	if (bytes <= 0 || bytes > (long)sizeof(room->callers) || length > OPENSNOOP_PATH + PATH_NAMES) {
+		count(now, SWTRACE_MISSING_USER_STACK);
+		return 0;
+	}
+	bpf_probe_read_kernel(room->text + length, bytes, room->callers);
+	room->event.callers = bytes / sizeof(__u64);
+	return bytes;
+}
+
+static __always_inline int handle_exit(void *ctx, bool typed, struct pt_regs *regs, long result)
 {
 	int number = syscall_number(typed, regs);
 	enum opening opening;
@@ -155,6 +170,7 @@ static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long re
 	room->event.mode = mode;
 	room->event.prefix_length = 0;
 	room->event.has_folder = 0;
+	room->event.callers = 0;
 	__builtin_memset(room->event.reserved, 0, sizeof(room->event.reserved));
 	bpf_get_current_comm(room->event.comm, sizeof(room->event.comm));
 	length = bpf_probe_read_user_str(room->text, OPENSNOOP_PATH, path);
@@ -178,13 +194,18 @@ static __always_inline int handle_exit(bool typed, struct pt_regs *regs, long re
 	}
 	if (length < 0 || length > OPENSNOOP_PATH + PATH_NAMES)
 		length = 0;
+	if (config.callers) {
+		length += append_callers(now, ctx, room, length);
+		if (length < 0 || length > (long)sizeof(room->text))
+			length = 0;
+	}
 	return send_event(now, room, sizeof(room->event) + length);
 }
 
 SEC("tp_btf/sys_exit")
-int BPF_PROG(exit_btf, struct pt_regs *regs, long result) { return handle_exit(true, regs, result); }
+int BPF_PROG(exit_btf, struct pt_regs *regs, long result) { return handle_exit(ctx, true, regs, result); }
 
 SEC("raw_tp/sys_exit")
-int BPF_PROG(exit_raw, struct pt_regs *regs, long result) { return handle_exit(false, regs, result); }
+int BPF_PROG(exit_raw, struct pt_regs *regs, long result) { return handle_exit(ctx, false, regs, result); }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -70,6 +70,39 @@ import Testing
     #expect(finished.lines.dropFirst().allSatisfy { $0.contains("  -1   ") })
   }
 
+  @Test func callersAreNamed() throws {
+    let program = try compile(
+      """
+      #include <fcntl.h>
+      #include <sys/syscall.h>
+      #include <unistd.h>
+      volatile int sink;
+      /* The C library's functions have no frame pointers, which hides who calls them. */
+      __attribute__((noinline)) void load(const char *path) { sink += close(syscall(SYS_openat, AT_FDCWD, path, O_RDONLY, 0)); sink++; }
+      __attribute__((noinline)) void load_settings(void) { load("/proc/version"); sink++; }
+      __attribute__((noinline)) void load_data(void) { load("/proc/uptime"); sink++; }
+      int main(void) {
+        for (int i = 0; i < 11; i++) load_settings();
+        for (int i = 0; i < 7; i++) load_data();
+        return 0;
+      }
+      """, in: folder, name: "loads", compiler: "clang", flags: ["-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls"])
+    let records = try Swtrace.run(["opensnoop", "-c", "--comm", "loads", "--format", "json", "--", program]).json()
+    #expect(try summary(of: records).delivered == records.count - 1)
+    for (path, function, count) in [("/proc/version", "load_settings", 11), ("/proc/uptime", "load_data", 7)] {
+      let opens = records.filter { $0["path"] as? String == path }
+      #expect(opens.count == count)
+      for open in opens {
+        let callers = try #require(open["callers"] as? [String])
+        let at = try #require(callers.firstIndex(of: function), "\(callers)")
+        #expect(callers[at + 1] == "main", "\(callers)")
+      }
+    }
+    let table = try Swtrace.run(["opensnoop", "-c", "-F", "--comm", "loads", "--", program])
+    #expect(table.lines.first?.hasSuffix("PATH                                     CALLERS") == true, "\(table.lines)")
+    #expect(table.lines.count { $0.contains("/proc/uptime ") && $0.contains(" load_data main ") } == 7, "\(table.lines)")
+  }
+
   @Test func filtersTestTheOpeningTask() throws {
     let workload = try workload()
     for filter in [["-n", "workload"], ["-n", "load"], ["-n", "w"], ["-n", "rkl"], ["--comm", "workload"], ["-u", "0"]] {
