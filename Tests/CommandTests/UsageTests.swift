@@ -45,9 +45,9 @@ import Testing
 
   @Test(arguments: [
     ("opensnoop", "table, json, csv"), ("syscount", "table, json, csv"), ("runqlat", "table, json, csv"),
-    ("profile", "table, folded, json, csv, svg, html, pprof, speedscope, firefox"), ("list", "table, json, csv"), ("doctor", "table, json"),
+    ("profile", "stacks, table, folded, json, csv, svg, html, pprof, speedscope, firefox"), ("list", "table, json, csv"), ("doctor", "table, json"),
     ("symbolize", "table, json"),
-    ("convert", "folded, pprof, speedscope, firefox, svg, html, table, csv, json"),
+    ("convert", "folded, pprof, speedscope, firefox, svg, html, table, stacks, csv, json"),
   ])
   func helpListsTheFormatsThatACommandHas(_ command: String, _ formats: String) throws {
     let finished = try Swtrace.run(["help", command], environment: ["COLUMNS": "1000"])

@@ -21,7 +21,7 @@ package struct SessionOptions<Owner: OptionLetters & FormattedOutput>: ParsableA
     name: .long(Owner.durationLetter),
     help: ArgumentHelp("End after this time: 500ms, 10s, 2m. A command that still runs then gets SIGTERM.", valueName: "time"))
   package var duration: TimeSpan?
-  @Option(help: ArgumentHelp("Output format; the default is the ending of --output, or table.", valueName: "format"))
+  @Option(help: ArgumentHelp("Output format; the default is the ending of --output, or the first of them.", valueName: "format"))
   package var format: FormatOption<Owner>?
   @Option(
     name: [.customShort("o"), .long],
