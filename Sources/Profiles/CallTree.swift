@@ -137,7 +137,8 @@ private struct Draft {
   private mutating func id(_ frame: Frame.ID, of profile: Profile) -> Int {
     if let known = frameNames[frame] { return known }
     var function = profile.stacks[frame]
-    (function.file, function.line) = (nil, 0)
+    // All forms of a function that have its name are one.
+    (function.file, function.line, function.mangled) = (nil, 0, nil)
     let id = id(.function(function))
     frameNames[frame] = id
     return id
@@ -176,6 +177,6 @@ extension CallTree.Name {
   /// The text first, then what tells equal texts apart.
   fileprivate var sortKey: String {
     guard case .function(let frame) = self else { return text }
-    return "\(frame.function)\0\(frame.module)\0\(frame.kind.rawValue)\0\(frame.isInlined)\0\(frame.mangled ?? "")"
+    return "\(frame.function)\0\(frame.module)\0\(frame.kind.rawValue)\0\(frame.isInlined)"
   }
 }

@@ -31,6 +31,9 @@ package struct Frame: Hashable, Sendable {
   /// Whether this only says where the kernel's part of the stack begins; formats that mark each frame's kind leave it out.
   package var isDelimiter: Bool { kind == .marker && function == "-" }
 
+  /// Whether the linker's name is one of Swift's.
+  package var isSwift: Bool { mangled?.hasPrefix("$s") ?? false }
+
   /// Whether there is a name, not only the place of the address.
   package var isNamed: Bool {
     if function.isEmpty || function == "[unknown]" { return false }

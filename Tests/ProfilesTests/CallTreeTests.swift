@@ -119,3 +119,33 @@ func namesBecomeReadable(_ name: String, _ expected: String) {
 func brokenUTF8BecomesReadable(_ bytes: [UInt8], _ expected: String) {
   #expect(readableName(bytes) == expected)
 }
+
+/// A frame of a Swift program.
+private func swift(_ name: String, _ mangled: String, line: UInt32 = 0, isInlined: Bool = false) -> Frame {
+  Frame(function: name, module: "app", isInlined: isInlined, line: line, mangled: mangled)
+}
+
+@Test func formsOfAFunctionAreOneFrame() {
+  let main = swift("static a.Main.main()", "$s1a4MainV4mainyyYaKFZTQ0_")
+  let thunk = swift("a.T.f()", "$s1a1TVAA1PA2aDP1fyyFTW")
+  let function = swift("a.T.f()", "$s1a1TV1fyyF", line: 7, isInlined: true)
+  let merged = Stack([main, thunk, function]).mergingForms()
+  // What was called, with the line where it is.
+  #expect(merged.frames == [main, swift("a.T.f()", "$s1a1TV1fyyF", line: 7)])
+  // A function that calls itself, one in another file, and names that are no form of each other.
+  let recursive = Stack([function, function])
+  #expect(recursive.mergingForms() == recursive)
+  let other = Frame(function: "a.T.f()", module: "libother.so", mangled: "$s1a1TV1fyyFTA")
+  #expect(Stack([function, other]).mergingForms() == Stack([function, other]))
+  let rust = [Frame(function: "a::f", mangled: "_RINvC1a1fhE"), Frame(function: "a::f", mangled: "_RINvC1a1ftE")]
+  #expect(Stack(rust).mergingForms() == Stack(rust))
+  #expect(Stack([main, thunk, main]).mergingForms() == Stack([main, thunk, main]))
+}
+
+@Test func formsOfAFunctionAreOneNode() {
+  var profile = Profile(unit: .samples)
+  let process = Profile.Process(command: [97], pid: 1)
+  profile.add(3, stack: Stack([swift("a.f()", "$s1a1fyyYaF", line: 1)]), process: process)
+  profile.add(4, stack: Stack([swift("a.f()", "$s1a1fyyYaFTY0_", line: 2)]), process: process)
+  #expect(outline(CallTree(profile)) == "all 0/7\n  a 0/7\n    a.f() 7/7")
+}

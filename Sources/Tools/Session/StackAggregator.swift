@@ -178,7 +178,7 @@ package struct StackAggregator {
       return Stack(frames.reversed())
     }
     frames += delimiter(delimited && entry.parts.kernel > 0 && !user.isEmpty)
-    return Stack((frames + name(user, owner.process, owner.program)).reversed())
+    return Stack((frames + name(user, owner.process, owner.program)).reversed()).mergingForms()
   }
 
   private func delimiter(_ isWanted: Bool) -> [Frame] { isWanted ? [Frame(function: "-", kind: .marker)] : [] }
