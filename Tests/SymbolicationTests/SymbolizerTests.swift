@@ -2,6 +2,7 @@ import Glibc
 import Linux
 import Profiles
 import Symbolication
+import SystemPackage
 import TestSupport
 import Testing
 
@@ -31,8 +32,8 @@ import Testing
     var id: ProcessID { ProcessID(UInt32(running.pid)) }
   }
 
-  private func start(_ path: String) throws -> Program {
-    let running = try Running([path], input: true)
+  private func start(_ path: String, _ arguments: [String] = []) throws -> Program {
+    let running = try Running([path] + arguments, input: true)
     let line = try running.wait(for: "0x")
     return Program(running: running, addresses: line.split(separator: " ").compactMap { UInt64($0.dropFirst(2), radix: 16) })
   }
@@ -44,7 +45,12 @@ import Testing
     }
   }
 
-  @Test(arguments: [["-O1"], ["-O1", "-no-pie"], ["-O1", "-static"], ["-O1", "-static-pie"]])
+  /// The last ones are not loaded where their headers count from: their addresses begin elsewhere, or not at the offsets in the file.
+  @Test(arguments: [
+    ["-O1"], ["-O1", "-no-pie"], ["-O1", "-static"], ["-O1", "-static-pie"], ["-O1", "-no-pie", "-Wl,-Ttext-segment=0x10000000"],
+    ["-O1", "-pie", "-Wl,-Ttext-segment=0x3000000"], ["-O1", "-Wl,-z,max-page-size=0x200000"],
+    ["-O1", "-fuse-ld=lld", "-Wl,-z,noseparate-code"], ["-O1", "-no-pie", "-fuse-ld=lld", "-Wl,--image-base=0x7000000"],
+  ])
   func functionsOfLivingProgramsHaveTheirNames(_ flags: [String]) throws {
     let program = try start(try compile(Self.source, in: folder, flags: flags))
     defer { _ = program.running.finishAfterInput() }
@@ -57,6 +63,101 @@ import Testing
     let printf = name(symbolizer.symbolize(VirtualAddress(program.addresses[3]), .programCounter, in: program.id))
     #expect(["printf", "_IO_printf"].contains(printf) || flags.contains("-no-pie"), "\(printf)")
     #expect(symbolizer.report.named >= 6)
+  }
+
+  /// A prelinked library counts from another address than its debug file, which is older.
+  @Test func prelinkedLibrariesHaveTheLinesOfTheirDebugFiles() throws {
+    let source = try folder.file(
+      "library.c",
+      """
+      static inline __attribute__((always_inline)) int inner(int x) { __asm__ volatile("nop" : "+r"(x)); return x; }
+      static __attribute__((noinline)) int middle(int x) { return inner(x) + x; }
+      int outer(int x) {
+        return middle(x) + 1;
+      }
+      """)
+    let library = folder.file("library.so")
+    func link(_ path: String, at base: String) throws {
+      try mustRun([
+        "cc", "-shared", "-fPIC", "-O1", "-g", "-Wl,--build-id=0x0123456789", "-Wl,-Ttext-segment=\(base)", "-o", path, source,
+      ])
+    }
+    try link(folder.file("first.so"), at: "0")
+    try link(library, at: "0x5000000")
+    let functions = try Fixture.oracle(folder.file("first.so"))
+    let middle = try #require(functions.first { $0.name == "middle" })
+    let outer = try #require(functions.first { $0.name == "outer" })
+    try mustRun(["objcopy", "--only-keep-debug", folder.file("first.so"), folder.file("debug")])
+    try mustRun(["sh", "-c", "cd \(folder.path) && strip library.so && objcopy --add-gnu-debuglink=debug library.so"])
+
+    func describe(_ answer: Symbolized) -> [String] {
+      guard case .frames(let frames) = answer else { return ["\(answer)"] }
+      return frames.map { "\($0.function):\($0.line)" }
+    }
+    let first = try FileSymbolizer(FilePath(folder.file("first.so")))
+    let prelinked = try FileSymbolizer(FilePath(library))
+    var seen: Set<[String]> = []
+    for address in middle.address..<(middle.address + middle.size) {
+      let answer = describe(prelinked.symbolize(address + 0x5000000))
+      #expect(answer == describe(first.symbolize(address)))
+      seen.insert(answer)
+    }
+    #expect(seen.isSuperset(of: [["middle:2"], ["inner:1", "middle:2"]]))
+    #expect(describe(prelinked.symbolize(middle.address)) == ["unknown(Symbolication.Symbolized.Reason.outsideSymbols)"])
+
+    let loader = """
+      #include <dlfcn.h>
+      #include <stdio.h>
+      #include <unistd.h>
+      int main(int count, char **arguments) {
+        char byte;
+        void *library = dlopen(arguments[1], RTLD_NOW);
+        printf("%p\\n", library ? dlsym(library, "outer") : 0);
+        fflush(stdout);
+        return read(0, &byte, 1);
+      }
+      """
+    let program = try start(try compile(loader, in: folder, flags: ["-O1", "-ldl"]), [library])
+    defer { _ = program.running.finishAfterInput() }
+    var symbolizer = Symbolizer()
+    #expect(
+      describe(symbolizer.symbolize(VirtualAddress(program.addresses[0]), .programCounter, in: program.id))
+        == describe(first.symbolize(outer.address)))
+  }
+
+  /// What compilers of other languages call their functions.
+  @Test func namesOfOtherLanguagesAreReadable() throws {
+    let names = [
+      ("main.(*Server).handle", "main.(*Server).handle"), ("main.Map[go.shape.int]", "main.Map[go.shape.int]"),
+      ("gopkg.in/yaml%2ev3.(*Decoder).Decode.func1", "gopkg.in/yaml.v3.(*Decoder).Decode.func1"), ("runtime.goexit.abi0", "runtime.goexit"),
+      ("runtime·memmove", "runtime·memmove"), ("main.partition", "main.partition"), ("_RNvCs1234_7mycrate3foo", "mycrate::foo"),
+      ("_ZN7mycrate3bar17h0123456789abcdefE", "mycrate::bar"), ("_ZN4shop5StockIiE3addEi.isra.0", "shop::Stock<int>::add(int)"),
+      ("$s1a4MainV4mainyyYaKFZTQ0_", "static a.Main.main()"),
+    ]
+    let functions = names.indices.map { "int f\($0)(int x) __asm__(\"\(names[$0].0)\"); int f\($0)(int x) { return x + \($0); }" }
+    let source = """
+      #include <stdio.h>
+      #include <unistd.h>
+      \(functions.joined(separator: "\n"))
+      int main() {
+        char byte;
+        printf("\(names.map { _ in "%p" }.joined(separator: " "))\\n", \(names.indices.map { "(void *)f\($0)" }.joined(separator: ", ")));
+        fflush(stdout);
+        return read(0, &byte, 1);
+      }
+      """
+    let program = try start(try compile(source, in: folder, compiler: "clang"))
+    defer { _ = program.running.finishAfterInput() }
+    var symbolizer = Symbolizer()
+    for (address, (mangled, readable)) in zip(program.addresses, names) {
+      guard case .frames(let frames) = symbolizer.symbolize(VirtualAddress(address), .programCounter, in: program.id) else {
+        Issue.record("\(mangled) has no name")
+        continue
+      }
+      #expect(frames.map(\.function) == [readable])
+      #expect(frames.map(\.mangled) == [mangled == readable ? nil : mangled])
+    }
+    #expect(program.addresses.count == names.count)
   }
 
   @Test func aStrippedProgramHasItsSeparateDebugFile() throws {
