@@ -122,7 +122,7 @@ final class CodeObject {
     if let known = readable[key] {
       function = known
     } else {
-      function = Demangler.demangle(mangled, isFull: options.hasFullNames) ?? Demangler.withoutCloneSuffix(mangled)
+      function = Demangler.demangle(mangled, isFull: options.hasFullNames) ?? mangled
       readable[key] = function
     }
     return Frame(

@@ -358,8 +358,12 @@ package struct Symbolizer {
     guard let symbols, !symbols.areHidden else { return .unknown(.kernelHidden) }
     let instruction = kind.instruction(address.rawValue)
     guard let match = symbols.match(KernelAddress(instruction)) else { return .unknown(.outsideSymbols) }
+    let function = Demangler.demangle(match.name) ?? match.name
     let offset = options.hasKernelOffsets ? "+0x\(String(match.offset + (address.rawValue - instruction), radix: 16))" : ""
-    return .frames([Frame(function: match.name + offset, module: match.module ?? "[kernel]", kind: .kernel)])
+    return .frames([
+      Frame(
+        function: function + offset, module: match.module ?? "[kernel]", kind: .kernel, mangled: function == match.name ? nil : match.name)
+    ])
   }
 
   private mutating func count(_ answer: Symbolized) {
