@@ -21,6 +21,8 @@ private func itaniumDemangle(
 package enum Demangler {
   /// Longer names stay as they are.
   private static let limit = 4096
+  /// Longer readable names end in `…`.
+  private static let readableLimit = 8192
 
   /// The name as it stands in the source; nil where it stands there as the linker has it.
   ///
@@ -71,7 +73,14 @@ package enum Demangler {
     guard let start = mangled.baseAddress, let text = swiftDemangle(start, count, nil, nil, 0) else { return nil }
     defer { free(text) }
     let full = UnsafeRawBufferPointer(start: text, count: strlen(text)).assumingMemoryBound(to: UInt8.self)
-    return isUnchanged(full, name) ? nil : String(decoding: full, as: UTF8.self)
+    return isUnchanged(full, name) ? nil : bounded(full)
+  }
+
+  private static func bounded(_ text: UnsafeBufferPointer<UInt8>) -> String {
+    guard text.count > readableLimit else { return String(decoding: text, as: UTF8.self) }
+    var end = readableLimit
+    while end > 0, text[end] & 0xC0 == 0x80 { end -= 1 }
+    return String(decoding: text[..<end], as: UTF8.self) + "…"
   }
 
   /// The runtime gives back what it cannot read.
@@ -85,7 +94,7 @@ package enum Demangler {
     var status: CInt = 0
     guard let text = itaniumDemangle(mangled, nil, nil, &status) else { return nil }
     defer { free(text) }
-    let readable = String(cString: text)
+    let readable = bounded(UnsafeRawBufferPointer(start: text, count: strlen(text)).assumingMemoryBound(to: UInt8.self))
     return legacyRust(readable) ?? readable
   }
 
@@ -144,33 +153,36 @@ package enum Demangler {
     guard bytes.count > 19, bytes.suffix(19).starts(with: "::h".utf8),
       bytes.suffix(16).allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) })
     else { return nil }
-    var text = String(name[..<bytes.index(bytes.endIndex, offsetBy: -19)])
-    // A name must not start with `$`.
-    if text.hasPrefix("_$") { text.removeFirst() }
-    for (escape, meaning) in [
-      ("$LT$", "<"), ("$GT$", ">"), ("$RF$", "&"), ("$BP$", "*"), ("$LP$", "("), ("$RP$", ")"), ("$C$", ","), ("$u20$", " "),
-      ("$u27$", "'"), ("$u5b$", "["), ("$u5d$", "]"), ("$u7b$", "{"), ("$u7d$", "}"), ("$u7e$", "~"), ("$u3b$", ";"), ("$u2b$", "+"),
-      ("$u22$", "\""), ("..", "::"),
-    ] {
-      text = text.replacingAll(escape, meaning)
-    }
-    return text
-  }
-}
-
-extension String {
-  fileprivate func replacingAll(_ text: String, _ other: String) -> String {
-    var result = ""
-    var rest = self[...]
-    while let first = rest.first {
-      if rest.hasPrefix(text) {
-        result += other
-        rest = rest.dropFirst(text.count)
+    var text: [UInt8] = []
+    var rest = Array(bytes.dropLast(19))[...]
+    while let byte = rest.popFirst() {
+      // A part of a name must not start with `$`.
+      if byte == UInt8(ascii: "_"), rest.first == UInt8(ascii: "$"), text.isEmpty || text.suffix(2).elementsEqual("::".utf8) { continue }
+      if byte == UInt8(ascii: "$"), let end = rest.prefix(8).firstIndex(of: byte), let meaning = legacyEscape(rest[..<end]) {
+        text += meaning
+        rest = rest[(end + 1)...]
+      } else if byte == UInt8(ascii: "."), rest.first == byte {
+        text += "::".utf8
+        rest.removeFirst()
       } else {
-        result.append(first)
-        rest = rest.dropFirst()
+        text.append(byte)
       }
     }
-    return result
+    return String(decoding: text, as: UTF8.self)
   }
+
+  /// What stands between two `$`: `LT`, or `u7b` for a character.
+  private static func legacyEscape(_ escape: ArraySlice<UInt8>) -> [UInt8]? {
+    let text = String(decoding: escape, as: UTF8.self)
+    if let meaning = legacyEscapes[text] { return [meaning] }
+    guard text.hasPrefix("u"), let value = UInt32(text.dropFirst(), radix: 16), value >= 0x20, let scalar = UnicodeScalar(value) else {
+      return nil
+    }
+    return Array(String(Character(scalar)).utf8)
+  }
+
+  private static let legacyEscapes: [String: UInt8] = [
+    "SP": UInt8(ascii: "@"), "BP": UInt8(ascii: "*"), "RF": UInt8(ascii: "&"), "LT": UInt8(ascii: "<"), "GT": UInt8(ascii: ">"),
+    "LP": UInt8(ascii: "("), "RP": UInt8(ascii: ")"), "C": UInt8(ascii: ","),
+  ]
 }

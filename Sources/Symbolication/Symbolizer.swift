@@ -70,7 +70,7 @@ package struct Symbolizer {
   package struct Options {
     /// Whether calls that the compiler merged into their callers are frames of their own.
     package var expandsInlined = true
-    /// Whether Swift names come with types and modules.
+    /// Whether Swift names come with types, and with what the compiler made of functions.
     package var hasFullNames = false
     /// Whether addresses are named at all, or stay a module and an offset.
     package var namesAddresses = true

@@ -28,7 +28,7 @@ package struct Symbolize: ParsableCommand, FormattedOutput {
   @Argument(help: ArgumentHelp("A program, a library, or a debug file.", valueName: "file")) var file: String
   @Argument(help: ArgumentHelp("Addresses as the file counts them, hexadecimal.", valueName: "address")) var addresses: [String] = []
   @Flag(inversion: .prefixedNo, help: "Show calls that the compiler merged into their callers.") var inline = true
-  @Flag(help: "Show Swift names with their types and modules.") var fullNames = false
+  @Flag(help: "Show Swift names with their types and what the compiler made of them.") var fullNames = false
   @Flag(help: "Ask the servers in DEBUGINFOD_URLS for debug files.") var debuginfod = false
   @Option(help: ArgumentHelp("Output format; the default is table.", valueName: "format")) var format: FormatOption<Symbolize>?
 

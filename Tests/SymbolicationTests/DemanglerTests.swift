@@ -22,6 +22,11 @@ import Testing
       "_ZN58_$LT$alloc..string..String$u20$as$u20$core..fmt..Write$GT$9write_str17h0123456789abcdefE.llvm.42",
       "<alloc::string::String as core::fmt::Write>::write_str"
     ),
+    (
+      "_ZN9hashbrown3raw21RawTable$LT$T$C$A$GT$4find28_$u7b$$u7b$closure$u7d$$u7d$17h0123456789abcdefE",
+      "hashbrown::raw::RawTable<T,A>::find::{{closure}}"
+    ),
+    ("_ZN3app8$u4e$$x$17h0123456789abcdefE", "app::N$x$"),
     ("_RNvCs1234_7mycrate3foo.llvm.42", "mycrate::foo"),
     // Of Go.
     ("gopkg.in/yaml%2ev3.(*Decoder).Decode", "gopkg.in/yaml.v3.(*Decoder).Decode"),

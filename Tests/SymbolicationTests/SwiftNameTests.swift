@@ -168,6 +168,10 @@ import Testing
     return "$s1m1QV" + String(repeating: "yAC", count: levels) + "yS2iG" + references.joined()
   }
 
+  @Test func fullNamesAreBounded() {
+    #expect(Demangler.demangle(tower(12) + "WOb", isFull: true)?.utf8.count == 8192 + "…".utf8.count)
+  }
+
   /// 36 levels are a terabyte in 250 bytes.
   @Test(arguments: ["WOb", "D", "vg", "Wl", "1f1pyAA_tF"]) func hostileSwiftTypesStayMangled(_ kind: String) {
     #expect(Demangler.demangle(tower(1) + "WOb") == "outlined init with take of m.Q<Q<Int, Int>, Q<Int, Int>>")
@@ -184,6 +188,7 @@ import Testing
         + (0..<levels).map { "S\(String($0, radix: 36).uppercased())_E" }.joined()
     }
     #expect(Demangler.demangle(name(1)) == "f(std::pair<std::pair<int, int>, std::pair<int, int> >)")
+    #expect(Demangler.demangle(name(12))?.utf8.count == 8192 + "…".utf8.count)
     #expect(Demangler.demangle(name(30)) == nil)
   }
 

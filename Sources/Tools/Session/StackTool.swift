@@ -18,7 +18,7 @@ package struct StackOptions: ParsableArguments {
   @Flag(name: [.customShort("d"), .long], help: "Mark where the kernel's frames begin.") package var delimited = false
   @Flag(inversion: .prefixedNo, help: "Show calls that the compiler merged into their callers.") package var inline = true
   @Flag(help: "Show the source line with each function.") package var lines = false
-  @Flag(help: "Show Swift names with their types and modules.") package var fullNames = false
+  @Flag(help: "Show Swift names with their types and what the compiler made of them.") package var fullNames = false
   @Flag(help: "Show a function that calls itself once.") package var collapseRecursion = false
   @Flag(name: [.customShort("A"), .long, .customLong("addresses")], help: "Show addresses as module and offset, without names.")
   package var noSymbols = false
