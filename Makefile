@@ -12,7 +12,7 @@ SWTRACE = build/swtrace
 ROOT   := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo env "PATH=$$PATH"')
 
 # One static file: no shared library, no compiler and no kernel header at run time.
-RELEASE = --configuration release --product swtrace --static-swift-stdlib -Xswiftc -static-executable
+RELEASE = --configuration release --static-swift-stdlib -Xswiftc -static-executable
 
 .DEFAULT_GOAL = help
 .PHONY: help build release run test test-here bench lint install check-release clean
@@ -27,7 +27,7 @@ build: ## debug build in .build/debug
 release: ## the static, stripped release binary build/swtrace
 	@$(SETUP) build
 	@# The linker's warnings about dlopen and getpwnam are expected in a static program; nothing here reaches them.
-	swift build $(RELEASE)
+	swift build $(RELEASE) --product swtrace
 	@mkdir -p build
 	strip --strip-all -o $(SWTRACE) .build/release/swtrace
 
@@ -48,7 +48,7 @@ test-here: ## the tests that need no virtual machine and no browser
 
 bench: release ## swtrace side by side with libbpf-tools, bpftrace and perf
 	@$(SETUP) build bench
-	swift build --configuration release --product ConsumerBenchmark --static-swift-stdlib
+	swift build $(RELEASE) --product InProcessBenchmark
 	$(ROOT) Benchmarks/run
 
 lint: ## format, warnings, scripts, size and contents of the release

@@ -71,7 +71,8 @@ let package = Package(
 
     .target(name: "CConsumer", path: "Benchmarks/CConsumer"),
     .executableTarget(
-      name: "ConsumerBenchmark", dependencies: ["BPF", "CConsumer", "CProbes", "Tools"], path: "Benchmarks/Consumer",
+      name: "InProcessBenchmark", dependencies: ["BPF", "CConsumer", "CProbes", "Linux", "Symbolication", "Tools"],
+      path: "Benchmarks/InProcess",
       swiftSettings: settings, linkerSettings: archives),
 
     .target(name: "TestSupport", dependencies: ["Linux"], path: "Tests/TestSupport", swiftSettings: settings),

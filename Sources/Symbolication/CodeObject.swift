@@ -25,7 +25,7 @@ final class CodeObject {
   var isFile: Bool { identity != nil }
   private var search = DebugFileSearch()
   private var isOurs = true
-  /// By the file's offset; equal addresses of all processes are looked up once.
+  /// By the address as the file counts it; equal ones of all processes are looked up once.
   private var answers: [UInt64: Symbolized] = [:]
   /// Readable names by the keys of the compiler's names and of the linker's.
   private var readable: [NameKey: String] = [:]
@@ -84,15 +84,16 @@ final class CodeObject {
 
   /// The frames at an offset of a file that has been loaded.
   func frames(at offset: FileOffset, in symbols: ObjectSymbols, _ options: Symbolizer.Options) -> Symbolized {
-    if let known = answers[offset.rawValue] { return known }
-    let answer = find(offset, in: symbols, options)
-    answers[offset.rawValue] = answer
-    return answer
+    guard let place = symbols.file.address(at: offset) else { return .unknown(.outsideSymbols) }
+    return keptFrames(at: place, in: symbols, options)
   }
 
-  private func find(_ offset: FileOffset, in symbols: ObjectSymbols, _ options: Symbolizer.Options) -> Symbolized {
-    guard let place = symbols.file.address(at: offset) else { return .unknown(.outsideSymbols) }
-    return frames(at: place, in: symbols, options)
+  /// The frames at an address as the file counts it, which are kept for the next time.
+  func keptFrames(at place: ELFAddress, in symbols: ObjectSymbols, _ options: Symbolizer.Options) -> Symbolized {
+    if let known = answers[place.rawValue] { return known }
+    let answer = frames(at: place, in: symbols, options)
+    answers[place.rawValue] = answer
+    return answer
   }
 
   /// The frames at an address as the file counts it.
@@ -158,15 +159,23 @@ package struct FileSymbolizer {
   private let symbols: ObjectSymbols
   private let options: Symbolizer.Options
 
+  private let keepsAnswers: Bool
+
+  /// - Parameter keepsAnswers: whether the same addresses will be asked for again; each then takes some hundred bytes.
   /// - Throws: `ELFError` for what is no ELF file, or a damaged one.
-  package init(_ path: FilePath, _ options: Symbolizer.Options = .init()) throws(ELFError) {
+  package init(_ path: FilePath, _ options: Symbolizer.Options = .init(), keepsAnswers: Bool = false) throws(ELFError) {
     symbols = try ObjectSymbols(ELFFile(path: path), searching: DebugFileSearch(path: File.absolute(path), servers: options.servers))
     object = CodeObject(name: path.lastComponent?.string ?? path.string, .ready(symbols))
     self.options = options
+    self.keepsAnswers = keepsAnswers
   }
 
   /// Where the names of functions come from, best first.
   package var origins: [String] { symbols.origins }
 
-  package func symbolize(_ address: UInt64) -> Symbolized { object.frames(at: ELFAddress(address), in: symbols, options) }
+  /// The frames at an address as the file counts it.
+  package func symbolize(_ address: UInt64) -> Symbolized {
+    let place = ELFAddress(address)
+    return keepsAnswers ? object.keptFrames(at: place, in: symbols, options) : object.frames(at: place, in: symbols, options)
+  }
 }

@@ -6,10 +6,10 @@ import Tools
 
 /// What an event costs the reader of a ring buffer: swtrace's reader and libbpf's in C read the same number of the same events,
 /// in turns, from a ring that real opens have filled. Prints the median of each in nanoseconds: `swift 7.1`, `c 7.3`.
-@main struct ConsumerBenchmark {
+enum ConsumerBenchmark {
   static let (rounds, events) = (21, 100_000)
 
-  static func main() throws {
+  static func run() throws {
     // Only this program's opens, which are its first thread's.
     let process = UInt32(getpid())
     let attachment = try Attachment.attempt(
