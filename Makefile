@@ -12,7 +12,16 @@ SWTRACE = build/swtrace
 ROOT   := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo env "PATH=$$PATH"')
 
 # One static file: no shared library, no compiler and no kernel header at run time.
-RELEASE = --configuration release --static-swift-stdlib -Xswiftc -static-executable
+RELEASE = --configuration release --static-swift-stdlib -Xswiftc -static-executable $(WITHOUT_FOUNDATION)
+
+# The argument parser uses Foundation for a hidden option (help as JSON, which swtrace refuses) and for the texts of errors that are
+# Foundation's. That would be 5 of 19 MB. Symbols that are defined here are not looked for in its archive.
+FOUNDATION = 11JSONEncoderC16OutputFormattingV10sortedKeysAEvau 11JSONEncoderC16OutputFormattingV13prettyPrintedAEvau \
+	11JSONEncoderCACycfc 11JSONEncoderCMa
+STRINGS = E4data8encodingSSSgAA4DataVh_SSAAE8EncodingVtcfC E8EncodingV4utf8ACvau
+WITHOUT_FOUNDATION = $(foreach name,$(FOUNDATION),-Xlinker '--defsym=$$s20FoundationEssentials$(name)=abort') \
+	$(foreach name,$(STRINGS),-Xlinker '--defsym=$$sSS20FoundationEssentials$(name)=abort') \
+	-Xlinker '--defsym=$$s20FoundationEssentials14LocalizedErrorMp=$$s5Tools17WithoutFoundationMp'
 
 .DEFAULT_GOAL = help
 .PHONY: help build release run test test-here bench lint install check-release clean

@@ -4,7 +4,7 @@ internal import SystemPackage
 /// Why the kernel refuses a program, in words that a user can act on.
 enum FailureReason {
   static func ofLoad(section: String?, errno: Errno, log: [String]) -> String? {
-    if log.contains(where: { $0.contains("failed to find valid kernel BTF") || $0.contains("kernel BTF is missing") }) {
+    if log.contains(where: { $0.has("failed to find valid kernel BTF") || $0.has("kernel BTF is missing") }) {
       return
         "this kernel has no type information (looked for /sys/kernel/btf/vmlinux and /boot/vmlinux-RELEASE); name a file with --btf FILE"
     }
@@ -12,7 +12,7 @@ enum FailureReason {
       return errno == .notPermitted || errno == .permissionDenied ? Privileges.current.missing : nil
     }
     let target = section.split(separator: "/").dropFirst().joined(separator: "/")
-    if log.contains(where: { $0.contains("failed to find kernel BTF type ID") }) {
+    if log.contains(where: { $0.has("failed to find kernel BTF type ID") }) {
       return section.hasPrefix("tp_btf")
         ? "this kernel has no tracepoint \(target)" : "this kernel has no function \(target) that can be traced"
     }
@@ -21,7 +21,7 @@ enum FailureReason {
     }
     if errno == .notPermitted || errno == .permissionDenied, let missing = Privileges.current.missing { return missing }
     if let helper = missingHelper(log) { return "this kernel has no BPF helper \(helper)" }
-    return log.contains { $0.contains("-- BEGIN PROG LOAD LOG --") } ? "this kernel's verifier rejects it" : nil
+    return log.contains { $0.has("-- BEGIN PROG LOAD LOG --") } ? "this kernel's verifier rejects it" : nil
   }
 
   /// The helper that the verifier does not know; by number, if it is not one that the probes can do without.

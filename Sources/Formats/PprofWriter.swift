@@ -165,9 +165,12 @@ private struct Tables {
     let main =
       users.first { !command.isEmpty && ($0.module == command || command.utf8.count == 15 && $0.module.hasPrefix(command)) }
       // Programs can be called otherwise than their file, as sh is.
-      ?? users.first { !$0.module.hasPrefix("[") && !$0.module.contains(".so") }
+      ?? users.first { !$0.module.hasPrefix("[") && !isLibrary($0.module) }
     if let main { _ = mapping(of: main) }
   }
+
+  /// `libc.so.6`, `libz.so`.
+  private func isLibrary(_ module: String) -> Bool { module.split(separator: ".").dropFirst().contains { $0.hasPrefix("so") } }
 
   mutating func string(_ text: String) -> Int {
     if let known = stringIDs[text] { return known }

@@ -96,7 +96,7 @@ package struct List: ParsableCommand, FormattedOutput {
   private static func probe(_ target: ResolvedTarget) -> Probe {
     switch target.places.first {
     case .tracepoint(let category, let name): Probe(kind: "tracepoint", target: "t:\(category):\(name)")
-    case .user(let path, _, _) where target.name.contains(":") && !target.name.contains("::"):
+    case .user(let path, _, _) where target.name.contains(":") && !target.name.has("::"):
       Probe(kind: "usdt", target: "u:\(path):\(target.name)")
     case .user(let path, _, _): Probe(kind: "function", target: "\(path):\(target.name)")
     case .kernel, nil: Probe(kind: "kernel", target: target.name)

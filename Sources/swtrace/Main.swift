@@ -26,6 +26,7 @@ struct Swtrace: ParsableCommand {
     StandardDescriptors.complete()
     do {
       try ensureKnown(CommandLine.arguments.dropFirst())
+      try ensureNoJSONHelp(CommandLine.arguments.dropFirst())
       var command = try parseAsRoot()
       try command.run()
     } catch {
@@ -41,6 +42,13 @@ struct Swtrace: ParsableCommand {
       output.buffer += Array("\(text)\n".utf8)
       try output.commit()
     } catch { exit(withError: error) }
+  }
+
+  /// Refuses the parser's hidden option that would need Foundation, which is not linked.
+  private static func ensureNoJSONHelp(_ arguments: ArraySlice<String>) throws {
+    let option = "--experimental-dump-help"
+    guard arguments.prefix(while: { $0 != "--" }).contains(where: { $0.hasPrefix(option) }) else { return }
+    throw ValidationError("Unknown option '\(option)'")
   }
 
   /// Refuses a command that does not exist, of which the parser would say less, or for `help` nothing at all.

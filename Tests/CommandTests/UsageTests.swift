@@ -91,6 +91,8 @@ import Testing
     (["help", "diff_"], "there is no command 'diff_'; did you mean diff?"),
     (["help", "nosuch"], "there is no command 'nosuch'\n"),
     (["opensnoop", "--nonsense"], "Unknown option '--nonsense'"),
+    // The parser's, for which Foundation would have to be linked.
+    (["opensnoop", "--experimental-dump-help"], "Unknown option '--experimental-dump-help'"),
     (["opensnoop", "--duration", "soon"], "The value 'soon' is invalid for '--duration <time>'"),
     (["opensnoop", "--pid", "1,x"], "The value '1,x' is invalid for '--pid <pid,...>'"),
     (["opensnoop", "--format", "svg"], "'svg' is invalid for '--format <format>'. Please provide one of 'table', 'json' or 'csv'."),

@@ -34,7 +34,7 @@ package struct BinaryFinder {
   static func isMeant(_ file: some StringProtocol, by name: String) -> Bool {
     for wanted in [name, "lib\(name)"] where file.hasPrefix(wanted) {
       let rest = file.dropFirst(wanted.count)
-      if rest.isEmpty || rest.hasPrefix(".so") || (wanted.contains(".so") && rest.hasPrefix(".")) { return true }
+      if rest.isEmpty || rest.hasPrefix(".so") || (wanted.has(".so") && rest.hasPrefix(".")) { return true }
     }
     return false
   }
@@ -86,7 +86,7 @@ package struct BinaryFinder {
       let triple = "aarch64-linux-gnu"
     #endif
     for folder in ["/lib/\(triple)", "/usr/lib/\(triple)", "/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib"] {
-      if let file = Directory.names(seen(folder)).sorted().first(where: { $0.contains(".so") && Self.isMeant($0, by: name) }) {
+      if let file = Directory.names(seen(folder)).sorted().first(where: { $0.has(".so") && Self.isMeant($0, by: name) }) {
         return "\(seen(folder))/\(file)"
       }
     }

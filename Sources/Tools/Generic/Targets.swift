@@ -1,5 +1,6 @@
 package import BPF
 internal import CProbes
+internal import Linux
 internal import SystemPackage
 
 /// The chosen targets, and how programs get to them. A target's number is its position.
@@ -184,14 +185,14 @@ package struct Targets: Sendable {
         Site(target: $0.target, name: $0.name, entry: .trampoline(function: $0.name), end: .trampoline(function: $0.name))
       }
     }
-    if program.contains("_kprobe") {
+    if program.has("_kprobe") {
       return kernel.map {
         Site(
           target: $0.target, name: $0.name, entry: .kprobe(function: $0.name, address: $0.address, atReturn: false),
           end: .kprobe(function: $0.name, address: $0.address, atReturn: true))
       }
     }
-    if program.contains("_uprobe") {
+    if program.has("_uprobe") {
       return user.map { each in
         func place(_ atReturn: Bool) -> TargetPlace {
           .uprobe(

@@ -106,8 +106,8 @@ package struct Execsnoop: EventTool {
 
   package func isWanted(_ row: Row) -> Bool {
     if let ppid, row.event.parent_pid != ppid { return false }
-    if let name, !row.command.bytes.contains(Array(name.utf8)) { return false }
-    if let line, !Array(row.line.map(\.bytes).joined(separator: [0x20])).contains(Array(line.utf8)) { return false }
+    if let name, !row.command.bytes.has(name.utf8) { return false }
+    if let line, !Array(row.line.map(\.bytes).joined(separator: [0x20])).has(line.utf8) { return false }
     return true
   }
 
