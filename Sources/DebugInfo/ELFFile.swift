@@ -167,6 +167,29 @@ package import SystemPackage
     return nil
   }
 
+  /// Gives up the pages of bytes that are not needed soon: they count as memory until the kernel needs them. Reading them again works.
+  func discard(_ bytes: UnsafeRawBufferPointer) {
+    // Pages of a mapped file only: the content of any other memory would be lost.
+    guard isMapped, let address = unsafe bytes.baseAddress, let file = unsafe mappedFile, unsafe file.contains(address, bytes.count) else {
+      return
+    }
+    let page = UInt(sysconf(Int32(_SC_PAGESIZE)))
+    let start = (UInt(bitPattern: address) &+ page &- 1) / page * page
+    let end = (UInt(bitPattern: address) &+ UInt(bytes.count)) / page * page
+    guard start < end, let first = unsafe UnsafeMutableRawPointer(bitPattern: start) else { return }
+    unsafe madvise(first, Int(end - start), MADV_DONTNEED)
+  }
+
+  /// Where libelf has mapped the file.
+  private lazy var mappedFile: UnsafeRawBufferPointer? = {
+    var size = 0
+    guard isMapped, let start = unsafe elf_rawfile(handle, &size) else { return nil }
+    return unsafe UnsafeRawBufferPointer(start: start, count: size)
+  }()
+
+  /// Whether libelf reads from a mapping of the file.
+  private var isMapped: Bool { unsafe descriptor == nil && memory == nil }
+
   /// Visits the section headers in order, with their indices; ends without an error where libelf cannot go on.
   func forEachSection(_ body: (Int, Section, OpaquePointer) -> Void) {
     var count = 0
@@ -223,6 +246,13 @@ package import SystemPackage
       found = unsafe [UInt8](UnsafeRawBufferPointer(start: start, count: data.pointee.d_size))
     }
     return found
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  fileprivate func contains(_ start: UnsafeRawPointer, _ count: Int) -> Bool {
+    guard let base = unsafe baseAddress else { return false }
+    return unsafe start >= base && start + count <= base + self.count
   }
 }
 

@@ -52,6 +52,8 @@ extension ELFFile {
           address: symbol.st_value &+ bias, end: (symbol.st_size > 0 ? end : max(codeEnd, symbol.st_value)) &+ bias, name: symbol.st_name,
           table: 0, isSized: symbol.st_size > 0, isFunction: isFunction, binding: symbol.st_info >> 4), strings)
     }
+    // Addresses and sizes are in the index now.
+    if let start = unsafe data.pointee.d_buf { unsafe discard(UnsafeRawBufferPointer(start: start, count: data.pointee.d_size)) }
     return true
   }
 

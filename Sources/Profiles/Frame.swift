@@ -28,6 +28,12 @@ package struct Frame: Hashable, Sendable {
     self.mangled = mangled
   }
 
+  /// By what differs most; each text more would cost more than it tells apart.
+  package func hash(into hasher: inout Hasher) {
+    hasher.combine(function)
+    hasher.combine(line)
+  }
+
   /// Whether this only says where the kernel's part of the stack begins; formats that mark each frame's kind leave it out.
   package var isDelimiter: Bool { kind == .marker && function == "-" }
 

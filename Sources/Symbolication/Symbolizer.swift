@@ -98,7 +98,9 @@ package struct Symbolizer {
   }
 
   private var kernel: KernelSymbols??
-  private var processes: [ProcessID: TracedProcess] = [:]
+  private var processes: [ProcessID: TracedProcess] = [:] { didSet { latest = nil } }
+  /// The one of `processes` that was asked for last.
+  private var latest: (process: ProcessID, traced: TracedProcess)?
   private var files: FileCache
   private var noted: Set<ObjectIdentifier> = []
   /// Processes that began another program, oldest first.
@@ -176,10 +178,13 @@ package struct Symbolizer {
   }
 
   private mutating func traced(_ process: ProcessID) -> TracedProcess {
-    if let known = processes[process] { return known }
-    let made = TracedProcess(.init(since: 0, isComplete: false))
-    processes[process] = made
-    return made
+    // Addresses come stack by stack.
+    if let latest, latest.process == process { return latest.traced }
+    let known = processes[process]
+    let traced = known ?? TracedProcess(.init(since: 0, isComplete: false))
+    if known == nil { processes[process] = traced }
+    latest = (process, traced)
+    return traced
   }
 
   private mutating func fork(_ process: ProcessID, _ parent: ProcessID, _ time: UInt64) {
@@ -213,11 +218,10 @@ package struct Symbolizer {
   private mutating func read(_ process: ProcessID, _ traced: TracedProcess, _ number: Int, generation: Int = 0) -> Bool {
     // /proc has other processes by these numbers.
     guard ProcessNamespace.isInitial else { return false }
+    guard number == traced.programs.count - 1, traced.endedAt == nil else { return inherit(traced, number, generation) }
     let now = Clock.monotonic
     let last = traced.programs[number].readAt
-    guard number == traced.programs.count - 1, traced.endedAt == nil, last == 0 || now - last > 1_000_000_000 else {
-      return inherit(traced, number, generation)
-    }
+    guard last == 0 || now - last > 1_000_000_000 else { return inherit(traced, number, generation) }
     traced.programs[number].readAt = now
     guard let (maps, task) = maps(of: process) else { return inherit(traced, number, generation) }
     for (index, mapping) in maps.mappings.enumerated() where mapping.isExecutable {

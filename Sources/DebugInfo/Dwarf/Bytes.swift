@@ -20,6 +20,12 @@ struct Bytes {
     return unsafe Bytes(UnsafeRawBufferPointer(start: base + Int(offset), count: Int(length)))
   }
 
+  /// Gives up the pages of a part that is not needed soon, in the file that the bytes are of.
+  func discard(_ range: Range<Int>, of file: ELFFile) {
+    let range = range.clamped(to: 0..<count)
+    unsafe file.discard(UnsafeRawBufferPointer(start: base + range.lowerBound, count: range.count))
+  }
+
   /// Reads from a position on, up to another one or the end; fails at once when it does not lie within.
   func cursor(at position: UInt64 = 0, end: Int? = nil) -> Cursor {
     let end = min(end ?? count, count)

@@ -227,6 +227,7 @@ final class CallIndex {
       }
     }
     units[number].segments = Self.segments(&extents)
+    unit.file.info.discard(Int(unit.header.offset)..<Int(unit.header.end), of: unit.file.elf)
   }
 
   private enum Kind {

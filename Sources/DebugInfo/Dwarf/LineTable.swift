@@ -76,6 +76,7 @@ final class LineTable {
       Machine(
         minimumLength: minimumLength, lineBase: lineBase, lineRange: lineRange, firstSpecial: firstSpecial, operands: operands,
         addressSize: addressSize))
+    bytes.discard(Int(program)..<end, of: unit.file.elf)
     sequences.sort { ($0.low, $0.high) < ($1.low, $1.high) }
   }
 
