@@ -170,7 +170,7 @@ package import SystemPackage
   /// Gives up the pages of bytes that are not needed soon: they count as memory until the kernel needs them. Reading them again works.
   func discard(_ bytes: UnsafeRawBufferPointer) {
     // Pages of a mapped file only: the content of any other memory would be lost.
-    guard isMapped, let address = unsafe bytes.baseAddress, let file = unsafe mappedFile, unsafe file.contains(address, bytes.count) else {
+    guard isMapped, let address = bytes.baseAddress, let file = unsafe mappedFile, unsafe file.contains(address, bytes.count) else {
       return
     }
     let page = UInt(sysconf(Int32(_SC_PAGESIZE)))
@@ -251,7 +251,7 @@ package import SystemPackage
 
 extension UnsafeRawBufferPointer {
   fileprivate func contains(_ start: UnsafeRawPointer, _ count: Int) -> Bool {
-    guard let base = unsafe baseAddress else { return false }
+    guard let base = baseAddress else { return false }
     return unsafe start >= base && start + count <= base + self.count
   }
 }

@@ -45,7 +45,8 @@ import Testing
 
   @Test(arguments: [
     ("opensnoop", "table, json, csv"), ("syscount", "table, json, csv"), ("runqlat", "table, json, csv"),
-    ("profile", "stacks, table, folded, json, csv, svg, html, pprof, speedscope, firefox"), ("list", "table, json, csv"), ("doctor", "table, json"),
+    ("profile", "stacks, table, folded, json, csv, svg, html, pprof, speedscope, firefox"), ("list", "table, json, csv"),
+    ("doctor", "table, json"),
     ("symbolize", "table, json"),
     ("convert", "folded, pprof, speedscope, firefox, svg, html, table, stacks, csv, json"),
   ])
