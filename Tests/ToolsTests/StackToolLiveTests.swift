@@ -281,13 +281,16 @@ import Testing
     let records = try finished.json()
     _ = try summary(of: records)
     let waits = records.filter { record in frames(record).contains { $0.contains("handle_userfault") } }
-    #expect(waits.reduce(0) { $0 + ($1["value"] as? Int ?? 0) } >= 19 * 5_000_000)
+    // Who is answered before it has fallen asleep, on a slow machine, waits for less.
+    let count = waits.reduce(0) { $0 + ($1["count"] as? Int ?? 0) }
+    #expect((15...19).contains(count))
+    #expect(waits.reduce(0) { $0 + ($1["value"] as? Int ?? 0) } >= count * 4_000_000)
     for wait in waits {
       let user = frames(wait, ofKernel: false)
       // Kernel 5.10 cannot tell where user code was interrupted.
       #expect(user == ["touch"] || user.isEmpty && KernelFeatures.release.hasPrefix("5.10."), "\(frames(wait))")
     }
-    #expect(((records.last?["remarks"] as? [String: Int])?["missing_user_stack"] ?? 0) >= 19)
+    #expect(((records.last?["remarks"] as? [String: Int])?["missing_user_stack"] ?? 0) >= count)
   }
 
   @Test func onlyWhatWasAskedForIsSampled() throws {
