@@ -12,6 +12,8 @@ let settings: [SwiftSetting] =
   ]
 /// For the modules that touch foreign memory: every unsafe use is marked where it stands.
 let strict = settings + [.strictMemorySafety()]
+/// Reads megabytes while events come. A hundred times slower in debug builds, it would make the tests measure that.
+let fast = strict + [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
 /// The archives, so that the binary runs on machines without these libraries. The order is the linker's:
 /// each archive before those it needs.
@@ -37,6 +39,7 @@ let package = Package(
     .systemLibrary(name: "Clibdw", providers: [.apt(["libdw-dev"])]),
     .systemLibrary(name: "Clibz", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CLinux"),
+    .target(name: "CUnwind"),
 
     .target(name: "Profiles", swiftSettings: settings),
     .target(name: "Formats", dependencies: ["Clibz", "Profiles"], swiftSettings: settings),
@@ -50,16 +53,20 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "DebugInfo",
-      dependencies: ["Clibelf", "Clibdw", "Clibz", "Linux", .product(name: "SystemPackage", package: "swift-system")],
-      swiftSettings: strict),
+      dependencies: ["CUnwind", "Clibelf", "Clibdw", "Clibz", "Linux", .product(name: "SystemPackage", package: "swift-system")],
+      swiftSettings: fast),
     .target(
       name: "Symbolication",
       dependencies: ["DebugInfo", "Linux", "Profiles", .product(name: "SystemPackage", package: "swift-system")],
       swiftSettings: settings),
     .target(
+      name: "Unwinding",
+      dependencies: ["BPF", "CProbes", "CUnwind", "DebugInfo", "Linux", "Symbolication"],
+      swiftSettings: settings),
+    .target(
       name: "Tools",
       dependencies: [
-        "BPF", "CProbes", "DebugInfo", "Formats", "Linux", "Profiles", "Symbolication",
+        "BPF", "CProbes", "CUnwind", "DebugInfo", "Formats", "Linux", "Profiles", "Symbolication", "Unwinding",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SystemPackage", package: "swift-system"),
       ],
@@ -79,7 +86,7 @@ let package = Package(
   ]
     + tests([
       "Linux": [], "BPF": ["CProbes", "Clibbpf"], "Profiles": [], "Formats": ["Profiles"],
-      "Symbolication": ["DebugInfo", "Linux", "Profiles"],
+      "DebugInfo": ["CUnwind"], "Symbolication": ["DebugInfo", "Linux", "Profiles"], "Unwinding": ["CUnwind", "DebugInfo"],
       "Tools": ["BPF", "CProbes", "DebugInfo", "Formats", "Linux", "Profiles", "Symbolication"],
       "swtrace": [],
     ])

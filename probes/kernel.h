@@ -36,10 +36,11 @@ enum {
 	BPF_MAP_TYPE_PERCPU_HASH = 5,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
-enum { BPF_F_NO_PREALLOC = 1 };
+enum { BPF_F_NO_PREALLOC = 1, BPF_F_MMAPABLE = 1 << 10 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
 enum { BPF_F_USER_STACK = 1 << 8 };
@@ -239,3 +240,18 @@ struct request___before_5_17 {
 };
 
 #pragma clang attribute pop
+
+#if defined(__TARGET_ARCH_x86)
+/* The registers as user space has always had them (arch/x86/include/uapi/asm/ptrace.h), where nothing is to be relocated. */
+struct user_registers {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
+};
+
+/* What programs of perf events are given (include/uapi/linux/bpf_perf_event.h). */
+struct bpf_perf_event_data {
+	struct user_registers regs;
+	__u64 sample_period, addr;
+};
+#endif
+
+#define container_of(pointer, type, member) ((type *)((char *)(pointer) - __builtin_offsetof(type, member)))

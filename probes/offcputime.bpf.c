@@ -12,7 +12,7 @@
 #include "events.bpf.h"
 #include "filter.bpf.h"
 #include "loss.bpf.h"
-#include "stack.bpf.h"
+#include "unwind.bpf.h"
 #include "starts.bpf.h"
 #include "syscall.bpf.h"
 
@@ -139,11 +139,11 @@ static __always_inline int end_wait(bool typed, struct task_struct *task, struct
 		return 0;
 	room->event.value = waited;
 	describe(now, typed, task, room, start, time_ns);
-	return send_stack(now, room);
+	return send_stack(now, room, 0);
 }
 
 /* The end of a wait for tools that want to know who ended it: the task that runs now. What comes after is no waiting but a queue. */
-static __always_inline int handle_waking(void *ctx, bool typed, struct task_struct *task)
+static __always_inline int handle_waking(void *ctx, bool typed, bool by_rules, struct task_struct *task)
 {
 	__u32 tid = read_member(typed, task, pid);
 	struct start *start = bpf_map_lookup_elem(&starts, &tid);
@@ -170,11 +170,16 @@ static __always_inline int handle_waking(void *ctx, bool typed, struct task_stru
 			stack_frames(now, bpf_get_stack(ctx, room->addresses, STACK_BYTES, 0), SWTRACE_MISSING_KERNEL_STACK);
 	kernel = frames_of(room->event.partner_kernel_frames);
 	barrier_var(kernel);
-	if (stack_config.user && kernel <= SWTRACE_STACK_DEPTH && has_user_stack(false, (void *)bpf_get_current_task()))
-		room->event.partner_user_frames = stack_frames(
-			now, bpf_get_stack(ctx, &room->addresses[kernel], STACK_BYTES, BPF_F_USER_STACK), SWTRACE_MISSING_USER_STACK);
+	if (stack_config.user && kernel <= SWTRACE_STACK_DEPTH && has_user_stack(false, (void *)bpf_get_current_task())) {
+		if (by_rules)
+			room->event.partner_user_frames = unwind_partner(now, ctx, room, 0, ids >> 32, kernel);
+		else
+			room->event.partner_user_frames = stack_frames(
+				now, bpf_get_stack(ctx, &room->addresses[kernel], STACK_BYTES, BPF_F_USER_STACK),
+				SWTRACE_MISSING_USER_STACK);
+	}
 	describe(now, typed, task, room, start, time_ns);
-	return send_stack(now, room);
+	return send_stack(now, room, 0);
 }
 
 static __always_inline int handle_switch(bool typed, bool preempted, struct task_struct *prev, struct task_struct *next, long state)
@@ -214,55 +219,64 @@ int BPF_PROG(switch_raw, bool preempted, struct task_struct *prev, struct task_s
 }
 
 SEC("tp_btf/sched_waking")
-int BPF_PROG(waking_btf, struct task_struct *task) { return handle_waking(ctx, true, task); }
+int BPF_PROG(waking_btf_rules, struct task_struct *task) { return handle_waking(ctx, true, true, task); }
 
 SEC("raw_tp/sched_waking")
-int BPF_PROG(waking_raw, struct task_struct *task) { return handle_waking(ctx, false, task); }
+int BPF_PROG(waking_raw_rules, struct task_struct *task) { return handle_waking(ctx, false, true, task); }
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(waking_btf, struct task_struct *task) { return handle_waking(ctx, true, false, task); }
+
+SEC("raw_tp/sched_waking")
+int BPF_PROG(waking_raw, struct task_struct *task) { return handle_waking(ctx, false, false, task); }
 
 /* The end of the system call in which the thread waited: now its user stack can be walked.
  *
  * The part is no event: what it belongs to has been counted. User space counts the waits whose part does not come. */
-static __always_inline int handle_exit(void *ctx)
+static __always_inline int handle_exit(void *ctx, bool by_rules)
 {
 	__u64 ids = bpf_get_current_pid_tgid();
 	__u32 tid = ids;
 	__u32 which = 1;                /* the second room: a switch can interrupt this hook */
 	struct start *start = bpf_map_lookup_elem(&starts, &tid);
 	struct stack_room *room;
-	__u64 since, bytes = 0;
-	long walked;
+	struct moment nobody = {};
+	__u32 rest = 0;
+	__u64 since, size;
 
 	if (!start || !start->note)
 		return 0;
 	since = start->note;
 	start->note = 0;
-	room = bpf_map_lookup_elem(&stack_rooms, &which);
+	room = empty_room(which);
 	if (!room)
 		return 0;
 	room->event.kind = SWTRACE_STACK_USER_PART;
-	room->event.relation = SWTRACE_NO_PARTNER;
-	room->event.partner_kernel_frames = 0;
-	room->event.partner_user_frames = 0;
 	room->event.time_ns = since;
 	room->event.value = 0;
 	room->event.pid = ids >> 32;
 	room->event.tid = tid;
-	room->event.kernel_frames = 0;
-	walked = bpf_get_stack(ctx, room->addresses, STACK_BYTES, BPF_F_USER_STACK);
-	room->event.user_frames = walked > 0 ? walked / sizeof(__u64) : walked;
-	if (walked > 0)
-		bytes = (__u64)room->event.user_frames * sizeof(__u64);
-	barrier_var(bytes);
-	if (bytes <= STACK_BYTES)
-		bpf_ringbuf_output(&events, room, sizeof(room->event) + bytes, BPF_RB_NO_WAKEUP);
+	if (by_rules)
+		rest = unwind_user_of_call(nobody, ctx, room, which);
+	else
+		walk_user(nobody, ctx, room);
+	size = event_size(room, rest);
+	if (size <= LARGEST_EVENT)
+		bpf_ringbuf_output(&events, &room->event, size, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 
 SEC("tp_btf/sys_exit")
-int BPF_PROG(exit_btf, struct pt_regs *regs, long result) { return handle_exit(ctx); }
+int BPF_PROG(exit_btf_rules, struct pt_regs *regs, long result) { return handle_exit(ctx, true); }
 
 SEC("raw_tp/sys_exit")
-int BPF_PROG(exit_raw, struct pt_regs *regs, long result) { return handle_exit(ctx); }
+int BPF_PROG(exit_raw_rules, struct pt_regs *regs, long result) { return handle_exit(ctx, true); }
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(exit_btf, struct pt_regs *regs, long result) { return handle_exit(ctx, false); }
+
+SEC("raw_tp/sys_exit")
+int BPF_PROG(exit_raw, struct pt_regs *regs, long result) { return handle_exit(ctx, false); }
 
 /* Whether a task is off the processors until somebody wakes it. */
 static __always_inline bool is_blocked(struct task_struct *task, long state)
@@ -350,12 +364,13 @@ int report_blocked(struct bpf_iter__task *ctx)
 		barrier_var(registers);
 		registers[0] = PT_REGS_IP_CORE(regs);
 		registers[1] = PT_REGS_FP_CORE(regs);
-		room->event.user_frames = 2;
+		registers[2] = PT_REGS_SP_CORE(regs);
+		registers[3] = BPF_CORE_READ(regs, r14);
+		room->event.user_frames = SWTRACE_BLOCKED_REGISTERS;
 	}
-	bytes = sizeof(room->event) + (kernel + frames_of(room->event.user_frames)) * sizeof(__u64);
-	barrier_var(bytes);
-	if (bytes <= sizeof(*room))
-		bpf_seq_write(ctx->meta->seq, room, bytes);
+	bytes = event_size(room, 0);
+	if (bytes <= LARGEST_EVENT)
+		bpf_seq_write(ctx->meta->seq, &room->event, bytes);
 	return 0;
 }
 

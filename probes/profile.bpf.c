@@ -8,16 +8,34 @@
 #include "events.bpf.h"
 #include "filter.bpf.h"
 #include "loss.bpf.h"
-#include "stack.bpf.h"
+#include "unwind.bpf.h"
 
 SEC(".rodata.config") const volatile struct profile_config config = {};
 
-SEC("perf_event")
-int sample(void *ctx)
+/* The user stack by the rules of its code; the bytes that follow the addresses. */
+static __always_inline __u32 walk_by_rules(struct moment now, struct bpf_perf_event_data *ctx, struct stack_room *room)
+{
+	struct user_registers regs;
+
+	/* The kernel's half of the addresses. */
+	if ((__s64)ctx->regs.ip < 0)
+		return unwind_user_of_call(now, ctx, room, 0);
+	regs.ip = ctx->regs.ip;
+	regs.sp = ctx->regs.sp;
+	regs.bp = ctx->regs.bp;
+	regs.r14 = ctx->regs.r14;
+	regs.cs = ctx->regs.cs;
+	/* Else the compiler merges both ways into loads from one of two pointers, which the verifier refuses. */
+	asm volatile("" ::: "memory");
+	return unwind_user(now, ctx, room, 0, &regs);
+}
+
+static __always_inline int take_sample(struct bpf_perf_event_data *ctx, bool by_rules)
 {
 	__u64 ids = bpf_get_current_pid_tgid();
 	struct moment now = see();
 	struct stack_room *room;
+	__u32 rest = 0;
 
 	/* The idle tasks have pid 0. */
 	if (!config.idle && !ids)
@@ -38,9 +56,19 @@ int sample(void *ctx)
 
 		room->event.kernel_frames = bytes ? stack_frames(now, bytes, SWTRACE_MISSING_KERNEL_STACK) : 0;
 	}
-	if (stack_config.user && has_user_stack(false, (void *)bpf_get_current_task()))
-		walk_user(now, ctx, room);
-	return send_stack(now, room);
+	if (stack_config.user && has_user_stack(false, (void *)bpf_get_current_task())) {
+		if (by_rules)
+			rest = walk_by_rules(now, ctx, room);
+		else
+			walk_user(now, ctx, room);
+	}
+	return send_stack(now, room, rest);
 }
+
+SEC("perf_event")
+int sample_rules(struct bpf_perf_event_data *ctx) { return take_sample(ctx, true); }
+
+SEC("perf_event")
+int sample(struct bpf_perf_event_data *ctx) { return take_sample(ctx, false); }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -11,14 +11,25 @@
 #include "filter.bpf.h"
 #include "loss.bpf.h"
 #include "stack.h"
+#include "unwind.h"
 
 SEC(".rodata.stack") const volatile struct swtrace_stack_config stack_config = { .kernel = 1, .user = 1 };
 
 #define STACK_BYTES (SWTRACE_STACK_DEPTH * sizeof(__u64))
 
+/* unwind.bpf.h, included before, needs more room. */
+#ifndef STACK_SLOTS
+#define STACK_SLOTS (4 * (SWTRACE_STACK_DEPTH + 1))
+#define STACK_REST_BYTES 0
+#endif
+
 struct stack_room {
+	struct swtrace_unwinder unwinder;
+	__u64 copies_second;            /* when `copies` was begun, in units of 2^30 ns */
+	__u64 copies;
 	struct swtrace_stack_event event;
-	__u64 addresses[4 * (SWTRACE_STACK_DEPTH + 1)];
+	__u64 addresses[STACK_SLOTS];
+	__u8 rest[STACK_REST_BYTES];
 };
 
 /* Two for each processor: hooks of which one may interrupt the other use different ones. */
@@ -38,23 +49,34 @@ static __always_inline bool has_user_stack(bool typed, struct task_struct *task)
 	return !(read_member(typed, task, flags) & (PF_KTHREAD | PF_IO_WORKER)) && read_member(typed, task, mm);
 }
 
-/* Working memory for one event; null after counting LOST_SCRATCH. */
-static __always_inline struct stack_room *stack_room(struct moment now, __u32 which)
+/* Working memory for one event, or null. */
+static __always_inline struct stack_room *empty_room(__u32 which)
 {
 	struct stack_room *room = bpf_map_lookup_elem(&stack_rooms, &which);
 
-	if (!room) {
-		count(now, SWTRACE_LOST_SCRATCH);
+	if (!room)
 		return NULL;
-	}
 	room->event.kernel_frames = 0;
 	room->event.user_frames = 0;
 	room->event.kind = SWTRACE_STACK_WHOLE;
+	room->event.is_in_kernel = 0;
 	room->event.relation = SWTRACE_NO_PARTNER;
 	room->event.partner_kernel_frames = 0;
 	room->event.partner_user_frames = 0;
 	room->event.partner_pid = 0;
-	room->event.reserved = 0;
+	room->event.ending = SWTRACE_END_UNKNOWN;
+	room->event.async_at = SWTRACE_NO_ASYNC;
+	room->event.async_frames = room->event.guessed = 0;
+	return room;
+}
+
+/* The same; null after counting LOST_SCRATCH. */
+static __always_inline struct stack_room *stack_room(struct moment now, __u32 which)
+{
+	struct stack_room *room = empty_room(which);
+
+	if (!room)
+		count(now, SWTRACE_LOST_SCRATCH);
 	return room;
 }
 
@@ -91,16 +113,26 @@ static __always_inline void walk_user(struct moment now, void *ctx, struct stack
 						       SWTRACE_MISSING_USER_STACK);
 }
 
-/* Sends the event with the addresses it has. Counts DELIVERED or LOST_RING. */
-static __always_inline int send_stack(struct moment now, struct stack_room *room)
+/* The bytes of an event with the addresses that it has and so many bytes behind them; more than the room has for what cannot be. */
+static __always_inline __u64 event_size(struct stack_room *room, __u32 rest)
 {
 	__u32 partner = frames_of(room->event.partner_kernel_frames) + frames_of(room->event.partner_user_frames);
 	__u32 own = frames_of(room->event.kernel_frames) + frames_of(room->event.user_frames);
-	__u64 bytes = ((__u64)partner + own) * sizeof(__u64);
+	__u64 size = sizeof(room->event) + ((__u64)partner + own + room->event.async_frames) * sizeof(__u64) + rest;
 
 	/* The compiler must not derive the limit from elsewhere: the verifier wants to see it on this very value. */
-	barrier_var(bytes);
-	if (bytes > sizeof(room->addresses))
+	barrier_var(size);
+	return size;
+}
+
+#define LARGEST_EVENT (sizeof(struct stack_room) - __builtin_offsetof(struct stack_room, event))
+
+/* Sends the event. Counts DELIVERED or LOST_RING. */
+static __always_inline int send_stack(struct moment now, struct stack_room *room, __u32 rest)
+{
+	__u64 size = event_size(room, rest);
+
+	if (size > LARGEST_EVENT)
 		return count(now, SWTRACE_LOST_SCRATCH);
-	return send_event(now, room, sizeof(room->event) + bytes);
+	return send_event(now, &room->event, size);
 }

@@ -9,7 +9,7 @@
 #include "events.bpf.h"
 #include "filter.bpf.h"
 #include "loss.bpf.h"
-#include "stack.bpf.h"
+#include "unwind.bpf.h"
 #include "starts.bpf.h"
 
 SEC(".rodata.config") const volatile struct wakeuptime_config config = {};
@@ -39,13 +39,14 @@ static __always_inline int handle_switch(bool typed, bool preempted, struct task
 	return 0;
 }
 
-static __always_inline int handle_waking(void *ctx, bool typed, struct task_struct *task)
+static __always_inline int handle_waking(void *ctx, bool typed, bool by_rules, struct task_struct *task)
 {
 	__u32 tid = read_member(typed, task, pid);
 	struct start *start = bpf_map_lookup_elem(&starts, &tid);
 	__u64 ids = bpf_get_current_pid_tgid(), time_ns = bpf_ktime_get_ns(), waited;
 	struct stack_room *room;
 	struct moment now;
+	__u32 rest = 0;
 
 	if (!start || !start->time_ns)
 		return 0;
@@ -68,9 +69,13 @@ static __always_inline int handle_waking(void *ctx, bool typed, struct task_stru
 	room->event.relation = SWTRACE_PARTNER_WAS_WOKEN;
 	bpf_core_read_str(room->event.partner, sizeof(room->event.partner), &task->comm);
 	walk_kernel(now, ctx, room);
-	if (stack_config.user && has_user_stack(false, (void *)bpf_get_current_task()))
-		walk_user(now, ctx, room);
-	return send_stack(now, room);
+	if (stack_config.user && has_user_stack(false, (void *)bpf_get_current_task())) {
+		if (by_rules)
+			rest = unwind_user_of_call(now, ctx, room, 0);
+		else
+			walk_user(now, ctx, room);
+	}
+	return send_stack(now, room, rest);
 }
 
 SEC("tp_btf/sched_switch")
@@ -80,9 +85,15 @@ SEC("raw_tp/sched_switch")
 int BPF_PROG(switch_raw, bool preempted, struct task_struct *prev) { return handle_switch(false, preempted, prev); }
 
 SEC("tp_btf/sched_waking")
-int BPF_PROG(waking_btf, struct task_struct *task) { return handle_waking(ctx, true, task); }
+int BPF_PROG(waking_btf_rules, struct task_struct *task) { return handle_waking(ctx, true, true, task); }
 
 SEC("raw_tp/sched_waking")
-int BPF_PROG(waking_raw, struct task_struct *task) { return handle_waking(ctx, false, task); }
+int BPF_PROG(waking_raw_rules, struct task_struct *task) { return handle_waking(ctx, false, true, task); }
+
+SEC("tp_btf/sched_waking")
+int BPF_PROG(waking_btf, struct task_struct *task) { return handle_waking(ctx, true, false, task); }
+
+SEC("raw_tp/sched_waking")
+int BPF_PROG(waking_raw, struct task_struct *task) { return handle_waking(ctx, false, false, task); }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

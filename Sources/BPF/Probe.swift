@@ -107,6 +107,14 @@ package struct Probe: ~Copyable {
     }
   }
 
+  /// Does not make a map that none of the selected programs uses.
+  package func leaveOut(_ map: String) throws(BPFError) {
+    guard let found = unsafe bpf_object__find_map_by_name(object, map) else {
+      throw BPFError("leave out", "map \(map) of probe \(name)", errno: .noSuchFileOrDirectory)
+    }
+    _ = unsafe bpf_map__set_autocreate(found, false)
+  }
+
   /// Sets the number of entries of a map, or the bytes of a ring buffer (a power of two of pages).
   package func resize(_ map: String, to entries: Int) throws(BPFError) {
     guard let found = unsafe bpf_object__find_map_by_name(object, map) else {

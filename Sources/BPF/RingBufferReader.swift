@@ -28,7 +28,7 @@ package struct RingBufferReader: ~Copyable {
   private static let header: UInt64 = 8
 
   init(descriptor: CInt, size: Int) throws(BPFError) {
-    let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let pageSize = Int(getpagesize())
     guard let consumer = unsafe mmap(nil, pageSize, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), unsafe consumer != MAP_FAILED else {
       throw lastError("map", "ring buffer")
     }

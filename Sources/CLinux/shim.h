@@ -177,7 +177,7 @@ static inline int swtrace_open_place(const char *path)
 
 /* Opens the stream of one processor's exec, fork, exit and mapping records, which a reader maps (perf_event_open(2)). Bit fields are not
  * imported. Times are CLOCK_MONOTONIC, as BPF programs have them. Nobody is woken before the ring is half full. */
-static inline int swtrace_process_records_open(int cpu)
+static inline int swtrace_process_records_open(int cpu, unsigned wake_bytes)
 {
 	struct perf_event_attr attributes = {
 		.type = PERF_TYPE_SOFTWARE,
@@ -192,7 +192,7 @@ static inline int swtrace_process_records_open(int cpu)
 		.mmap2 = 1,
 		.comm_exec = 1,
 		.use_clockid = 1,
-		.wakeup_watermark = 32 << 10,
+		.wakeup_watermark = wake_bytes,
 		.clockid = CLOCK_MONOTONIC,
 	};
 

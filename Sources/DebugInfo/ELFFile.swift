@@ -173,7 +173,7 @@ package import SystemPackage
     guard isMapped, let address = bytes.baseAddress, let file = unsafe mappedFile, unsafe file.contains(address, bytes.count) else {
       return
     }
-    let page = UInt(sysconf(Int32(_SC_PAGESIZE)))
+    let page = UInt(getpagesize())
     let start = (UInt(bitPattern: address) &+ page &- 1) / page * page
     let end = (UInt(bitPattern: address) &+ UInt(bytes.count)) / page * page
     guard start < end, let first = unsafe UnsafeMutableRawPointer(bitPattern: start) else { return }

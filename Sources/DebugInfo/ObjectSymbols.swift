@@ -26,6 +26,8 @@ package final class ObjectSymbols {
 
   /// Where the names of functions come from, best first: `.symtab`, `.dynsym`, `.gnu_debugdata`, or a debug file's path.
   package var origins: [String] { table.origins }
+  /// What was stripped from the file, where it was found.
+  package var debugFile: ELFFile? { debug?.file }
   /// Whether there is nothing to find.
   package var isEmpty: Bool { table.isEmpty && information == nil }
 

@@ -19,12 +19,32 @@ extension ELFFile {
   ///
   /// Data, undefined and absolute symbols are left out, and of the typeless all but those in executable sections.
   func forEachCodeSymbol(_ type: Int32, bias: UInt64, _ body: (RawSymbol, StringTable) -> Void) throws(ELFError) -> Bool {
-    var table: (section: Section, pointer: OpaquePointer)?
     // The first executable address that is not in the section any more, by section number; 0 for the others.
     var codeEnds: [UInt64] = []
-    unsafe forEachSection { _, section, pointer in
+    unsafe forEachSection { _, section, _ in
       let (end, overflows) = section.address.addingReportingOverflow(section.size)
       codeEnds.append(section.flags & UInt64(SHF_EXECINSTR) != 0 && !overflows ? end : 0)
+    }
+    return try forEachSymbol(type) { symbol, strings in
+      let kind = Int32(symbol.st_info & 0xF)
+      let isFunction = kind == STT_FUNC || kind == STT_GNU_IFUNC
+      guard isFunction || kind == STT_NOTYPE else { return }
+      let number = Int(symbol.st_shndx)
+      let codeEnd = number < codeEnds.count ? codeEnds[number] : 0
+      if !isFunction && codeEnd == 0 { return }
+      let (end, overflows) = symbol.st_value.addingReportingOverflow(symbol.st_size)
+      if overflows { return }
+      body(
+        RawSymbol(
+          address: symbol.st_value &+ bias, end: (symbol.st_size > 0 ? end : max(codeEnd, symbol.st_value)) &+ bias, name: symbol.st_name,
+          table: 0, isSized: symbol.st_size > 0, isFunction: isFunction, binding: symbol.st_info >> 4), strings)
+    }
+  }
+
+  /// Visits the symbols of one table that have a name and lie in this file; false when there is no such table.
+  func forEachSymbol(_ type: Int32, _ body: (GElf_Sym, StringTable) -> Void) throws(ELFError) -> Bool {
+    var table: (section: Section, pointer: OpaquePointer)?
+    unsafe forEachSection { _, section, pointer in
       if unsafe table == nil, section.type == UInt32(type) { unsafe table = (section, pointer) }
     }
     guard let (section, pointer) = unsafe table else { return false }
@@ -37,20 +57,11 @@ extension ELFFile {
     for index in 0..<Int(min(count, UInt64(Int32.max))) {
       var symbol = GElf_Sym()
       guard unsafe gelf_getsym(data, Int32(index), &symbol) != nil else { break }
-      let kind = Int32(symbol.st_info & 0xF)
-      let isFunction = kind == STT_FUNC || kind == STT_GNU_IFUNC
-      guard isFunction || kind == STT_NOTYPE, symbol.st_name != 0, symbol.st_name < UInt32(clamping: strings.count) else { continue }
+      guard symbol.st_name != 0, symbol.st_name < UInt32(clamping: strings.count) else { continue }
       let number = Int(symbol.st_shndx)
       // Numbers from SHN_LORESERVE on are no sections, but SHN_XINDEX means one with a large number.
       guard number != SHN_UNDEF, number < SHN_LORESERVE || number == SHN_XINDEX else { continue }
-      let codeEnd = number < codeEnds.count ? codeEnds[number] : 0
-      if !isFunction && codeEnd == 0 { continue }
-      let (end, overflows) = symbol.st_value.addingReportingOverflow(symbol.st_size)
-      if overflows { continue }
-      body(
-        RawSymbol(
-          address: symbol.st_value &+ bias, end: (symbol.st_size > 0 ? end : max(codeEnd, symbol.st_value)) &+ bias, name: symbol.st_name,
-          table: 0, isSized: symbol.st_size > 0, isFunction: isFunction, binding: symbol.st_info >> 4), strings)
+      body(symbol, strings)
     }
     // Addresses and sizes are in the index now.
     if let start = unsafe data.pointee.d_buf { unsafe discard(UnsafeRawBufferPointer(start: start, count: data.pointee.d_size)) }

@@ -2,9 +2,10 @@ internal import Glibc
 
 /// How many files a process may have open (getrlimit(2), RLIMIT_NOFILE).
 package enum DescriptorLimit {
-  package static var current: Int {
+  /// What `raise` makes of it.
+  package static var maximum: Int {
     var limit = rlimit()
-    return unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 ? Int(clamping: limit.rlim_cur) : 256
+    return unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 ? Int(clamping: limit.rlim_max) : 256
   }
 
   /// Raises it as far as this process may: a machine's processes map thousands of files, and each probe is one more.

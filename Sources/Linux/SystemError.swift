@@ -54,5 +54,10 @@ package struct Descriptor: ~Copyable, Sendable {
     discard self
     return number
   }
+  /// Another descriptor of the same open file; nil when there can be no more.
+  package func duplicate() -> Descriptor? {
+    let copy = fcntl(rawValue, F_DUPFD_CLOEXEC, 3)
+    return copy >= 0 ? Descriptor(owning: copy) : nil
+  }
   deinit { close(rawValue) }
 }

@@ -1,10 +1,10 @@
 package import DebugInfo
-internal import Linux
+package import Linux
 internal import Profiles
 package import SystemPackage
 
 /// What lies behind mappings of code: a file, the vDSO, or memory that the process filled itself. Shared by all processes that map it.
-final class CodeObject {
+package final class CodeObject {
   enum State {
     /// Held open, so that neither the end of the process nor the deletion of the file matters.
     case pending
@@ -15,13 +15,13 @@ final class CodeObject {
   }
 
   /// The last component of its path, or what stands for one: `[vdso]`.
-  let name: String
+  package let name: String
   /// As the process saw it; empty for what is no file.
   let path: String
   private(set) var state: State
   private var descriptor: Descriptor?
   /// Nil for what is no file.
-  let identity: FileIdentity?
+  package let identity: FileIdentity?
   var isFile: Bool { identity != nil }
   private var search = DebugFileSearch()
   private var isOurs = true
@@ -79,6 +79,17 @@ final class CodeObject {
       if let content, !symbols.isEmpty { known[content] = symbols }
     } catch {
       state = .failed(Symbolized.Reason(error))
+    }
+  }
+
+  /// The file, or the vDSO's image; nil for memory, and for what cannot be read.
+  package func open() -> ELFFile? {
+    switch state {
+    case .ready(let symbols): return symbols.file
+    case .pending:
+      guard let copy = descriptor?.duplicate() else { return nil }
+      return try? ELFFile(copy, name: name, isOurs: isOurs)
+    case .memory, .failed: return nil
     }
   }
 

@@ -107,6 +107,21 @@ package struct Symbolizer {
   private var replaced: [(process: ProcessID, time: UInt64)] = []
   /// Processes that have ended, oldest first.
   private var ended: [(process: ProcessID, time: UInt64)] = []
+  /// Whether to remember what `takeChanges` gives out.
+  package var remembersChanges = false
+  private var changes = Changes()
+
+  /// What has happened to the code of processes.
+  package struct Changes {
+    /// Those that have other code than before.
+    package var changed: Set<ProcessID> = []
+    /// Copies, in the order in which they were made, and what they are copies of.
+    package var forked: [(process: ProcessID, parent: ProcessID)] = []
+    /// Those that have ended with all their threads.
+    package var gone: Set<ProcessID> = []
+
+    package var isEmpty: Bool { changed.isEmpty && gone.isEmpty }
+  }
 
   /// - Parameter openFiles: files held open at once until something in them needs a name; beyond that the oldest are indexed early.
   package init(openFiles: Int = 256) {
@@ -114,6 +129,26 @@ package struct Symbolizer {
   }
 
   // MARK: Processes
+
+  /// What has happened since the last time.
+  package mutating func takeChanges() -> Changes {
+    defer { changes = Changes() }
+    return changes
+  }
+
+  /// The code of a process, sorted; regions that are gone stay until others take their place.
+  ///
+  /// - Parameter program: as `program` gave it; nil for the latest.
+  package func code(of process: ProcessID, program: Int? = nil) -> [CodeRegion] {
+    guard let traced = processes[process] else { return [] }
+    return traced.programs[program ?? traced.programs.count - 1].regions
+  }
+
+  private mutating func noteChange(_ process: ProcessID) {
+    guard remembersChanges else { return }
+    changes.changed.insert(process)
+    changes.gone.remove(process)
+  }
 
   /// The number of the program that a process ran at a time (CLOCK_MONOTONIC), for `symbolize`. Learns the process's mappings, while it
   /// lives, when nothing else told of them.
@@ -140,6 +175,7 @@ package struct Symbolizer {
       traced.programs.append(.init(since: record.time, isComplete: true))
       // The program may have been started in a container.
       (traced.parent, traced.isRootKnown) = (nil, false)
+      noteChange(record.process)
     case .mapped(let mapping):
       guard mapping.isExecutable else { return }
       add(mapping, to: traced(record.process), traced(record.process).programs.count - 1, record.process)
@@ -167,8 +203,9 @@ package struct Symbolizer {
       // Its first thread has ended, but others may go on.
       if Directory.names("/proc/\(process)/task").contains(where: { $0 != "\(process)" }) {
         traced.endedAt = nil
-      } else if !traced.isWanted {
-        processes[process] = nil
+      } else {
+        if remembersChanges { changes.gone.insert(process) }
+        if !traced.isWanted { processes[process] = nil }
       }
     }
     ended.removeSubrange(..<count)
@@ -188,6 +225,8 @@ package struct Symbolizer {
   }
 
   private mutating func fork(_ process: ProcessID, _ parent: ProcessID, _ time: UInt64) {
+    noteChange(process)
+    if remembersChanges { changes.forked.append((process, parent)) }
     let origin = processes[parent]
     let copy = TracedProcess.Program(
       since: time, regions: origin?.programs.last?.regions ?? [], isComplete: origin?.programs.last?.isComplete ?? false)
@@ -201,6 +240,7 @@ package struct Symbolizer {
   }
 
   private mutating func add(_ mapping: Mapping, to traced: TracedProcess, _ number: Int, _ process: ProcessID) {
+    noteChange(process)
     if !traced.isRootKnown, let root = files.root(of: process) { (traced.root, traced.isRootKnown) = (root, true) }
     let object = files.object(behind: mapping, of: process, root: traced.root)
     traced.programs[number].add(

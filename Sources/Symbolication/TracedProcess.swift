@@ -1,17 +1,19 @@
 internal import Linux
 
+/// Code at some addresses of a process.
+package struct CodeRegion {
+  package var start: UInt64
+  package var end: UInt64
+  /// Of `start`, in the file.
+  package var offset: UInt64
+  package var object: CodeObject
+
+  func offset(of address: UInt64) -> FileOffset { FileOffset(offset &+ (address - start)) }
+}
+
 /// The programs that a process has run, and which code lay where in each of them.
 final class TracedProcess {
-  /// Code at some addresses of a process.
-  struct Region {
-    var start: UInt64
-    var end: UInt64
-    /// Of `start`, in the file.
-    var offset: UInt64
-    var object: CodeObject
-
-    func offset(of address: UInt64) -> FileOffset { FileOffset(offset &+ (address - start)) }
-  }
+  typealias Region = CodeRegion
 
   /// From an exec, or since the process was seen first, up to the next exec.
   struct Program {
@@ -111,7 +113,7 @@ extension Array {
   }
 }
 
-extension TracedProcess.Region {
+extension CodeRegion {
   /// A part of another region.
   fileprivate init(_ whole: Self, _ start: UInt64, _ end: UInt64) {
     self.init(start: start, end: end, offset: whole.offset &+ (start - whole.start), object: whole.object)

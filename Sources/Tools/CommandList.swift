@@ -26,4 +26,5 @@ package let otherCommands: [any ParsableCommand.Type] = [
   Flamegraph.self,
   List.self,
   Symbolize.self,
+  UnwindInfo.self,
 ]

@@ -43,7 +43,7 @@ package struct Symbolize: ParsableCommand, FormattedOutput {
     do { symbolizer = try FileSymbolizer(FilePath(file), options) } catch { throw ToolError("\(error)") }
     var output = try Output(path: nil)
     func answer(_ text: some StringProtocol) throws {
-      guard let address = UInt64(text.hasPrefix("0x") || text.hasPrefix("0X") ? String(text.dropFirst(2)) : String(text), radix: 16) else {
+      guard let address = UInt64(hexadecimal: text) else {
         throw ToolError("'\(escaped(String(text.prefix(80))))' is no hexadecimal address")
       }
       write(address, symbolizer.symbolize(address), into: &output.buffer)
@@ -93,5 +93,12 @@ package struct Symbolize: ParsableCommand, FormattedOutput {
       }
       out.append(0x0a)
     }
+  }
+}
+
+extension UInt64 {
+  /// A number as nm prints it, or with `0x` before it.
+  init?(hexadecimal text: some StringProtocol) {
+    self.init(text.hasPrefix("0x") || text.hasPrefix("0X") ? String(text.dropFirst(2)) : String(text), radix: 16)
   }
 }

@@ -49,7 +49,7 @@ import Testing
     }
     for line in lines {
       // In a block of code, or within a line.
-      for match in line.matches(of: #/(?:^# |`(?:[^`]*\| )?)swtrace ([a-z]+)([^`|]*)/#) { try check(match.2, String(match.1)) }
+      for match in line.matches(of: #/(?:^# |`(?:[^`]*\| )?)swtrace ([a-z][-a-z]*)([^`|]*)/#) { try check(match.2, String(match.1)) }
     }
     for tool in UsageTests.tools {
       for line in section("### \(tool)") { for match in line.matches(of: #/`(-[^`]+)`/#) { try check(match.1, tool) } }

@@ -32,7 +32,7 @@ import Testing
     #expect(finished.errorText == "Error: cannot write standard output: No space left on device; the output is cut\n")
   }
 
-  static let others = ["", "convert", "diff", "doctor", "flamegraph", "list", "symbolize"]
+  static let others = ["", "convert", "diff", "doctor", "flamegraph", "list", "symbolize", "unwind-info"]
 
   @Test(arguments: tools + others) func helpFits80Columns(_ command: String) throws {
     let shown = try Swtrace.run(["help", command].filter { !$0.isEmpty }, environment: ["COLUMNS": "80"])

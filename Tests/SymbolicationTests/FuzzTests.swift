@@ -116,6 +116,13 @@ import Testing
       if symbols.function(at: ELFAddress(address)) != nil { count += 1 }
       count += symbols.calls(at: ELFAddress(address)).count
     }
+    // As a file for another processor it would have no table.
+    if let table = try? UnwindTable(file, debug: file) {
+      #expect(zip(table.starts, table.starts.dropFirst()).allSatisfy { $0 < $1 })
+      #expect(table.numbers.count == table.count && table.rules.first?.bits == UnwindRule.gap.bits)
+      count += table.count
+      for address in addresses { _ = table.rule(at: ELFAddress(address)) }
+    }
     return count
   }
 

@@ -16,12 +16,15 @@ import Testing
     let workload = try WakeuptimeLiveTests.workload(in: folder)
     let records = try Swtrace.run(["offwaketime", "--comm", "sleeper", "-m", "0", "--format", "json", "--", workload]).json()
     let counts = try summary(of: records)
-    #expect(counts.lost.filter { $0.value > 0 } == [:])
+    // From Linux 6.19 on a probe that is preempted misses some.
+    let missed = counts.lost["missed"] ?? 0
+    #expect(counts.lost.filter { $0.value > 0 && $0.key != "missed" } == [:])
     let stacks = records.filter { $0["type"] as? String == "stack" }
     #expect(stacks.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == counts.delivered)
     #expect(stacks.allSatisfy { $0["comm"] as? String == "sleeper" && $0["unit"] as? String == "ns" })
     let kicks = stacks.filter { functions($0).contains("kick") }
-    #expect(kicks.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == 53, "\(stacks)")
+    let seen = kicks.reduce(0) { $0 + ($1["count"] as? Int ?? 0) }
+    #expect((53 - missed...53).contains(seen), "\(stacks)")
     let duration = try #require(records.last?["duration_ns"] as? Int)
     let waited = kicks.reduce(0) { $0 + ($1["value"] as? Int ?? 0) }
     #expect(waited > 0 && waited <= duration)

@@ -10,7 +10,7 @@ import Testing
 
   private func record(_ kind: swtrace_stack_kind, thread: UInt32 = 1, time: UInt64 = 0, value: UInt64 = 0, user: [UInt64] = []) -> [UInt8] {
     var event = swtrace_stack_event()
-    event.kind = kind.rawValue
+    event.kind = UInt16(kind.rawValue)
     event.pid = Self.process
     event.tid = thread
     event.time_ns = time

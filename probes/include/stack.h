@@ -17,9 +17,11 @@ enum swtrace_stack_kind {
 	SWTRACE_STACK_USER_FOLLOWS,     /* the user part comes with a later record of the thread */
 	SWTRACE_STACK_USER_PART,        /* that record, for the thread's events since time_ns; no event of its own */
 	/* Of a wait that has not ended. time_ns is when it began, value since when the thread is owed user parts, or 0. Instead of the user
-	 * part there are the user instruction and the frame pointer, from which user space walks while the thread still waits. */
+	 * part there are the user instruction, the frame pointer, the stack pointer and r14, from which user space walks while the thread
+	 * still waits. */
 	SWTRACE_STACK_BLOCKED,
 };
+#define SWTRACE_BLOCKED_REGISTERS 4
 
 /* What the partner of an event has to do with the task whose event it is. */
 enum swtrace_relation {
@@ -28,21 +30,38 @@ enum swtrace_relation {
 	SWTRACE_PARTNER_WOKE,           /* the task */
 };
 
-/* Followed by addresses of 64 bits: partner_kernel_frames, partner_user_frames, kernel_frames, user_frames; each part innermost first.
- * The first address of each part is where the task was; the others are return addresses. */
+/* Followed by addresses of 64 bits: partner_kernel_frames, partner_user_frames, kernel_frames, user_frames, async_frames; each part innermost
+ * first. The first address of each part is where the task was, the others are return addresses; those of awaiting functions are where they
+ * will go on. Then, where it was not known how to go on from the last user frame, a struct swtrace_stack_rest. */
 struct swtrace_stack_event {
 	__u64 time_ns;                  /* CLOCK_MONOTONIC */
 	__u64 value;                    /* nanoseconds waited, or samples */
 	__u32 pid, tid;
 	__s32 kernel_frames;            /* negative: the error of bpf_get_stack */
 	__s32 user_frames;
-	__u32 kind;                     /* enum swtrace_stack_kind */
+	__u16 kind;                     /* enum swtrace_stack_kind */
+	__u16 is_in_kernel;             /* the kernel ran for the task when the user part was walked */
 	__u32 relation;                 /* enum swtrace_relation */
 	__s32 partner_kernel_frames;    /* as those of the task */
 	__s32 partner_user_frames;
 	__u32 partner_pid;
-	__u32 reserved;
+	__u8 ending;                    /* enum swtrace_unwind_ending (unwind.h): why the user part ends there */
+	__u8 async_at;                  /* the innermost user frame of an async function, for which the awaiting ones wait, or 0xff */
+	__u8 async_frames;
+	__u8 guessed;                   /* user frames whose caller was found by a frame pointer for lack of a rule */
 	char comm[SWTRACE_COMM_LENGTH];
 	char partner[SWTRACE_COMM_LENGTH];
 };
 _Static_assert(sizeof(struct swtrace_stack_event) == 88, "read by Sources/Tools/Session/StackAggregator.swift");
+
+#define SWTRACE_REST_PAGES 4
+/* Copies of stacks on each processor: 16 MB at most. */
+#define SWTRACE_COPIES_A_SECOND 1000
+
+/* Where a walk has stopped, and the stack from there on. */
+struct swtrace_stack_rest {
+	__u64 ip, sp, bp, r14;
+	__u32 is_leaf;                  /* ip is where the task was, not where it will return to */
+	__u32 count;                    /* of the bytes that follow */
+};
+_Static_assert(sizeof(struct swtrace_stack_rest) == 40, "read by Sources/Tools/Session/StackAggregator.swift");

@@ -32,7 +32,11 @@ package struct Offwaketime: WaitTool {
 
   package var hooks: [Hook] {
     [
-      Hook("wake-ups", ["waking_btf", .init("waking_raw", lacking: "kernel stacks of the blocked tasks")]),
+      Hook(
+        "wake-ups",
+        stacks.variants(
+          byRules: ["waking_btf_rules", .init("waking_raw_rules", lacking: "kernel stacks of the blocked tasks")],
+          byFramePointers: ["waking_btf", .init("waking_raw", lacking: "kernel stacks of the blocked tasks")])),
       Hook("task switches", ["switch_state_btf", "switch_btf", "switch_raw"]),
     ] + hooksOfStacks
   }

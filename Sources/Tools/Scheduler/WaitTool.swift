@@ -44,7 +44,13 @@ extension WaitTool {
   /// What user stacks and waits that are not whole need.
   package var hooksOfStacks: [Hook] {
     var hooks: [Hook] = []
-    if !stacks.kernelStacksOnly { hooks.append(Hook("the end of system calls", ["exit_btf", "exit_raw"], without: "user stacks")) }
+    if !stacks.kernelStacksOnly {
+      hooks.append(
+        Hook(
+          "the end of system calls",
+          stacks.variants(byRules: ["exit_btf_rules", "exit_raw_rules"], byFramePointers: ["exit_btf", "exit_raw"]), without: "user stacks")
+      )
+    }
     if !waits.wholeWaitsOnly {
       hooks.append(
         Hook(

@@ -40,7 +40,12 @@ package struct Wakeuptime: StackTool {
   }
 
   package var hooks: [Hook] {
-    [Hook("wake-ups", ["waking_btf", "waking_raw"]), Hook("task switches", ["switch_btf", "switch_raw"])]
+    [
+      Hook(
+        "wake-ups",
+        stacks.variants(byRules: ["waking_btf_rules", "waking_raw_rules"], byFramePointers: ["waking_btf", "waking_raw"])),
+      Hook("task switches", ["switch_btf", "switch_raw"]),
+    ]
   }
 
   package var unit: Profile.Unit { .nanoseconds }

@@ -9,10 +9,15 @@ package struct BlockedTask {
   package var event: swtrace_stack_event
   /// Innermost first.
   var kernelStack: [UInt64]
-  var userStack: [UInt64]
+  /// By frame pointers, innermost first; empty where it is walked by rules.
+  var userStack: [UInt64] = []
+  /// A `swtrace_stack_rest` with its bytes, to be walked by rules; or empty.
+  var rest: [UInt8] = []
 
   /// All whose waits a probe knows. It may have ended while they were read; see `stillWaits`.
-  static func all(of probe: borrowing LoadedProbe) throws(BPFError) -> [BlockedTask] {
+  ///
+  /// - Parameter byRules: whether user stacks will be walked by rules.
+  static func all(of probe: borrowing LoadedProbe, byRules: Bool) throws(BPFError) -> [BlockedTask] {
     var tasks: [BlockedTask] = []
     let written = try probe.iterate("report_blocked")
     var rest = written.span.bytes
@@ -21,12 +26,15 @@ package struct BlockedTask {
       rest = rest.extracting(droppingFirst: MemoryLayout<swtrace_stack_event>.size)
       let addresses = (0..<event.frames).map { rest.unsafeLoadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) }
       rest = rest.extracting(droppingFirst: event.frames * 8)
-      let registers = addresses[Int(event.parts.kernel)...]
-      tasks.append(
-        BlockedTask(
-          event: event, kernelStack: Array(addresses.prefix(Int(event.parts.kernel))),
-          userStack: registers.count == 2
-            ? userStack(of: event.tid, instruction: registers[registers.startIndex], frame: registers[registers.startIndex + 1]) : []))
+      let registers = Array(addresses.dropFirst(Int(event.parts.kernel)))
+      var task = BlockedTask(event: event, kernelStack: Array(addresses.prefix(Int(event.parts.kernel))))
+      if registers.count == SWTRACE_BLOCKED_REGISTERS {
+        let header = swtrace_stack_rest(ip: registers[0], sp: registers[2], bp: registers[1], r14: registers[3], is_leaf: 1, count: 0)
+        let memory = ProcessNamespace.isInitial ? open("/proc/\(event.tid)/mem", O_RDONLY | O_CLOEXEC) : -1
+        if byRules { task.rest = copy(header, memory) } else { task.userStack = userStack(header, memory) }
+        if memory >= 0 { close(memory) }
+      }
+      tasks.append(task)
     }
     return tasks
   }
@@ -37,16 +45,31 @@ package struct BlockedTask {
     return starts[event.tid]?.x == event.time_ns
   }
 
+  /// The registers and what of the stack can be read, up to the size that the probes copy.
+  private static func copy(_ registers: swtrace_stack_rest, _ memory: CInt) -> [UInt8] {
+    var header = registers
+    let limit = Int(SWTRACE_REST_PAGES) * 4096
+    let stack = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
+      // Beyond the end of the stack there may be nothing: up to the ends of pages.
+      while count < limit {
+        let from = header.sp &+ UInt64(count)
+        let length = min(4096 - Int(from & 4095), limit - count)
+        let got = pread(memory, buffer.baseAddress! + count, length, off_t(bitPattern: UInt(from)))
+        guard got == length else { break }
+        count += got
+      }
+    }
+    header.count = UInt32(stack.count)
+    return withUnsafeBytes(of: header) { Array($0) } + stack
+  }
+
   /// Follows the frame pointers as the kernel does for the task that runs.
-  private static func userStack(of thread: UInt32, instruction: UInt64, frame: UInt64) -> [UInt64] {
-    var stack = [instruction]
-    let memory = ProcessNamespace.isInitial ? open("/proc/\(thread)/mem", O_RDONLY | O_CLOEXEC) : -1
-    guard memory >= 0 else { return stack }
-    defer { close(memory) }
-    var frame = frame
+  private static func userStack(_ registers: swtrace_stack_rest, _ memory: CInt) -> [UInt64] {
+    var stack = [registers.ip]
+    var frame = registers.bp
     // The caller's frame pointer and the address to return to.
     var pair = SIMD2<UInt64>()
-    while stack.count < SWTRACE_STACK_DEPTH, frame != 0 {
+    while memory >= 0, stack.count < SWTRACE_STACK_DEPTH, frame != 0 {
       let got = withUnsafeMutableBytes(of: &pair) { pread(memory, $0.baseAddress, $0.count, off_t(bitPattern: UInt(frame))) }
       guard got == MemoryLayout<SIMD2<UInt64>>.size else { break }
       stack.append(pair.y)

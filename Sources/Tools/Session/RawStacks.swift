@@ -13,6 +13,8 @@ struct RawStacks {
     var command: SIMD16<UInt8>
     /// Whether the stack is of a wait that had not ended.
     var isBlocked = false
+    /// Why the user part ends, where that is shown.
+    var ending: StackEnding?
     /// What another task has to do with it, and that task's name, process and program.
     var relation = SWTRACE_NO_PARTNER.rawValue
     var partner = SIMD16<UInt8>()
@@ -20,11 +22,14 @@ struct RawStacks {
     var partnerProgram: UInt32 = 0
   }
 
-  /// How many addresses a stack has of each part, in their order: each innermost first. The rest is the user part.
+  /// How many addresses a stack has of each part, in their order: each innermost first. Between the kernel's and the last one is the user
+  /// part.
   struct Parts: Hashable {
     var partnerKernel: Int32 = 0
     var partnerUser: Int32 = 0
     var kernel: Int32
+    /// Of functions that await one of the user part.
+    var async: Int32 = 0
   }
 
   struct Entry {
@@ -87,7 +92,12 @@ struct RawStacks {
   }
 
   /// The user part of a stack, innermost first.
-  func user(_ entry: Entry) -> ArraySlice<UInt64> { addresses[userStart(entry)..<entry.start + entry.count] }
+  func user(_ entry: Entry) -> ArraySlice<UInt64> { addresses[userStart(entry)..<entry.start + entry.count - Int(entry.parts.async)] }
+
+  /// The functions that await one of the user part, innermost first.
+  func async(_ entry: Entry) -> ArraySlice<UInt64> {
+    addresses[entry.start + entry.count - Int(entry.parts.async)..<entry.start + entry.count]
+  }
 
   /// The partner's stack, each part innermost first.
   func partner(_ entry: Entry) -> (kernel: ArraySlice<UInt64>, user: ArraySlice<UInt64>) {
@@ -116,7 +126,7 @@ struct RawStacks {
 
   private static func hash(_ owner: Owner, _ parts: Parts, _ stack: [UInt64]) -> UInt64 {
     let command = unsafeBitCast(owner.command, to: SIMD2<UInt64>.self)
-    var hash = UInt64(owner.process) << 32 | UInt64(owner.program) << 16 ^ UInt64(parts.kernel)
+    var hash = UInt64(owner.process) << 32 | UInt64(owner.program) << 16 ^ UInt64(parts.kernel) ^ UInt64(parts.async) << 8
     func mix(_ word: UInt64) {
       hash = (hash ^ word) &* 0x9e37_79b9_7f4a_7c15
       hash ^= hash >> 29

@@ -13,6 +13,8 @@ package struct Plan {
   package var excludesItself = false
   /// Sets the tool's own constants; the programs are those chosen for the hooks.
   package var configure: (inout Probe, _ programs: [String?]) throws(BPFError) -> Void = { _, _ throws(BPFError) in }
+  /// Fills maps when the programs are loaded, before any of them runs and before the command starts.
+  package var prepare: (borrowing LoadedProbe) throws(BPFError) -> Void = { _ throws(BPFError) in }
   /// Attaches what the tool attaches itself; see `Attachment.attempt`.
   package var attach: (borrowing LoadedProbe, _ programs: [String?], inout Links) throws(BPFError) -> [String] = {
     _, _, _ throws(BPFError) in []
@@ -152,12 +154,22 @@ package struct Session: ~Copyable {
         try plan.configure(&probe, programs)
       },
       prepare: { (probe) throws(BPFError) in
-        guard !targets.isEmpty else { return }
-        let map: ProbeMap<UInt32, UInt8> = try probe.map("targets")
-        for target in targets { try map.set(target, 1) }
+        if !targets.isEmpty {
+          let map: ProbeMap<UInt32, UInt8> = try probe.map("targets")
+          for target in targets { try map.set(target, 1) }
+        }
+        try plan.prepare(probe)
       },
       attach: plan.attach)
   }
+
+  /// Makes what happens to processes a reason to end a wait.
+  package func watch(_ records: ProcessRecordReader) {
+    for descriptor in records.descriptors { poll.add(descriptor, as: .records, edge: true) }
+  }
+
+  /// The processes that are traced, and whether their children are; none for all.
+  package var targets: (processes: [UInt32], follows: Bool) { (settings.processes, command != nil) }
 
   /// Waits until there is something to do.
   ///

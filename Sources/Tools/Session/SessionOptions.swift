@@ -109,6 +109,8 @@ package struct SessionSettings {
   package var tool: String
   package var filter: swtrace_filter
   package var targets: [UInt32]
+  /// The processes that can have events, where the options say it; none for any.
+  package var processes: [UInt32] { filter.targets_are_threads != 0 ? [] : targets.isEmpty && filter.pid != 0 ? [filter.pid] : targets }
   /// Nanoseconds.
   package var duration: UInt64?
   /// What the tool can write, its default first.

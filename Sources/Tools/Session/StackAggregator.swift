@@ -1,4 +1,5 @@
 internal import CProbes
+internal import CUnwind
 internal import Formats
 package import Linux
 package import Profiles
@@ -49,7 +50,23 @@ package struct StackAggregator {
   /// Takes in what happened to processes. Call it often: a process is known best while it lives.
   package mutating func followProcesses() {
     records?.drain { record in symbolizer.note(record) }
+    if let walks { walks.follow(&symbolizer) }
   }
+
+  /// Learns of a process that runs already and is traced, so that its first stack can be walked.
+  mutating func expect(_ process: ProcessID) {
+    guard walks != nil else { return }
+    symbolizer.learn(process)
+    followProcesses()
+  }
+
+  /// Says which processes can have events, where that is known.
+  func limit(to processes: [UInt32], followsChildren: Bool) { walks?.limit(to: processes, followsChildren: followsChildren) }
+
+  /// Where user stacks are walked by rules.
+  var walks: StackWalks? { didSet { symbolizer.remembersChanges = walks != nil } }
+  /// Whether a frame shows why a user stack ends before its thread's first function.
+  package var showsEndings = false
 
   /// Call it when all events before a time have been taken in.
   package mutating func forgetIdle(before time: UInt64) { symbolizer.forgetIdle(before: time) }
@@ -60,18 +77,36 @@ package struct StackAggregator {
     let body = record.extracting(droppingFirst: MemoryLayout<swtrace_stack_event>.size)
     addresses.removeAll(keepingCapacity: true)
     for index in 0..<event.frames { addresses.append(body.unsafeLoadUnaligned(fromByteOffset: index * 8, as: UInt64.self)) }
-    if event.kind == SWTRACE_STACK_USER_PART.rawValue { return settle(event.tid, since: event.time_ns, addresses) }
+    var owner = owner(event)
+    let parts = finish(event, &owner, body.extracting(droppingFirst: event.frames * 8))
+    if UInt32(event.kind) == SWTRACE_STACK_USER_PART.rawValue {
+      return settle(event.tid, since: event.time_ns, addresses, parts, owner.ending)
+    }
 
     count += 1
-    guard let entry = stacks.entry(owner(event), event.parts, addresses) else {
+    guard let entry = stacks.entry(owner, parts, addresses) else {
       overflow += 1
       return
     }
-    if event.kind == SWTRACE_STACK_USER_FOLLOWS.rawValue {
+    if UInt32(event.kind) == SWTRACE_STACK_USER_FOLLOWS.rawValue {
       owed[event.tid, default: []].append(Owed(entry: entry, value: event.value, time: event.time_ns))
     } else {
       add(event.value, to: entry, thread: event.tid, time: event.time_ns)
     }
+  }
+
+  /// Completes the user part of an event in `addresses` where the probe could not, and arranges what awaits its async functions.
+  private mutating func finish(_ event: swtrace_stack_event, _ owner: inout RawStacks.Owner, _ rest: RawSpan) -> RawStacks.Parts {
+    var parts = event.parts
+    // The instruction that a page fault interrupted is no walk.
+    guard let walks, UInt32(event.ending) != SWTRACE_END_UNKNOWN.rawValue else { return parts }
+    let place = addresses.count - Int(max(event.user_frames, 0)) - Int(event.async_frames)
+    let finished = walks.finish(
+      event, Array(addresses[place...]), rest, ProcessID(owner.process), Int(owner.program), symbolizer)
+    addresses.replaceSubrange(place..., with: finished.user)
+    parts.async = Int32(finished.asyncFrames)
+    if showsEndings, !finished.ending.isComplete, !finished.user.isEmpty { owner.ending = finished.ending }
+    return parts
   }
 
   private mutating func add(_ value: UInt64, to entry: Int, thread: UInt32, time: UInt64) {
@@ -87,11 +122,20 @@ package struct StackAggregator {
   package mutating func add(_ task: BlockedTask, waited: UInt64, now: UInt64) {
     count += 1
     if task.event.user_frames < 0 { withoutUserStack += 1 }
-    // Earlier waits in the same system call.
-    if task.event.value > 0, !task.userStack.isEmpty { settle(task.event.tid, since: task.event.value, task.userStack) }
     var owner = owner(task.event)
+    var user = task.userStack
+    if let walks, !task.rest.isEmpty {
+      let finished = walks.finish(
+        task.event, [], task.rest.span.bytes, ProcessID(owner.process), Int(owner.program), symbolizer)
+      user = finished.user
+      if showsEndings, !finished.ending.isComplete { owner.ending = finished.ending }
+    }
+    // Earlier waits in the same system call.
+    if task.event.value > 0, !user.isEmpty {
+      settle(task.event.tid, since: task.event.value, user, RawStacks.Parts(kernel: 0), owner.ending)
+    }
     owner.isBlocked = true
-    guard let entry = stacks.entry(owner, task.event.parts, task.kernelStack + task.userStack) else {
+    guard let entry = stacks.entry(owner, task.event.parts, task.kernelStack + user) else {
       overflow += 1
       return
     }
@@ -110,21 +154,26 @@ package struct StackAggregator {
       owner.relation = event.relation
       owner.partner = unsafeBitCast(event.partner, to: SIMD16<UInt8>.self)
       (owner.partnerProcess, owner.partnerProgram) = (event.partner_pid, program(event.partner_pid))
+      if event.relation == SWTRACE_PARTNER_WOKE.rawValue, event.partner_pid != 0 {
+        walks?.use(ProcessID(event.partner_pid), symbolizer)
+      }
     }
     return owner
   }
 
   /// Gives a thread's waits the user stack that they ended in. Waits from before `since` were in an earlier system call, whose
   /// record was lost.
-  private mutating func settle(_ thread: UInt32, since: UInt64, _ user: [UInt64]) {
+  private mutating func settle(_ thread: UInt32, since: UInt64, _ user: [UInt64], _ parts: RawStacks.Parts, _ ending: StackEnding?) {
     for wait in owed.removeValue(forKey: thread) ?? [] {
       guard wait.time >= since, !user.isEmpty else {
         withoutUserStack += 1
         add(wait.value, to: wait.entry, thread: thread, time: wait.time)
         continue
       }
-      let partial = stacks.entries[wait.entry]
-      if let whole = stacks.entry(partial.owner, partial.parts, stacks.withoutUser(partial) + user) {
+      var whole = stacks.entries[wait.entry]
+      let others = stacks.withoutUser(whole)
+      (whole.owner.ending, whole.parts.async) = (ending, parts.async)
+      if let whole = stacks.entry(whole.owner, whole.parts, others + user) {
         add(wait.value, to: whole, thread: thread, time: wait.time)
       } else {
         overflow += 1
@@ -178,7 +227,20 @@ package struct StackAggregator {
       return Stack(frames.reversed())
     }
     frames += delimiter(delimited && entry.parts.kernel > 0 && !user.isEmpty)
-    return Stack((frames + name(user, owner.process, owner.program)).reversed()).mergingForms()
+    frames += name(user, owner.process, owner.program)
+    frames += awaiting(entry, after: frames.last)
+    if let ending = owner.ending { frames.append(Frame(function: "[ends \(ending.text)]", kind: .marker)) }
+    return Stack(frames.reversed()).mergingForms()
+  }
+
+  /// What awaits the last of the user frames, innermost first.
+  private mutating func awaiting(_ entry: RawStacks.Entry, after last: Frame?) -> [Frame] {
+    let async = stacks.async(entry)
+    guard !async.isEmpty else { return [] }
+    var frames = name(async, entry.owner.process, entry.owner.program, .asyncResumePoint)
+    // In a function's first instructions the context is still that of the function that it has awaited.
+    if let first = frames.first, first.function == last?.function { frames.removeFirst() }
+    return [Frame(function: "[async]", kind: .marker)] + frames
   }
 
   private func delimiter(_ isWanted: Bool) -> [Frame] { isWanted ? [Frame(function: "-", kind: .marker)] : [] }
@@ -206,11 +268,14 @@ package struct StackAggregator {
   }
 
   /// The user part of a stack, innermost first.
-  private mutating func name(_ user: ArraySlice<UInt64>, _ process: UInt32, _ program: UInt32) -> [Frame] {
+  private mutating func name(
+    _ user: ArraySlice<UInt64>, _ process: UInt32, _ program: UInt32, _ kind: StackAddress = .returnAddress
+  ) -> [Frame] {
     let (process, program) = (ProcessID(process), Int(program))
     var frames: [Frame] = []
     for (index, address) in user.enumerated() {
-      switch symbolizer.symbolize(VirtualAddress(address), index == 0 ? .programCounter : .returnAddress, in: process, program: program) {
+      let kind = index == 0 && kind == .returnAddress ? .programCounter : kind
+      switch symbolizer.symbolize(VirtualAddress(address), kind, in: process, program: program) {
       case .frames(let found): frames += found
       case .unknown: frames.append(symbolizer.placeholder(VirtualAddress(address), in: process, program: program))
       }
@@ -237,5 +302,5 @@ extension swtrace_stack_event {
     RawStacks.Parts(partnerKernel: max(partner_kernel_frames, 0), partnerUser: max(partner_user_frames, 0), kernel: max(kernel_frames, 0))
   }
   /// How many addresses follow it.
-  var frames: Int { Int(parts.partnerKernel + parts.partnerUser + parts.kernel + max(user_frames, 0)) }
+  var frames: Int { Int(parts.partnerKernel + parts.partnerUser + parts.kernel + max(user_frames, 0)) + Int(async_frames) }
 }

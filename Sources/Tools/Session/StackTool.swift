@@ -7,6 +7,7 @@ internal import Glibc
 internal import Linux
 package import Profiles
 internal import Symbolication
+internal import Unwinding
 
 /// What tools that sample stacks have in common on the command line. Declared before the session: its time is positional.
 package struct StackOptions: ParsableArguments {
@@ -29,6 +30,12 @@ package struct StackOptions: ParsableArguments {
     name: [.customShort("a"), .long, .customLong("annotations")],
     help: "Mark the kernel's frames with _[k], inlined ones with _[i], in folded output.")
   package var annotate = false
+  @Option(help: ArgumentHelp("Walk user stacks by dwarf rules or by fp, frame pointers.", valueName: "method"))
+  package var unwind = UnwindMethod.auto
+  @Option(help: ArgumentHelp("Memory of the kernel for the rules of code.", valueName: "MB")) package var unwindMemory = 64
+  @Option(help: ArgumentHelp("Of async functions show the callers that await them, the physical ones, or both.", valueName: "which"))
+  package var async = AsyncCallers.callers
+  @Flag(help: "Show as a frame why a user stack ends too early.") package var endings = false
   @Option(help: ArgumentHelp("Print so many of the hottest functions as well; rows of table.", valueName: "count")) package var summary:
     Int?
 
@@ -57,7 +64,25 @@ package struct StackOptions: ParsableArguments {
     return options
   }
 
+  /// The programs of a hook that takes user stacks: those that walk them by rules and those that follow frame pointers, best first.
+  func variants(byRules: [Hook.Variant], byFramePointers: [Hook.Variant]) -> [Hook.Variant] {
+    switch unwind {
+    case _ where kernelStacksOnly: return byFramePointers
+    case .dwarf: return byRules
+    case .fp: return byFramePointers
+    case .auto:
+      return byRules
+        + byFramePointers.map {
+          .init($0.program, lacking: ([$0.lacking] + ["stacks of code without frame pointers"]).compactMap(\.self).joined(separator: ", "))
+        }
+    }
+  }
+
+  /// Whether programs were chosen that walk by rules.
+  static func areByRules(_ programs: [String?]) -> Bool { programs.contains { $0?.hasSuffix("_rules") ?? false } }
+
   package mutating func validate() throws {
+    if !(2...4096).contains(unwindMemory) { throw ValidationError("--unwind-memory is 2 to 4096 MB") }
     if userStacksOnly, kernelStacksOnly { throw ValidationError("-U and -K exclude each other") }
     if let summary, summary < 1 { throw ValidationError("--summary needs a count of at least 1") }
   }
@@ -116,11 +141,16 @@ extension StackTool {
         "swtrace \(settings.tool): functions of processes have no names in a pid namespace of its own; run it in the host's "
           + "(docker run --pid=host)")
     } else {
-      do { records = try ProcessRecordReader() } catch {
+      do { records = try ProcessRecordReader(wakes: stacks.unwind != .fp && !stacks.kernelStacksOnly) } catch {
         complain("swtrace \(settings.tool): \(error); programs that run for a moment only will lack names")
       }
     }
     var blocked: [BlockedTask] = []
+    var aggregator = StackAggregator(symbolOptions, records: records, openFiles: DescriptorLimit.maximum / 2)
+    aggregator.takesUserStacksFromCalls = Self.hasLateUserStacks
+    aggregator.keepsMoments = destinations.contains { $0.format == .html }
+    aggregator.showsEndings = stacks.endings
+    var isByRules = false
     var running = try Session(
       Plan(
         image: .named(Self.probe), hooks: hooks,
@@ -129,17 +159,28 @@ extension StackTool {
             ".rodata.stack",
             swtrace_stack_config(
               kernel: tool.stacks.userStacksOnly ? 0 : 1, user: tool.stacks.kernelStacksOnly ? 0 : 1, reserved: (0, 0, 0, 0, 0, 0)))
+          isByRules = StackOptions.areByRules(programs)
+          if !isByRules {
+            for map in ["unwind_processes", "unwind_pool", "unwind_index", "unwind_rules"] { try probe.leaveOut(map) }
+          }
           try tool.configure(&probe, programs)
+        },
+        prepare: { (probe) throws(BPFError) in
+          aggregator.walks =
+            isByRules ? StackWalks(try Unwinder(probe, limit: tool.stacks.unwindMemory << 20), callers: tool.stacks.async) : nil
+          for process in settings.processes { aggregator.expect(ProcessID(process)) }
         },
         attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) },
         beforeDetaching: { (probe, programs) throws(BPFError) in
-          if tool.unfinishedWaits != nil, programs.contains("report_blocked") { blocked = try BlockedTask.all(of: probe) }
+          if tool.unfinishedWaits != nil, programs.contains("report_blocked") {
+            blocked = try BlockedTask.all(of: probe, byRules: isByRules)
+          }
         }, activity: Self.activity),
       settings, watching: output)
     let startedAt = Clock.realtime
-    var aggregator = StackAggregator(symbolOptions, records: records, openFiles: DescriptorLimit.current / 2)
-    aggregator.takesUserStacksFromCalls = Self.hasLateUserStacks
-    aggregator.keepsMoments = destinations.contains { $0.format == .html }
+    if isByRules, let records { running.watch(records) }
+    aggregator.limit(to: running.targets.processes, followsChildren: running.targets.follows)
+    aggregator.followProcesses()
     while let turn = running.next(output) {
       let now = Clock.monotonic
       aggregator.followProcesses()
@@ -177,7 +218,10 @@ extension StackTool {
       ProfileOutput.write(
         isForPrograms ? measured : format == .html ? named : profile, as: format, recording, options, annotate: stacks.annotate,
         rows: stacks.summary ?? FunctionTable.usualLimit, into: &out)
-      if format == .json { symbols.writeJSON(into: &out) }
+      if format == .json {
+        aggregator.walks?.report.writeJSON(into: &out)
+        symbols.writeJSON(into: &out)
+      }
     }
     for (path, format) in destinations {
       guard let path else {
@@ -192,6 +236,7 @@ extension StackTool {
     }
     let toStandardOutput = destinations.first { $0.path == nil }?.format
     if let count = stacks.summary, toStandardOutput != .table { FunctionTable.write(profile, limit: count, into: &output.buffer) }
+    if let report = aggregator.walks?.report, report.total > 0 { complain("swtrace \(settings.tool): \(report.line)") }
     if symbols.total > 0 { complain("swtrace \(settings.tool): \(symbols.line)") }
     try running.conclude(report, &output, toStandardOutput ?? .stacks, always: stacks.summary != nil)
   }

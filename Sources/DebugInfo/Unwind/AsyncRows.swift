@@ -1,0 +1,161 @@
+internal import CUnwind
+
+/// What the instructions of an async function say that its records do not.
+private struct AsyncCode {
+  /// Where frames are complete, from the beginning of the function: behind `lea 8(%rsp), %rbp`.
+  private(set) var frames: [Int] = []
+  /// Behind each `pop %rbp`, up to the end of the jump or return that follows.
+  private(set) var epilogues: [Range<Int>] = []
+  /// Where the context is put on the stack: behind which instruction, and how far above the stack pointer.
+  private(set) var spill: (end: Int, displacement: Int32)?
+
+  /// `push %rbp; push %r14; lea 8(%rsp), %rbp`: what LLVM begins frames of async functions with, wherever in the function.
+  fileprivate static let prologue: UInt64 = 0x0824_6c8d_4856_4155
+  /// Contexts are spilled near the beginning.
+  private static let maximumInstructions = 400
+  /// Of frames, and of epilogues.
+  private static let maximumPlaces = 64
+
+  init(_ code: Bytes) {
+    var cursor = code.cursor()
+    var count = 0
+    var popped: Int?
+    while !cursor.isAtEnd {
+      let start = cursor.position
+      if code.slice(UInt64(start), 8).firstWord == Self.prologue, frames.count < Self.maximumPlaces { frames.append(start + 8) }
+      guard let instruction = Instruction(&cursor) else { break }
+      count += 1
+      switch instruction.opcode {
+      case 0x5d where instruction.rex & 1 == 0: popped = cursor.position
+      case 0xff where instruction.operation != 4: break
+      case 0xc2, 0xc3, 0xe9, 0xeb, 0x0f0b, 0xff:
+        if let start = popped, epilogues.count < Self.maximumPlaces { epilogues.append(start..<cursor.position) }
+        popped = nil
+      case 0x89 where spill == nil && count <= Self.maximumInstructions:
+        if instruction.isWide, instruction.register == Instruction.r14, instruction.isAtStackPointer {
+          spill = (cursor.position, instruction.displacement)
+        }
+      default: break
+      }
+    }
+    if let start = popped { epilogues.append(start..<cursor.position) }
+  }
+}
+
+extension Bytes {
+  /// Its first 8 bytes; 0 where there are fewer.
+  fileprivate var firstWord: UInt64 {
+    var cursor = cursor()
+    return cursor.u64()
+  }
+}
+
+extension UnwindTableBuilder {
+  /// Marks the rows of async functions, says where each has its context, and mends what swiftc writes wrongly.
+  ///
+  /// An async function with a frame keeps its context right below the caller's rbp; others in r14, or where they spill it. The records of
+  /// such frames lag behind in the first instructions, and stay behind in the last: they do not say what `push %r14` and `pop %rbp` do.
+  ///
+  /// Functions of the runtime that begin so (`swift_task_switch`) are mended, but not marked: their context is another function's.
+  mutating func mark(_ functions: [SwiftFunctions.Function], _ text: CodeBytes) {
+    let (oldStarts, oldNumbers) = (starts, numbers)
+    starts.removeAll(keepingCapacity: true)
+    numbers.removeAll(keepingCapacity: true)
+    var next = 0
+    /// Adds rows as they are.
+    func copy(until limit: UInt64) {
+      while next < oldStarts.count, code.lowerBound + UInt64(oldStarts[next]) < limit {
+        append(code.lowerBound + UInt64(oldStarts[next]), oldNumbers[next])
+        next += 1
+      }
+    }
+    for function in functions where function.end > code.lowerBound && function.start < code.upperBound {
+      guard function.isAsync || text.bytes(from: function.start, to: function.end).firstWord == AsyncCode.prologue else { continue }
+      let (start, end) = (max(function.start, code.lowerBound), min(function.end, code.upperBound))
+      copy(until: start)
+      let first = next
+      while next < oldStarts.count, code.lowerBound + UInt64(oldStarts[next]) < end { next += 1 }
+      var rows: [(offset: Int, rule: UnwindRule)] = []
+      if first == oldStarts.count || code.lowerBound + UInt64(oldStarts[first]) > start, first > 0 {
+        rows.append((0, rules[Int(oldNumbers[first - 1])]))
+      }
+      for index in first..<next { rows.append((Int(code.lowerBound + UInt64(oldStarts[index]) - start), rules[Int(oldNumbers[index])])) }
+      let instructions = AsyncCode(text.bytes(from: start, to: end))
+      if rows.count <= Self.maximumMendedRows { mend(&rows, instructions) }
+      if function.isAsync { mark(&rows, instructions) }
+      for row in rows where start + UInt64(row.offset) < end {
+        append(start + UInt64(row.offset), number(of: row.rule))
+      }
+      if end < code.upperBound { append(end, oldNumbers[max(next - 1, 0)]) }
+    }
+    copy(until: code.upperBound)
+  }
+
+  /// Each place to mend looks at all rows of its function.
+  private static let maximumMendedRows = 4096
+
+  private typealias Rows = [(offset: Int, rule: UnwindRule)]
+
+  private func index(at offset: Int, _ rows: Rows) -> Int { (rows.firstIndex { $0.offset > offset } ?? rows.count) - 1 }
+
+  private func mend(_ rows: inout Rows, _ code: AsyncCode) {
+    func index(at offset: Int) -> Int { self.index(at: offset, rows) }
+    /// Puts a rule over what holds between two places.
+    func put(_ rule: UnwindRule, from start: Int, to end: Int) {
+      let after = rows[index(at: end)].rule
+      rows.removeAll { start <= $0.offset && $0.offset <= end }
+      rows.insert(contentsOf: [(start, rule), (end, after)], at: index(at: start) + 1)
+    }
+    for frame in code.frames {
+      // After `push %rbp` the records are right: the CFA is as far away as rbp is below it.
+      let before = index(at: frame - 6)
+      guard before >= 0, case let pushed = rows[before].rule, pushed.kind == SWTRACE_CFA_RSP,
+        pushed.cfa_offset == -Int32(pushed.rbp_offset),
+        let known = rows[before...].first(where: { $0.rule.kind == SWTRACE_CFA_RBP }), known.offset >= frame
+      else { continue }
+      // Room for arguments of a tail call comes first, and is not counted.
+      if pushed.cfa_offset != 16 { put(UnwindRule(SWTRACE_CFA_RSP, offset: pushed.cfa_offset - 8), from: frame - 8, to: frame - 7) }
+      var complete = pushed
+      complete.cfa_offset += 8
+      put(complete, from: frame - 5, to: frame)
+      if known.offset > frame { put(known.rule, from: frame, to: known.offset) }
+    }
+    for epilogue in code.epilogues where !code.frames.isEmpty {
+      let place = index(at: epilogue.lowerBound)
+      guard place >= 0 else { continue }
+      if rows[place].rule.kind == SWTRACE_CFA_RBP {
+        let end = place + 1 < rows.count ? min(rows[place + 1].offset, epilogue.upperBound) : epilogue.upperBound
+        put(UnwindRule(SWTRACE_CFA_RSP, offset: rows[place].rule.cfa_offset - 8), from: epilogue.lowerBound, to: end)
+      }
+      // The caller's rbp is back in its register, and what it was saved in may have other content.
+      let last = rows[index(at: epilogue.upperBound)].rule
+      if !rows.contains(where: { $0.offset == epilogue.upperBound }) {
+        rows.insert((epilogue.upperBound, last), at: index(at: epilogue.upperBound) + 1)
+      }
+      for index in rows.indices where epilogue.contains(rows[index].offset) && rows[index].rule.kind == SWTRACE_CFA_RSP {
+        (rows[index].rule.rbp, rows[index].rule.rbp_offset) = (UInt8(SWTRACE_RBP_SAME.rawValue), 0)
+      }
+    }
+  }
+
+  private func mark(_ rows: inout Rows, _ code: AsyncCode) {
+    var spilled: Int32?
+    if let spill = code.spill, case let place = index(at: spill.end - 1, rows), place >= 0, rows[place].rule.kind == SWTRACE_CFA_RSP {
+      spilled = spill.displacement &- rows[place].rule.cfa_offset
+      if !rows.contains(where: { $0.offset == spill.end }) { rows.insert((spill.end, rows[place].rule), at: place + 1) }
+    }
+    for index in rows.indices {
+      switch rows[index].rule.kind {
+      case SWTRACE_CFA_RBP: rows[index].rule.r14_offset = Int16(exactly: -8 &- rows[index].rule.cfa_offset) ?? 0
+      case SWTRACE_CFA_RSP:
+        rows[index].rule.r14_offset = 0
+        // As long as that place is in use.
+        if let spilled, let spill = code.spill, rows[index].offset >= spill.end, spilled >= -rows[index].rule.cfa_offset, spilled < 0 {
+          rows[index].rule.r14_offset = Int16(exactly: spilled) ?? 0
+        }
+      default: continue
+      }
+      rows[index].rule.flags |= UInt8(SWTRACE_RULE_ASYNC.rawValue)
+    }
+  }
+}

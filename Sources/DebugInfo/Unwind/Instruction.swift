@@ -1,0 +1,142 @@
+/// One x86-64 instruction: how long it is, and the parts of it that say what it does to the stack (Intel SDM, volume 2, 2.1 and A.3).
+struct Instruction {
+  /// The bytes after `0F` in the second byte, `0F 38` and `0F 3A` in the third; above `vector` for those of VEX and EVEX.
+  private(set) var opcode: UInt32 = 0
+  private(set) var rex: UInt8 = 0
+  private(set) var modRM: UInt8 = 0
+  private(set) var sib: UInt8 = 0
+  /// Of the operand in memory.
+  private(set) var displacement: Int32 = 0
+  /// With its sign; the low half where it has 8 bytes.
+  private(set) var immediate: Int32 = 0
+
+  private static let vector: UInt32 = 1 << 24
+  private static let maximumLength = 15
+
+  /// What follows an opcode, a letter for each:
+  /// `-` nothing, `m` ModRM, `b` 1 byte, `w` 2 bytes, `z` 4 bytes or 2 with the prefix 66, `v` the same or 8 with REX.W, `j` 4 bytes,
+  /// `B` ModRM and 1 byte, `Z` ModRM and `z`, `a` an address, `E` 3 bytes, `6` and `7` ModRM and `b` or `z` for TEST only,
+  /// `p` it is a prefix, `*` it leads to another map, `x` it is none.
+  private static let oneByte = Array(
+    ("mmmmbzxxmmmmbzx*" + "mmmmbzxxmmmmbzxx" + "mmmmbzpxmmmmbzpx" + "mmmmbzpxmmmmbzpx"
+      + "pppppppppppppppp" + "----------------" + "xx*mppppzZbB----" + "bbbbbbbbbbbbbbbb"
+      + "BZxBmmmmmmmmmmmm" + "----------x-----" + "aaaa----bz------" + "bbbbbbbbvvvvvvvv"
+      + "BBw-**BZE-w--bx-" + "mmmmxxx-mmmmmmmm" + "bbbbbbbbjjxb----" + "p-pp--67------mm").utf8)
+  private static let twoBytes = Array(
+    ("mmmmx-----x-xm-B" + "mmmmmmmmmmmmmmmm" + "mmmmxxxxmmmmmmmm" + "------x-*x*xxxxx"
+      + "mmmmmmmmmmmmmmmm" + "mmmmmmmmmmmmmmmm" + "mmmmmmmmmmmmmmmm" + "BBBBmmm-mmxxmmmm"
+      + "jjjjjjjjjjjjjjjj" + "mmmmmmmmmmmmmmmm" + "---mBmxx---mBmmm" + "mmmmmmmmmmBmmmmm"
+      + "mmBmBBBm--------" + "mmmmmmmmmmmmmmmm" + "mmmmmmmmmmmmmmmm" + "mmmmmmmmmmmmmmmm").utf8)
+
+  /// Reads the instruction that begins there; nil where there is none that is known.
+  init?(_ cursor: inout Cursor) {
+    let start = cursor.position
+    var hasOperandSize = false
+    var hasAddressSize = false
+    var byte = cursor.u8()
+    // REX is one only right before the opcode.
+    while Self.oneByte[Int(byte)] == UInt8(ascii: "p") {
+      rex = byte & 0xf0 == 0x40 ? byte : 0
+      if byte == 0x66 { hasOperandSize = true }
+      if byte == 0x67 { hasAddressSize = true }
+      byte = cursor.u8()
+      guard !cursor.hasFailed, cursor.position - start < Self.maximumLength else { return nil }
+    }
+    opcode = UInt32(byte)
+    var operands = Self.oneByte[Int(byte)]
+    if operands == UInt8(ascii: "*") {
+      guard let found = byte == 0x0f ? readEscaped(&cursor) : readVector(&cursor, byte) else { return nil }
+      operands = found
+    }
+    let size = hasOperandSize ? 2 : 4
+    switch operands {
+    case UInt8(ascii: "-"): break
+    case UInt8(ascii: "m"): readModRM(&cursor)
+    case UInt8(ascii: "b"): readImmediate(&cursor, 1)
+    case UInt8(ascii: "w"): readImmediate(&cursor, 2)
+    case UInt8(ascii: "j"): readImmediate(&cursor, 4)
+    case UInt8(ascii: "z"): readImmediate(&cursor, size)
+    case UInt8(ascii: "v"): readImmediate(&cursor, rex & 8 != 0 ? 8 : size)
+    case UInt8(ascii: "a"): cursor.skip(hasAddressSize ? 4 : 8)
+    case UInt8(ascii: "E"): cursor.skip(3)
+    case UInt8(ascii: "B"), UInt8(ascii: "Z"):
+      readModRM(&cursor)
+      readImmediate(&cursor, operands == UInt8(ascii: "B") ? 1 : size)
+    case UInt8(ascii: "6"), UInt8(ascii: "7"):
+      readModRM(&cursor)
+      if operation < 2 { readImmediate(&cursor, operands == UInt8(ascii: "6") ? 1 : size) }
+    default: return nil
+    }
+    // 8F is POP, or leads to a map of old AMD processors.
+    guard !cursor.hasFailed, cursor.position - start <= Self.maximumLength, opcode != 0x8f || operation == 0 else { return nil }
+  }
+
+  private mutating func readEscaped(_ cursor: inout Cursor) -> UInt8? {
+    let second = cursor.u8()
+    opcode = 0x0f00 | UInt32(second)
+    guard second == 0x38 || second == 0x3a else { return Self.twoBytes[Int(second)] }
+    opcode = opcode << 8 | UInt32(cursor.u8())
+    return UInt8(ascii: second == 0x38 ? "m" : "B")
+  }
+
+  /// VEX of 2 and 3 bytes, and EVEX (2.3 and 2.7).
+  private mutating func readVector(_ cursor: inout Cursor, _ first: UInt8) -> UInt8? {
+    guard rex == 0 else { return nil }
+    let map: UInt8
+    switch first {
+    case 0xc5:
+      map = 1
+      cursor.skip(1)
+    case 0xc4:
+      map = cursor.u8() & 0x1f
+      cursor.skip(1)
+    case 0x62:
+      map = cursor.u8() & 7
+      cursor.skip(2)
+    default: return nil
+    }
+    let code = cursor.u8()
+    opcode = Self.vector | UInt32(map) << 8 | UInt32(code)
+    switch (map, code) {
+    case (1, 0x77) where first != 0x62: return UInt8(ascii: "-")
+    case (1, 0x70...0x73), (1, 0xc2), (1, 0xc4...0xc6), (3, _): return UInt8(ascii: "B")
+    case (1, _), (2, _), (5, _), (6, _): return UInt8(ascii: "m")
+    default: return nil
+    }
+  }
+
+  private mutating func readModRM(_ cursor: inout Cursor) {
+    modRM = cursor.u8()
+    let (mode, base) = (modRM >> 6, modRM & 7)
+    guard mode != 3 else { return }
+    if base == 4 { sib = cursor.u8() }
+    switch mode {
+    case 1: displacement = Int32(Int8(bitPattern: cursor.u8()))
+    case 2: displacement = Int32(bitPattern: cursor.u32())
+    default: if base == 5 || base == 4 && sib & 7 == 5 { displacement = Int32(bitPattern: cursor.u32()) }
+    }
+  }
+
+  private mutating func readImmediate(_ cursor: inout Cursor, _ size: Int) {
+    switch size {
+    case 1: immediate = Int32(Int8(bitPattern: cursor.u8()))
+    case 2: immediate = Int32(Int16(bitPattern: cursor.u16()))
+    case 4: immediate = Int32(bitPattern: cursor.u32())
+    default: immediate = Int32(truncatingIfNeeded: Int64(bitPattern: cursor.u64()))
+    }
+  }
+
+  /// Which of a group of eight.
+  var operation: UInt8 { modRM >> 3 & 7 }
+  var isRegisterForm: Bool { modRM >> 6 == 3 }
+  var isWide: Bool { rex & 8 != 0 }
+  /// The registers' numbers in instructions, which are not DWARF's.
+  var register: UInt8 { modRM >> 3 & 7 | (rex & 4) << 1 }
+  var otherRegister: UInt8 { modRM & 7 | (rex & 1) << 3 }
+  /// Whether its operand in memory is `displacement(%rsp)`.
+  var isAtStackPointer: Bool { !isRegisterForm && modRM & 7 == 4 && sib & 0x3f == 0x24 && rex & 3 == 0 }
+
+  static let rsp: UInt8 = 4
+  static let rbp: UInt8 = 5
+  static let r14: UInt8 = 14
+}

@@ -1,0 +1,128 @@
+internal import BPF
+internal import CUnwind
+internal import DebugInfo
+internal import Linux
+internal import Symbolication
+
+/// The rules of one file in the kernel's memory.
+final class UnwindExecutable {
+  enum State {
+    /// Not made yet.
+    case pending
+    /// Made, and not in the kernel yet.
+    case made
+    /// In the kernel: the entry of the index for the first page of code.
+    case stored(entries: Range<UInt32>, pages: [UInt32])
+    /// There are rules, but no room.
+    case homeless
+    /// There are none.
+    case none
+  }
+
+  private(set) var state = State.pending
+  /// Until the table is made.
+  private var object: CodeObject?
+  /// For walks in user space, and for storing it again.
+  private(set) var table: UnwindTable?
+  /// By which the addresses of mappings are found.
+  private(set) var segments: [ELFFile.Segment] = []
+  /// How many processes that the probes know have mapped it.
+  var references = 0
+
+  init(_ object: CodeObject) { self.object = object }
+
+  /// Whether the probes wait for it.
+  var isWaiting: Bool {
+    switch state {
+    case .pending, .made: true
+    default: false
+    }
+  }
+  var isStored: Bool { if case .stored = state { true } else { false } }
+
+  /// Makes the table, unless it was made.
+  func build() {
+    guard case .pending = state else { return }
+    defer { object = nil }
+    // A table of one row says that nothing is known.
+    guard let file = object?.open(), let made = try? UnwindTable(file), made.count > 1 else {
+      state = .none
+      return
+    }
+    table = made
+    segments = file.segments
+    state = .made
+  }
+
+  /// The address of a byte of the file, if it is code; mappings begin at pages, segments anywhere in them.
+  func address(at offset: UInt64) -> UInt64? {
+    for segment in segments where segment.isExecutable {
+      let first = segment.offset.rawValue & ~0xfff
+      guard offset >= first, offset < segment.offset.rawValue &+ segment.fileSize else { continue }
+      return segment.address.rawValue &- (segment.offset.rawValue &- offset)
+    }
+    return nil
+  }
+
+  /// Puts the table into the kernel's memory; false when there is no room.
+  func store(in memory: UnwindMemory) throws(BPFError) -> Bool {
+    guard let table else { return false }
+    state = .homeless
+    let count = Int((table.code.upperBound - table.code.lowerBound) >> 8)
+    guard let entries = try memory.allocateEntries(count) else { return false }
+    var pages: [UInt32] = []
+    func giveUp() {
+      for page in pages { memory.free(page: page) }
+      memory.free(entries: entries)
+    }
+    let numbers = table.rules.map { memory.number(of: $0) }
+    let rowsPerPage = Int(SWTRACE_ROWS_PER_PAGE)
+    var row = 0
+    var rule = numbers[0]
+    // Rows that wait to be written into the last page.
+    var rows: [UInt32] = []
+    rows.reserveCapacity(rowsPerPage)
+    func flush() {
+      guard let page = pages.last, !rows.isEmpty else { return }
+      memory.store(rows, inPage: page)
+      rows.removeAll(keepingCapacity: true)
+    }
+    for page in 0..<count {
+      let end = UInt32(page + 1) << 8
+      let first = row
+      while row < table.count, table.starts[row] < end { row += 1 }
+      let before = rule
+      var slot: UInt64 = 0
+      if row > first {
+        if pages.isEmpty || rows.count + row - first > rowsPerPage {
+          flush()
+          do {
+            guard let more = try memory.allocatePage() else {
+              giveUp()
+              return false
+            }
+            pages.append(more)
+          } catch {
+            giveUp()
+            throw error
+          }
+        }
+        slot = UInt64(pages[pages.count - 1]) * UInt64(rowsPerPage) + UInt64(rows.count)
+        for index in first..<row { rows.append((table.starts[index] & 0xff) << 16 | UInt32(numbers[Int(table.numbers[index])])) }
+        rule = numbers[Int(table.numbers[row - 1])]
+      }
+      memory.store(entry: slot | UInt64(row - first) << 32 | UInt64(before) << 48, at: entries.lowerBound + UInt32(page))
+    }
+    flush()
+    state = .stored(entries: entries, pages: pages)
+    return true
+  }
+
+  /// Takes the table out of the kernel's memory. Nothing in the kernel may refer to it any more.
+  func remove(from memory: UnwindMemory) {
+    guard case .stored(let entries, let pages) = state else { return }
+    for page in pages { memory.free(page: page) }
+    memory.free(entries: entries)
+    state = .homeless
+  }
+}

@@ -1,0 +1,161 @@
+internal import BPF
+internal import CUnwind
+internal import DebugInfo
+
+/// The kernel's memory with rows, mappings and rules, as probes/unwind.h describes it. Grows shard by shard, up to a limit.
+///
+/// What is handed out is not given to another one before it was freed, and what is freed is not used again before no program can
+/// still read it (`recycle`).
+final class UnwindMemory {
+  private static let shardSize = 1 << 20
+
+  private let outerPool: CInt
+  private let outerIndex: CInt
+  private let ruleArray: MappedArray
+  private var poolShards: [MappedArray] = []
+  private var indexShards: [MappedArray] = []
+  private var freePages: [UInt32] = []
+  private var usedPages: [UInt32] = []
+  private var freeEntries = FreeRanges()
+  private var usedEntries: [Range<UInt32>] = []
+  private var numbers: [SIMD2<UInt64>: UInt16] = [:]
+  /// The most shards of both kinds.
+  private let shardLimit: Int
+
+  /// Memory that is taken, in bytes.
+  var size: Int { (poolShards.count + indexShards.count) * Self.shardSize }
+  /// Whether something could not be stored for lack of room.
+  private(set) var isExhausted = false
+
+  /// - Parameter limit: bytes of rows and of the index of pages together.
+  init(_ probe: borrowing LoadedProbe, limit: Int) throws(BPFError) {
+    outerPool = try probe.descriptor("unwind_pool")
+    outerIndex = try probe.descriptor("unwind_index")
+    ruleArray = try MappedArray(
+      sharing: try probe.descriptor("unwind_rules"), size: Int(SWTRACE_RULES) * MemoryLayout<UnwindRule>.size, name: "unwind_rules")
+    shardLimit = max(limit / Self.shardSize, 2)
+    // Rule 0 is the one of code without rules; the numbers of the index below SWTRACE_BASE_FIRST have a meaning of their own.
+    _ = number(of: .gap)
+    try addIndexShard()
+    freeEntries.remove(UInt32(SWTRACE_BASE_FIRST))
+    try addPoolShard()
+  }
+
+  // MARK: Pages of the pool
+
+  /// A page of 4 KiB; nil when there is no room.
+  func allocatePage() throws(BPFError) -> UInt32? {
+    if freePages.isEmpty, canGrow, poolShards.count < Int(SWTRACE_SHARDS) { try addPoolShard() }
+    guard let page = freePages.popLast() else {
+      isExhausted = true
+      return nil
+    }
+    return page
+  }
+
+  func free(page: UInt32) { usedPages.append(page) }
+
+  /// Writes into a page from an element on.
+  func store<Element: BitwiseCopyable>(_ elements: some Collection<Element>, inPage page: UInt32, at element: Int = 0) {
+    let byte = element * MemoryLayout<Element>.stride
+    precondition(byte + elements.count * MemoryLayout<Element>.stride <= Int(SWTRACE_POOL_PAGE))
+    let (shard, place) = Int(page).quotientAndRemainder(dividingBy: Int(SWTRACE_POOL_PAGES))
+    poolShards[shard].store(elements, at: place * Int(SWTRACE_POOL_PAGE) + byte)
+  }
+
+  // MARK: The index of pages of code
+
+  /// So many entries in a row; nil when there is no room.
+  func allocateEntries(_ count: Int) throws(BPFError) -> Range<UInt32>? {
+    while true {
+      if let found = freeEntries.take(UInt32(count)) { return found }
+      guard canGrow, indexShards.count < Int(SWTRACE_SHARDS) else {
+        isExhausted = true
+        return nil
+      }
+      try addIndexShard()
+    }
+  }
+
+  func free(entries: Range<UInt32>) { usedEntries.append(entries) }
+
+  /// Writes one entry.
+  func store(entry: UInt64, at index: UInt32) {
+    let (shard, place) = Int(index).quotientAndRemainder(dividingBy: Int(SWTRACE_INDEX_SHARD))
+    indexShards[shard].store(CollectionOfOne(entry), at: place * 8)
+  }
+
+  // MARK: Rules
+
+  /// The number of a rule, equal ones sharing one; that of rules that are not supported when there are no more.
+  func number(of rule: UnwindRule) -> UInt16 {
+    if let known = numbers[rule.bits] { return known }
+    guard numbers.count < Int(SWTRACE_RULES) - 1 || rule.bits == UnwindRule.unsupported.bits else { return number(of: .unsupported) }
+    let number = UInt16(numbers.count)
+    ruleArray.store(CollectionOfOne(rule), at: Int(number) * MemoryLayout<UnwindRule>.size)
+    numbers[rule.bits] = number
+    return number
+  }
+
+  // MARK: Growing
+
+  private var canGrow: Bool { poolShards.count + indexShards.count < shardLimit }
+
+  /// Whether something was freed that can be used again after a wait.
+  var hasUsed: Bool { !usedPages.isEmpty || !usedEntries.isEmpty }
+
+  /// Makes what was freed available. Call it when every program that ran when it was freed has ended.
+  func recycle() {
+    freePages += usedPages
+    for range in usedEntries { freeEntries.insert(range) }
+    (usedPages, usedEntries) = ([], [])
+    isExhausted = false
+  }
+
+  private func addPoolShard() throws(BPFError) {
+    let shard = try MappedArray(name: "unwind_pool", valueSize: Int(SWTRACE_POOL_PAGE), count: Int(SWTRACE_POOL_PAGES))
+    try shard.insert(into: outerPool, at: UInt32(poolShards.count))
+    let first = UInt32(poolShards.count) * UInt32(SWTRACE_POOL_PAGES)
+    poolShards.append(shard)
+    freePages += (first..<first + UInt32(SWTRACE_POOL_PAGES)).reversed()
+  }
+
+  private func addIndexShard() throws(BPFError) {
+    let shard = try MappedArray(name: "unwind_index", valueSize: 8, count: Int(SWTRACE_INDEX_SHARD))
+    try shard.insert(into: outerIndex, at: UInt32(indexShards.count))
+    let first = UInt32(indexShards.count) * UInt32(SWTRACE_INDEX_SHARD)
+    indexShards.append(shard)
+    freeEntries.insert(first..<first + UInt32(SWTRACE_INDEX_SHARD))
+  }
+}
+
+/// Numbers that nobody has, in ranges as long as possible.
+struct FreeRanges {
+  /// Sorted, none touching another.
+  private(set) var ranges: [Range<UInt32>] = []
+
+  mutating func insert(_ range: Range<UInt32>) {
+    let place = ranges.firstIndex { $0.lowerBound > range.lowerBound } ?? ranges.count
+    ranges.insert(range, at: place)
+    if place + 1 < ranges.count, ranges[place].upperBound == ranges[place + 1].lowerBound {
+      ranges[place] = ranges[place].lowerBound..<ranges[place + 1].upperBound
+      ranges.remove(at: place + 1)
+    }
+    if place > 0, ranges[place - 1].upperBound == ranges[place].lowerBound {
+      ranges[place - 1] = ranges[place - 1].lowerBound..<ranges[place].upperBound
+      ranges.remove(at: place)
+    }
+  }
+
+  /// So many in a row, from the first range that is long enough.
+  mutating func take(_ count: UInt32) -> Range<UInt32>? {
+    guard count > 0, let place = ranges.firstIndex(where: { $0.count >= Int(count) }) else { return nil }
+    let taken = ranges[place].lowerBound..<ranges[place].lowerBound + count
+    ranges[place] = taken.upperBound..<ranges[place].upperBound
+    if ranges[place].isEmpty { ranges.remove(at: place) }
+    return taken
+  }
+
+  /// Gives out the first so many numbers for ever.
+  mutating func remove(_ count: UInt32) { _ = take(count) }
+}

@@ -1,0 +1,283 @@
+package import BPF
+internal import CProbes
+internal import CUnwind
+internal import DebugInfo
+package import Linux
+package import Symbolication
+
+/// Tells the probes where the code of processes lies and how to unwind through it, and finishes the walks that they could not.
+///
+/// The rules of a file are made once, whatever number of processes maps it. Where the limit of memory is reached, the processes
+/// without an event for the longest time leave first; their stacks are finished here from then on.
+package final class Unwinder {
+  private let memory: UnwindMemory
+  private let published: ProbeMap<UInt32, UInt32>
+  private var processes: [ProcessID: Process] = [:]
+  private var executables: [ExecutableKey: UnwindExecutable] = [:]
+  /// Counts events; tells which processes had one last.
+  private var turn: UInt64 = 0
+  /// Processes that had an event and have mapped files whose rules are not made yet.
+  private var waiting: Set<ProcessID> = []
+
+  /// A process that the probes know.
+  private final class Process {
+    var regions: [CodeRegion] = []
+    var executables: [UnwindExecutable] = []
+    /// Of the pool: the one that the probes read first, and those it refers to.
+    var pages: [UInt32] = []
+    var usedAt: UInt64 = 0
+    var hasEvents = false
+  }
+
+  private enum ExecutableKey: Hashable {
+    case file(FileIdentity)
+    /// The vDSO.
+    case image
+  }
+
+  /// - Parameter limit: bytes of the kernel's memory for rows and mappings.
+  package init(_ probe: borrowing LoadedProbe, limit: Int) throws(BPFError) {
+    memory = try UnwindMemory(probe, limit: limit)
+    published = try probe.map("unwind_processes")
+  }
+
+  /// Bytes of the kernel's memory.
+  package var size: Int { memory.size }
+
+  // MARK: Processes
+
+  /// Takes in that a process has other code than before.
+  package func update(_ process: ProcessID, _ regions: [CodeRegion]) throws(BPFError) {
+    let known = processes[process] ?? Process()
+    known.regions = regions
+    known.usedAt = turn
+    processes[process] = known
+    try publish(process, known)
+  }
+
+  /// Whether the probes know a process; notes that it had an event.
+  package func use(_ process: ProcessID) -> Bool {
+    turn += 1
+    guard let known = processes[process] else { return false }
+    known.usedAt = turn
+    expect(process)
+    return true
+  }
+
+  /// Notes that a process has events or is likely to: rules are made for the files of such processes only.
+  package func expect(_ process: ProcessID) {
+    guard let known = processes[process], !known.hasEvents else { return }
+    known.hasEvents = true
+    if known.executables.contains(where: \.isWaiting) { waiting.insert(process) }
+  }
+
+  /// Forgets a process that has ended, or that has to make room.
+  package func forget(_ process: ProcessID) {
+    guard let known = processes.removeValue(forKey: process) else { return }
+    published.remove(process.rawValue)
+    for page in known.pages { memory.free(page: page) }
+    for executable in known.executables { executable.references -= 1 }
+  }
+
+  /// Makes the rules that processes with events wait for, and shows them to the probes.
+  package func build() throws(BPFError) {
+    guard !waiting.isEmpty else { return }
+    var made: [UnwindExecutable] = []
+    for process in waiting {
+      for executable in processes[process]?.executables ?? [] where executable.isWaiting {
+        executable.build()
+        made.append(executable)
+      }
+    }
+    waiting = []
+    for executable in made { try store(executable) }
+    for (number, process) in processes where process.executables.contains(where: { one in made.contains { $0 === one } }) {
+      try publish(number, process)
+    }
+  }
+
+  private func executable(of object: CodeObject) -> UnwindExecutable? {
+    guard let key = object.identity.map({ ExecutableKey.file($0) }) ?? (object.name == VirtualObject.name ? .image : nil) else {
+      return nil
+    }
+    if let known = executables[key] { return known }
+    let made = UnwindExecutable(object)
+    executables[key] = made
+    return made
+  }
+
+  // MARK: The kernel's memory
+
+  /// Writes where the code of a process lies into new pages, and shows them to the probes in place of the old ones.
+  private func publish(_ number: ProcessID, _ process: Process) throws(BPFError) {
+    let before = (pages: process.pages, executables: process.executables)
+    process.executables = []
+    var mappings: [swtrace_mapping] = []
+    for region in process.regions {
+      let executable = executable(of: region.object)
+      if let executable, !process.executables.contains(where: { $0 === executable }) { process.executables.append(executable) }
+      if let mapping = Self.mapping(region, executable) { mappings.append(mapping) }
+    }
+    for executable in process.executables { executable.references += 1 }
+    if process.hasEvents, process.executables.contains(where: \.isWaiting) { waiting.insert(number) }
+    for executable in before.executables { executable.references -= 1 }
+    if let pages = try store(mappings) {
+      process.pages = pages
+      do { try published.set(number.rawValue, pages[0]) } catch {
+        // More processes than the map holds: those that were idle for the longest time make room.
+        guard try makeRoom(besides: number) else { return forget(number) }
+        try published.set(number.rawValue, pages[0])
+      }
+      for page in before.pages { memory.free(page: page) }
+    } else {
+      forget(number)
+    }
+  }
+
+  private static func mapping(_ region: CodeRegion, _ executable: UnwindExecutable?) -> swtrace_mapping? {
+    var (start, end) = (region.start, region.end)
+    guard end > start, end < SWTRACE_MAPPING_UNUSED else { return nil }
+    var base = UInt32(SWTRACE_BASE_NONE)
+    if let executable {
+      switch executable.state {
+      case .none: break
+      case .pending, .made, .homeless: base = UInt32(SWTRACE_BASE_PENDING)
+      case .stored(let entries, _):
+        guard let code = executable.table?.code, let address = executable.address(at: region.offset) else { break }
+        // Only what the table stands for: the entries behind it belong to another file.
+        let skipped = code.lowerBound > address ? code.lowerBound - address : 0
+        guard skipped < end - start, address + skipped < code.upperBound else { break }
+        start += skipped
+        end = min(end, start + (code.upperBound - address - skipped))
+        base = entries.lowerBound + UInt32((address + skipped - code.lowerBound) >> 8)
+      }
+    }
+    return swtrace_mapping(start: start, pages: UInt32(clamping: (end - start) >> 8), base: base)
+  }
+
+  /// Puts sorted mappings into pages; the first is the one to begin with. Nil when there is no room.
+  private func store(_ mappings: [swtrace_mapping]) throws(BPFError) -> [UInt32]? {
+    let perPage = Int(SWTRACE_MAPPINGS_PER_PAGE)
+    let unused = swtrace_mapping(start: SWTRACE_MAPPING_UNUSED, pages: 0, base: 0)
+    func filled(_ part: some Collection<swtrace_mapping>) -> [swtrace_mapping] {
+      Array(part) + repeatElement(unused, count: perPage - part.count)
+    }
+    var pages: [UInt32] = []
+    func allocate() throws(BPFError) -> UInt32? {
+      while true {
+        if let page = try memory.allocatePage() {
+          pages.append(page)
+          return page
+        }
+        guard try makeRoom(besides: nil) else {
+          for page in pages { memory.free(page: page) }
+          return nil
+        }
+      }
+    }
+    guard let first = try allocate() else { return nil }
+    if mappings.count <= perPage {
+      memory.store(filled(mappings), inPage: first)
+      return pages
+    }
+    var directory: [swtrace_mapping] = []
+    // More than 65,536 mappings are more than Linux allows by default; what is beyond is not known.
+    for begin in stride(from: 0, to: min(mappings.count, perPage * perPage), by: perPage) {
+      let part = mappings[begin..<min(begin + perPage, mappings.count)]
+      guard let page = try allocate() else { return nil }
+      memory.store(filled(part), inPage: page)
+      directory.append(swtrace_mapping(start: part[begin].start, pages: 0, base: page))
+    }
+    memory.store(filled(directory), inPage: first)
+    return pages
+  }
+
+  private func store(_ executable: UnwindExecutable) throws(BPFError) {
+    guard executable.isWaiting else { return }
+    while try !executable.store(in: memory) { guard try makeRoom(besides: nil) else { return } }
+  }
+
+  /// Frees some of the kernel's memory; false when nothing is left to free.
+  private func makeRoom(besides current: ProcessID?) throws(BPFError) -> Bool {
+    if !memory.hasUsed {
+      if let idle = executables.first(where: { $0.value.references == 0 && $0.value.isStored }) {
+        idle.value.remove(from: memory)
+      } else if let idle = processes.min(by: { $0.value.usedAt < $1.value.usedAt }), idle.key != current, idle.value.usedAt < turn {
+        forget(idle.key)
+      } else {
+        return false
+      }
+    }
+    KernelBarrier.waitForPrograms()
+    memory.recycle()
+    return true
+  }
+
+  // MARK: Walks in user space
+
+  /// The frames that follow, of a stack that the probes could not walk to its end.
+  ///
+  /// - Parameters:
+  ///   - rest: a `swtrace_stack_rest`.
+  ///   - regions: the code of the process at that time.
+  /// - Returns: the addresses from where the walk had stopped on, why they end (enum swtrace_unwind_ending), and whether one of them is in
+  ///   an async function. What awaits that one cannot be known: it is not on the stack.
+  package func finish(_ rest: RawSpan, _ regions: [CodeRegion]) -> (addresses: [UInt64], ending: UInt8, isAsync: Bool) {
+    let header = rest.unsafeLoadUnaligned(as: swtrace_stack_rest.self)
+    let search = RuleSearch(regions) { [self] object in
+      guard let executable = executable(of: object) else { return nil }
+      executable.build()
+      return executable
+    }
+    var walk = swtrace_walk()
+    (walk.state.ip, walk.state.sp, walk.state.bp, walk.state.r14) = (header.ip, header.sp, header.bp, header.r14)
+    walk.state.async_at = UInt8(SWTRACE_NO_ASYNC)
+    walk.state.is_leaf = header.is_leaf != 0 ? 1 : 0
+    walk.stack_start = header.sp
+    let stack = rest.extracting(droppingFirst: MemoryLayout<swtrace_stack_rest>.size)
+    walk.stack_size = UInt64(min(Int(header.count), stack.byteCount))
+    walk.is_partial = walk.stack_size > UInt64(SWTRACE_REST_PAGES - 1) * 4096 ? 1 : 0
+    return stack.withUnsafeBytes { bytes in
+      walk.stack = bytes.baseAddress
+      walk.context = Unmanaged.passUnretained(search).toOpaque()
+      walk.find = { context, ip, rule in
+        guard let context, let rule else { return Int32(SWTRACE_END_NO_MAPPING.rawValue) }
+        return Unmanaged<RuleSearch>.fromOpaque(context).takeUnretainedValue().find(ip, &rule.pointee)
+      }
+      withExtendedLifetime(search) { swtrace_walk_run(&walk) }
+      let addresses = withUnsafeBytes(of: walk.frames) { frames in
+        (0..<Int(walk.state.count)).map { frames.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) }
+      }
+      return (addresses, walk.state.ending, walk.state.async_at != UInt8(SWTRACE_NO_ASYNC))
+    }
+  }
+}
+
+/// Finds rules by the code of one process.
+private final class RuleSearch {
+  private let regions: [CodeRegion]
+  private let executable: (CodeObject) -> UnwindExecutable?
+
+  init(_ regions: [CodeRegion], executable: @escaping (CodeObject) -> UnwindExecutable?) {
+    self.regions = regions
+    self.executable = executable
+  }
+
+  /// 0, or why there is none (enum swtrace_unwind_ending).
+  func find(_ ip: UInt64, _ rule: inout swtrace_unwind_rule) -> Int32 {
+    guard !regions.isEmpty else { return Int32(SWTRACE_END_NO_PROCESS.rawValue) }
+    var (low, high) = (0, regions.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if regions[middle].start <= ip { low = middle + 1 } else { high = middle }
+    }
+    guard low > 0, ip < regions[low - 1].end else { return Int32(SWTRACE_END_NO_MAPPING.rawValue) }
+    let region = regions[low - 1]
+    rule = .gap
+    guard let executable = executable(region.object), let table = executable.table, let start = executable.address(at: region.offset) else {
+      return 0
+    }
+    rule = table.rule(at: ELFAddress(start &+ (ip - region.start)))
+    return 0
+  }
+}

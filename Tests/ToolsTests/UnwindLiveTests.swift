@@ -1,0 +1,247 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Profiles of programs that work until they are killed.
+struct WorkingProgram {
+  let folder: TemporaryFolder
+
+  /// The folded stacks of a program while it works, and the report of stacks. It says `ready` when it has begun.
+  func profile(_ program: [String], _ options: [String] = []) throws -> (stacks: [(frames: [String], count: Int)], report: [String: Int]) {
+    let running = try Running(program)
+    defer {
+      kill(running.pid, SIGKILL)
+      _ = running.finish()
+    }
+    _ = try running.wait(for: "ready")
+    return try stacks(["-p", "\(running.pid)", "-d", "1"] + options)
+  }
+
+  func stacks(_ options: [String]) throws -> (stacks: [(frames: [String], count: Int)], report: [String: Int]) {
+    let (folded, json) = ("\(folder.path)/out.folded", "\(folder.path)/out.json")
+    let finished = try Swtrace.run(["profile", "-U", "-F", "997", "-o", folded, "-o", json] + options)
+    #expect(finished.status == 0, "\(finished.errorText)")
+    let stacks = try String(contentsOfFile: folded, encoding: .utf8).split(separator: "\n").compactMap { line -> ([String], Int)? in
+      guard let space = line.lastIndex(of: " "), let count = Int(line[line.index(after: space)...]) else { return nil }
+      return (line[..<space].split(separator: ";").map(String.init), count)
+    }
+    var report: [String: Int] = [:]
+    for line in try String(contentsOfFile: json, encoding: .utf8).split(separator: "\n") where line.contains("\"type\":\"stacks\"") {
+      let object = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+      for (key, value) in object { report[key] = value as? Int }
+    }
+    return (stacks, report)
+  }
+
+  /// At least 995 of 1000, of a workload with enough samples.
+  func expectComplete(_ report: [String: Int], atLeast samples: Int = 100, sourceLocation: SourceLocation = #_sourceLocation) {
+    let (total, complete) = (report["total"] ?? 0, report["complete"] ?? 0)
+    #expect(total >= samples && complete * 1000 >= total * 995, "\(report)", sourceLocation: sourceLocation)
+  }
+
+}
+
+/// User stacks of code without frame pointers, from programs that are made for it.
+@Suite(.serialized, .requiresBPF) struct UnwindLiveTests {
+  private static let folder = Result { try TemporaryFolder() }
+  private let folder: TemporaryFolder
+
+  private let programs: WorkingProgram
+
+  init() throws {
+    folder = try Self.folder.get()
+    programs = WorkingProgram(folder: folder)
+  }
+
+  private func build(_ name: String, _ source: String, _ flags: [String]) throws -> String {
+    if FileManager.default.fileExists(atPath: "\(folder.path)/\(name)") { return "\(folder.path)/\(name)" }
+    return try compile(source, in: folder, name: name, compiler: name.hasSuffix(".cpp") ? "c++" : "cc", flags: flags)
+  }
+
+  private static let chain = """
+    #include <alloca.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <string.h>
+    volatile long sink;
+    __attribute__((noinline)) static void bottom(char *b) { for (int i = 0; i < 20000; i++) sink += b[i & 31] * i; }
+    __attribute__((noinline)) static int down(int n, char *b) { if (!n) { bottom(b); return 1; } return down(n - 1, b) + 1; }
+    __attribute__((noinline)) static int room(int n) { char *p = alloca(n * 16 + 64); memset(p, n, 64); return down(40, p) + p[3]; }
+    static int compare(const void *a, const void *b) { sink += room(3); return *(int *)a - *(int *)b; }
+    int main(void) {
+      puts("ready");
+      for (fflush(stdout);;) { int v[4] = { 3, 1, 2, 0 }; qsort(v, 4, sizeof(*v), compare); }
+    }
+    """
+
+  /// Recursion, memory on the stack, a callback from a library: the whole chain from the first function on, exactly.
+  @Test func wholeChainsOfCodeWithoutFramePointers() throws {
+    let program = try build("chain", Self.chain, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-inline"])
+    let (stacks, report) = try programs.profile([program])
+    programs.expectComplete(report)
+    let bottoms = stacks.filter { $0.frames.last == "bottom" }
+    let samples = bottoms.reduce(0) { $0 + $1.count }
+    let exact = bottoms.filter { stack in
+      stack.frames.contains("main") && stack.frames.contains { $0.hasPrefix("qsort") } && stack.frames.contains("compare")
+        && stack.frames.suffix(43) == ["room"] + [String](repeating: "down", count: 41) + ["bottom"]
+    }.reduce(0) { $0 + $1.count }
+    #expect(samples >= 100 && exact * 1000 >= samples * 995, "\(exact) of \(samples)")
+  }
+
+  /// What frame pointers find of the same program, so that the test above shows something.
+  @Test func framePointersFindLess() throws {
+    let program = try build("chain", Self.chain, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-inline"])
+    let (stacks, report) = try programs.profile([program], ["--unwind", "fp"])
+    #expect(report.isEmpty)
+    #expect(stacks.filter { $0.frames.contains("main") && $0.frames.last == "bottom" }.isEmpty)
+  }
+
+  @Test func handlersOfSignalsAndWhatTheyInterrupted() throws {
+    let program = try build(
+      "signals",
+      """
+      #include <signal.h>
+      #include <stdio.h>
+      #include <sys/time.h>
+      volatile long sink;
+      __attribute__((noinline)) static void inside(void) { for (int i = 0; i < 3000000; i++) sink += i; }
+      static void handler(int number) { inside(); sink++; }
+      __attribute__((noinline)) static void interrupted(void) { for (int i = 0; i < 1000; i++) sink += i; }
+      __attribute__((noinline)) static void caller(void) { for (;;) { interrupted(); if (sink == -1) return; } }
+      static char room[1 << 16];
+      int main(void) {
+        stack_t other = { .ss_sp = room, .ss_size = sizeof(room) };
+        struct sigaction action = { .sa_handler = handler, .sa_flags = SA_ONSTACK };
+        struct itimerval often = { { 0, 3000 }, { 0, 3000 } };
+        sigaltstack(&other, 0);
+        sigaction(SIGPROF, &action, 0);
+        setitimer(ITIMER_PROF, &often, 0);
+        puts("ready");
+        fflush(stdout);
+        caller();
+        return sink;
+      }
+      """, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"])
+    let (stacks, report) = try programs.profile([program])
+    programs.expectComplete(report)
+    let handled = stacks.filter { $0.frames.contains("inside") }
+    #expect(handled.reduce(0) { $0 + $1.count } >= 20)
+    for stack in handled where stack.count > 1 {
+      #expect(stack.frames.contains("main") && stack.frames.contains("caller") && stack.frames.contains("handler"), "\(stack)")
+    }
+  }
+
+  /// The kernel is running; the registers of the system call lead on.
+  @Test func systemCallsAreReachedThroughTheirCallers() throws {
+    let program = try build(
+      "calls",
+      """
+      #include <fcntl.h>
+      #include <stdio.h>
+      #include <unistd.h>
+      static char buffer[1 << 20];
+      volatile long sink;
+      __attribute__((noinline)) static void reading(int file) { sink += pread(file, buffer, sizeof(buffer), 0); sink++; }
+      __attribute__((noinline)) static void reader(int file) { reading(file); sink++; }
+      int main(void) { int file = open("/dev/zero", O_RDONLY); puts("ready"); for (fflush(stdout);;) reader(file); }
+      """, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"])
+    let (stacks, report) = try programs.profile([program])
+    programs.expectComplete(report)
+    let all = stacks.reduce(0) { $0 + $1.count }
+    let found = stacks.filter { $0.frames.contains("main") && $0.frames.contains("reader") && $0.frames.contains("reading") }
+      .reduce(0) { $0 + $1.count }
+    #expect(found * 10 >= all * 9, "\(found) of \(all)")
+  }
+
+  /// Frames that are larger than a page, a stack that is aligned anew, and recursion that goes too deep.
+  @Test func largeAndDeepStacks() throws {
+    let program = try build(
+      "deep",
+      """
+      #include <stdio.h>
+      #include <stdlib.h>
+      #include <string.h>
+      volatile long sink;
+      __attribute__((noinline)) static void bottom(void) { for (int i = 0; i < 20000; i++) sink += i; }
+      __attribute__((noinline)) static int large(int n) { char page[4096]; memset(page, n, sizeof(page)); if (n) sink += large(n - 1); else bottom(); return page[n]; }
+      __attribute__((noinline)) static int aligned(int n) { char wide[n + 64] __attribute__((aligned(64))); memset(wide, n, sizeof(wide)); sink += large(40); return wide[3]; }
+      __attribute__((noinline)) static int deep(int n) { if (n) return deep(n - 1) + 1; bottom(); return 1; }
+      int main(int count, char **values) {
+        puts("ready");
+        for (fflush(stdout);;) if (count > 1) sink += deep(atoi(values[1])); else sink += aligned(5);
+      }
+      """, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"])
+    let (stacks, report) = try programs.profile([program])
+    programs.expectComplete(report)
+    let bottoms = stacks.filter { $0.frames.last == "bottom" && $0.count > 1 }
+    #expect(!bottoms.isEmpty)
+    for stack in bottoms {
+      #expect(stack.frames.suffix(44) == ["main", "aligned"] + [String](repeating: "large", count: 41) + ["bottom"], "\(stack)")
+    }
+    let (cut, cutReport) = try programs.profile([program, "400"], ["--endings"])
+    #expect((cutReport["too_deep"] ?? 0) * 2 > cutReport["total"] ?? 0, "\(cutReport)")
+    #expect(cut.contains { $0.frames.contains("[ends deeper than 255 frames]") })
+  }
+
+  /// While an exception is caught, its handler's frame replaces that of the function that looks for it: such samples have no whole stack.
+  @Test func exceptionsOfCPlusPlus() throws {
+    let program = try build(
+      "throwing.cpp",
+      """
+      #include <cstdio>
+      #include <map>
+      #include <stdexcept>
+      #include <string>
+      volatile long sink;
+      __attribute__((noinline)) void thrower(int n) { if (n % 8 == 0) throw std::runtime_error("round"); sink = sink + n; }
+      __attribute__((noinline)) void catcher(int n) {
+        std::map<std::string, int> names;
+        for (int i = 0; i < 20; i++) names[std::to_string(i * n)] = i;
+        try { thrower(n); } catch (const std::exception &error) { sink = sink + error.what()[0] + names.size(); }
+      }
+      int main() { puts("ready"); fflush(stdout); for (int n = 0;; n++) catcher(n); }
+      """, ["-O2", "-fomit-frame-pointer"])
+    let (stacks, report) = try programs.profile([program])
+    programs.expectComplete(report)
+    #expect(
+      stacks.contains {
+        $0.frames.contains("main") && $0.frames.contains { $0.contains("catcher") } && $0.frames.contains { $0.hasPrefix("_Unwind_") }
+      })
+  }
+
+  /// Programs of 3 ms: nearly all samples lead to their first function or to that of their loader.
+  @Test func processesThatLiveForMilliseconds() throws {
+    let program = try build(
+      "short",
+      """
+      #include <time.h>
+      volatile long sink;
+      static double used(void) { struct timespec t; clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t); return t.tv_sec + t.tv_nsec / 1e9; }
+      __attribute__((noinline)) static void leaf(void) { for (int i = 0; i < 10000; i++) sink += i; }
+      __attribute__((noinline)) static void middle(int n) { leaf(); if (n) middle(n - 1); sink++; }
+      int main(void) { while (used() < 0.003) middle(5); return 0; }
+      """, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"])
+    let (_, report) = try programs.stacks([
+      "--comm", "short", "--", "/bin/sh", "-c", "i=0; while [ $i -lt 100 ]; do \(program); i=$((i+1)); done",
+    ])
+    let (total, complete) = (report["total"] ?? 0, report["complete"] ?? 0)
+    #expect(total >= 100 && complete * 100 >= total * 95, "\(report)")
+  }
+
+  /// Waits, and who ends them, of code without frame pointers.
+  @Test func waitsHaveWholeStacksToo() throws {
+    let program = try build(
+      "napping",
+      """
+      #include <time.h>
+      volatile long sink;
+      __attribute__((noinline)) static void nap(void) { struct timespec t = { 0, 3000000 }; nanosleep(&t, 0); sink++; }
+      __attribute__((noinline)) static void tired(void) { nap(); sink++; }
+      int main(void) { for (int i = 0; i < 43; i++) tired(); return 0; }
+      """, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"])
+    let finished = try Swtrace.run(["offcputime", "-U", "-m", "2000", "-f", "--", program])
+    #expect(finished.status == 0)
+    let naps = finished.lines.filter { $0.contains(";main;tired;nap;") }
+    #expect(!naps.isEmpty && naps.allSatisfy { $0.contains(";_start;") }, "\(finished.outputText)")
+  }
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* User stacks of code without frame pointers, walked in the kernel by rules that user space has made of .eh_frame.
+ *
+ * Needs a program of a tool whose events are stacks: it keeps the frames in that tool's stack_room. The step is a global
+ * function: the verifier looks at it once, not for each of 255 frames, which needs no bpf_loop() (5.17) and no tail calls.
+ */
+#pragma once
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include "unwind_step.h"
+#define STACK_SLOTS 512
+#define STACK_REST_BYTES (sizeof(struct swtrace_stack_rest) + SWTRACE_REST_PAGES * 4096)
+#include "stack.bpf.h"
+
+/* Key and value sizes as numbers: of a struct as an inner map's value clang emits a declaration only. */
+struct unwind_pool_shard {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SWTRACE_POOL_PAGES);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(key_size, 4);
+	__uint(value_size, SWTRACE_POOL_PAGE);
+};
+
+struct unwind_index_shard {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SWTRACE_INDEX_SHARD);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(key_size, 4);
+	__uint(value_size, 8);
+};
+
+/* Filled by user space, shard by shard, as tables are made. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SWTRACE_SHARDS);
+	__type(key, __u32);
+	__array(values, struct unwind_pool_shard);
+} unwind_pool SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, SWTRACE_SHARDS);
+	__type(key, __u32);
+	__array(values, struct unwind_index_shard);
+} unwind_index SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SWTRACE_RULES);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct swtrace_unwind_rule);
+} unwind_rules SEC(".maps");
+
+/* From a process to the page of the pool with its mappings. Preallocated: kernel 5.10 refuses other hashes to programs of perf events. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, __u32);
+} unwind_processes SEC(".maps");
+
+static __always_inline void *pool_page(__u32 page)
+{
+	__u32 shard_number = page / SWTRACE_POOL_PAGES, place = page % SWTRACE_POOL_PAGES;
+	void *shard = bpf_map_lookup_elem(&unwind_pool, &shard_number);
+
+	return shard ? bpf_map_lookup_elem(shard, &place) : NULL;
+}
+
+static __always_inline long unwind_read(struct swtrace_unwinder *st, void *to, __u32 size, __u64 from)
+{
+	return bpf_probe_read_user(to, size, (void *)from);
+}
+
+static __always_inline void unwind_keep(struct swtrace_unwinder *st, __u32 index, __u64 address)
+{
+	struct stack_room *room = container_of(st, struct stack_room, unwinder);
+
+	room->addresses[(st->first + index) & (STACK_SLOTS - 1)] = address;
+}
+
+static __always_inline bool find_mapping(struct swtrace_unwinder *st, __u32 process, __u64 ip)
+{
+	__u32 *number = bpf_map_lookup_elem(&unwind_processes, &process);
+	struct swtrace_mapping *page, *found;
+
+	page = number ? pool_page(*number) : NULL;
+	if (!page) {
+		unwind_stop(st, SWTRACE_END_NO_PROCESS);
+		return false;
+	}
+	found = &page[unwind_search_mappings(page, ip)];
+	if (!found->pages && found->start <= ip) {
+		/* A process with more mappings than a page holds has pages of pages. */
+		page = pool_page(found->base);
+		if (!page) {
+			unwind_stop(st, SWTRACE_END_NO_PROCESS);
+			return false;
+		}
+		found = &page[unwind_search_mappings(page, ip)];
+	}
+	st->start = found->start;
+	st->end = found->start + ((__u64)found->pages << 8);
+	st->base = found->base;
+	if (ip >= st->start && ip < st->end)
+		return true;
+	unwind_stop(st, SWTRACE_END_NO_MAPPING);
+	return false;
+}
+
+static __always_inline const struct swtrace_unwind_rule *unwind_rule(struct swtrace_unwinder *st, __u32 process, __u64 ip)
+{
+	__u32 entry, shard_number, place, count, number;
+	const struct swtrace_unwind_rule *rule;
+	void *shard, *page;
+	__u64 *index;
+
+	/* The kernel's own halves of the address space are above; the search needs numbers below 2^63. */
+	if ((__s64)ip < 0) {
+		unwind_stop(st, SWTRACE_END_NO_MAPPING);
+		return NULL;
+	}
+	if ((ip < st->start || ip >= st->end) && !find_mapping(st, process, ip))
+		return NULL;
+	if (st->base == SWTRACE_BASE_NONE) {
+		number = 0;
+		return bpf_map_lookup_elem(&unwind_rules, &number);
+	}
+	entry = st->base + (__u32)((ip - st->start) >> 8);
+	shard_number = entry / SWTRACE_INDEX_SHARD;
+	place = entry % SWTRACE_INDEX_SHARD;
+	shard = st->base == SWTRACE_BASE_PENDING ? NULL : bpf_map_lookup_elem(&unwind_index, &shard_number);
+	index = shard ? bpf_map_lookup_elem(shard, &place) : NULL;
+	if (!index)
+		goto missing;
+	number = *index >> 48;
+	count = (*index >> 32) & 0xffff;
+	if (count) {
+		__u32 slot = *index;
+
+		page = pool_page(slot / SWTRACE_ROWS_PER_PAGE);
+		if (!page)
+			goto missing;
+		number = unwind_search_rows(page, slot, count, number, ip);
+	}
+	rule = bpf_map_lookup_elem(&unwind_rules, &number);
+	if (rule)
+		return rule;
+missing:
+	unwind_stop(st, SWTRACE_END_NO_TABLE);
+	return NULL;
+}
+
+/* One frame of the walk in a room. Global, see above. */
+__noinline int unwind_step(__u32 which, __u32 process)
+{
+	struct stack_room *room = bpf_map_lookup_elem(&stack_rooms, &which);
+
+	return room ? unwind_frame(&room->unwinder, process) : 1;
+}
+
+/* One awaiting function. */
+__noinline int unwind_async_step(__u32 which)
+{
+	struct stack_room *room = bpf_map_lookup_elem(&stack_rooms, &which);
+
+	return room ? unwind_async_frame(&room->unwinder) : 1;
+}
+
+/* The user registers of the task that runs, while it is in the kernel; false where they are not to be had. */
+static __always_inline bool read_user_registers(struct user_registers *regs)
+{
+	void *from;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		from = (void *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	} else {
+		/* Before 5.15 they are at the end of the stack, of four pages. */
+		struct task_struct *task = (void *)bpf_get_current_task();
+
+		from = BPF_CORE_READ(task, stack) + 4 * 4096 - sizeof(*regs);
+	}
+	return !bpf_probe_read_kernel(regs, sizeof(*regs), from);
+}
+
+/* Whether one more copy of a stack is within the limit of a second. */
+static __always_inline bool may_copy(struct stack_room *room)
+{
+	__u64 second = bpf_ktime_get_ns() >> 30;
+
+	if (room->copies_second != second) {
+		room->copies_second = second;
+		room->copies = 0;
+	}
+	return room->copies++ < SWTRACE_COPIES_A_SECOND;
+}
+
+/* Puts the rest of the stack behind the addresses, from where the walk has stopped; returns its bytes. */
+static __always_inline __u32 copy_stack(struct stack_room *room, __u32 slots)
+{
+	struct swtrace_stack_rest *rest = (void *)&room->addresses[slots & (STACK_SLOTS - 1)];
+	__u64 from = room->unwinder.sp, bytes = 0;
+
+	rest->ip = room->unwinder.ip;
+	rest->sp = from;
+	rest->bp = room->unwinder.bp;
+	rest->r14 = room->unwinder.r14;
+	rest->is_leaf = room->unwinder.is_leaf;
+	/* Up to the ends of pages, so that one that is not in memory costs no more than itself. */
+	for (int piece = 0; piece < SWTRACE_REST_PAGES; piece++) {
+		__u64 length = 4096 - (from & 4095);
+
+		if (bytes > (SWTRACE_REST_PAGES - 1) * 4096ull || bpf_probe_read_user((void *)(rest + 1) + bytes, length, (void *)from))
+			break;
+		from += length;
+		bytes += length;
+	}
+	rest->count = bytes;
+	return sizeof(*rest) + bytes;
+}
+
+/* The code segment of 32-bit programs (arch/x86/include/asm/segment.h, __USER32_CS), whose stacks have other rules. */
+#define CODE_SEGMENT_32 0x23
+
+/* Walks a stack from these registers; its frames go to the addresses from `first` on. Returns their number. */
+static __always_inline __u32 unwind(struct stack_room *room, __u32 which, __u32 process, __u32 first, const struct user_registers *regs)
+{
+	struct swtrace_unwinder *st = &room->unwinder;
+
+	st->ip = regs->ip;
+	st->sp = regs->sp;
+	st->bp = regs->bp & ~ASYNC_FRAME_BIT;
+	st->r14 = regs->r14;
+	st->start = st->end = st->context = 0;
+	st->first = first;
+	st->count = st->async_count = st->guessed = 0;
+	st->is_leaf = 1;
+	st->async_at = SWTRACE_NO_ASYNC;
+	st->ending = SWTRACE_END_UNREADABLE;
+	/* One more than there can be frames: the step that finds the limit says so. */
+	for (int i = 0; i < SWTRACE_UNWIND_DEPTH + 1; i++)
+		if (unwind_step(which, process))
+			break;
+	return st->count;
+}
+
+/* Whether the walk has stopped because user space has not said yet how to go on. */
+static __always_inline bool lacks_rules(struct stack_room *room)
+{
+	return room->unwinder.ending >= SWTRACE_END_NO_PROCESS && room->unwinder.ending <= SWTRACE_END_NO_TABLE;
+}
+
+/* The user stack of the task that runs, after the kernel's part, by the rules of its code. Returns the bytes that follow the addresses. */
+static __always_inline __u32 unwind_user(struct moment now, void *ctx, struct stack_room *room, __u32 which, const struct user_registers *regs)
+{
+	struct swtrace_unwinder *st = &room->unwinder;
+	__u32 first = frames_of(room->event.kernel_frames), rest = 0;
+	bool is_copied = false;
+
+	if ((regs->cs & 0xffff) == CODE_SEGMENT_32) {
+		walk_user(now, ctx, room);
+		room->event.ending = SWTRACE_END_COMPAT;
+		return 0;
+	}
+	unwind(room, which, room->event.pid, first, regs);
+	if (lacks_rules(room)) {
+		is_copied = may_copy(room);
+		/* The frame where no rule was found has been kept, but not counted: the copy begins with it. */
+		st->count += !is_copied;
+	}
+	if (st->context)
+		for (int i = 0; i < SWTRACE_ASYNC_DEPTH; i++)
+			if (unwind_async_step(which))
+				break;
+	if (is_copied)
+		rest = copy_stack(room, first + st->count + st->async_count);
+	room->event.user_frames = st->count;
+	room->event.ending = st->ending;
+	room->event.async_at = st->async_at;
+	room->event.async_frames = st->async_count;
+	room->event.guessed = st->guessed < 255 ? st->guessed : 255;
+	return rest;
+}
+
+/* The same from within the kernel: a tracepoint. */
+static __always_inline __u32 unwind_user_of_call(struct moment now, void *ctx, struct stack_room *room, __u32 which)
+{
+	struct user_registers regs;
+
+	room->event.is_in_kernel = 1;
+	if (read_user_registers(&regs))
+		return unwind_user(now, ctx, room, which, &regs);
+	count(now, SWTRACE_MISSING_USER_STACK);
+	return 0;
+}
+
+/* The user stack of the task that runs where it is another's waker; its frames go to the addresses from `first` on, as many as there is room
+ * for beside a whole stack. Returns their number. No copy is made of what cannot be walked by rules yet: frame pointers have to do. */
+static __always_inline int unwind_partner(struct moment now, void *ctx, struct stack_room *room, __u32 which, __u32 process, __u64 first)
+{
+	struct user_registers regs;
+	__u32 frames;
+
+	if (read_user_registers(&regs) && (regs.cs & 0xffff) != CODE_SEGMENT_32) {
+		frames = unwind(room, which, process, first, &regs);
+		if (!lacks_rules(room))
+			return frames < SWTRACE_STACK_DEPTH ? frames : SWTRACE_STACK_DEPTH;
+	}
+	return stack_frames(now, bpf_get_stack(ctx, &room->addresses[first], STACK_BYTES, BPF_F_USER_STACK), SWTRACE_MISSING_USER_STACK);
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* How a stack is unwound: the rules that user space makes of .eh_frame, and the walk over them.
+ *
+ * Shared by the probes, by Sources/CUnwind, which is the same walk for user space, and by Sources/DebugInfo/Unwind.
+ */
+#pragma once
+#include "include/types.h"
+
+/* Where the canonical frame address (CFA) of a function is: the stack pointer before its call. */
+enum swtrace_unwind_cfa {
+	SWTRACE_CFA_GAP,                /* nothing is known here */
+	SWTRACE_CFA_RSP,                /* rsp + cfa_offset */
+	SWTRACE_CFA_RBP,                /* rbp + cfa_offset */
+	SWTRACE_CFA_PLT,                /* rsp + 8, or 16 from byte cfa_offset of each entry of the PLT on */
+	SWTRACE_CFA_RBP_DEREF,          /* *(rbp + cfa_offset) + add */
+	SWTRACE_CFA_RSP_DEREF,          /* *(rsp + cfa_offset) + add */
+	SWTRACE_CFA_SIGNAL,             /* the kernel's signal frame, at rsp */
+	SWTRACE_CFA_STOP,               /* the outermost function: nobody called it */
+	SWTRACE_CFA_REGISTER,           /* register reg + cfa_offset; known where the task was only */
+	SWTRACE_CFA_UNSUPPORTED,        /* an expression that nobody uses, or damage */
+};
+
+/* Where the caller's rbp is. */
+enum swtrace_unwind_rbp {
+	SWTRACE_RBP_SAME,               /* still in the register */
+	SWTRACE_RBP_AT_CFA,             /* *(CFA + rbp_offset) */
+	SWTRACE_RBP_AT_RBP,             /* *(rbp + rbp_offset) */
+	SWTRACE_RBP_LOST,               /* nobody knows */
+};
+
+enum swtrace_unwind_flags {
+	SWTRACE_RULE_ASYNC = 1,         /* in an async function of Swift; r14_offset is where its context is, 0 for in r14 */
+	SWTRACE_RULE_GUESSED = 2,       /* read from the instructions, because the compiler wrote no rule */
+};
+
+/* The return address is at CFA - 8, always, on x86-64 (System V ABI, 3.4.1 and DWARF register mapping 3.36). */
+struct swtrace_unwind_rule {
+	__u8 cfa;                       /* enum swtrace_unwind_cfa */
+	__u8 rbp;                       /* enum swtrace_unwind_rbp */
+	__s16 rbp_offset;
+	__s32 cfa_offset;
+	__s16 r14_offset;               /* the caller's r14 is at *(CFA + r14_offset); 0: still in the register */
+	__u8 reg;                       /* by its DWARF number */
+	__u8 flags;                     /* enum swtrace_unwind_flags */
+	__s32 add;
+};
+_Static_assert(sizeof(struct swtrace_unwind_rule) == 16, "an element of the map of rules");
+
+/* The most frames of a user stack, and of the async functions that await its innermost async one. */
+#define SWTRACE_UNWIND_DEPTH 255
+#define SWTRACE_ASYNC_DEPTH 64
+
+/* Why the user part of a stack ends where it does. */
+enum swtrace_unwind_ending {
+	SWTRACE_END_UNKNOWN,            /* the kernel walked it by frame pointers, and does not say */
+	SWTRACE_END_COMPLETE,           /* nobody called the last function */
+	SWTRACE_END_TOO_DEEP,           /* there are more than SWTRACE_UNWIND_DEPTH */
+	SWTRACE_END_NO_PROCESS,         /* where the process has mapped what is not known */
+	SWTRACE_END_NO_MAPPING,         /* nothing that is known is mapped there */
+	SWTRACE_END_NO_TABLE,           /* the rules of that file are not there (any more) */
+	SWTRACE_END_GAP,                /* no rule for that function, and no frame pointer */
+	SWTRACE_END_UNSUPPORTED,        /* a rule that is not understood */
+	SWTRACE_END_UNREADABLE,         /* the stack could not be read, or makes no sense */
+	SWTRACE_END_CUT,                /* in user space: what was copied of the stack ends before it */
+	SWTRACE_END_COMPAT,             /* of a 32-bit program: walked by frame pointers */
+	SWTRACE_ENDINGS,
+};
+
+/* An address space as the probes see it: entries sorted by start in pages of 4 KiB. The unused ones at the end start at
+ * SWTRACE_MAPPING_UNUSED. */
+struct swtrace_mapping {
+	__u64 start;                    /* a multiple of 4096 */
+	__u32 pages;                    /* its length in units of 256 bytes; 0: `base` is a page of the pool with the mappings from here on */
+	__u32 base;                     /* the entry of the page index for its first 256 bytes, or one of those below */
+};
+#define SWTRACE_MAPPINGS_PER_PAGE 256
+#define SWTRACE_MAPPING_UNUSED 0x7fffffffffffffffull
+#define SWTRACE_BASE_PENDING 0          /* its rules are being made, or had no room */
+#define SWTRACE_BASE_NONE 1             /* code without rules, such as a just-in-time compiler's */
+#define SWTRACE_BASE_FIRST 2
+
+/* Rows stand in pages of 4 KiB of the pool, those for 256 bytes of code in one page. A row is
+ * the low byte of the address where it begins to hold << 16 | the number of its rule. */
+#define SWTRACE_POOL_PAGE 4096
+#define SWTRACE_POOL_PAGES 256          /* in a shard of 1 MiB */
+#define SWTRACE_ROWS_PER_PAGE 1024
+/* An entry of the page index: the slot of the first row | the number of rows << 32 | the rule that holds before them << 48. */
+#define SWTRACE_INDEX_SHARD (1 << 17)   /* entries in a shard of 1 MiB */
+#define SWTRACE_SHARDS 64               /* the most of each kind */
+#define SWTRACE_RULES 16384
+
+#define SWTRACE_NO_ASYNC 0xff
+
+/* A walk: where it is. */
+struct swtrace_unwinder {
+	__u64 ip, sp, bp, r14;
+	__u64 start, end;               /* the mapping of the last look-up */
+	__u64 context;                  /* of the innermost async function, where one was met; then of those that await it */
+	__u32 base;                     /* of that mapping */
+	__u32 first;                    /* where the frames begin among the addresses */
+	__u32 count;                    /* frames found */
+	__u32 async_count;              /* awaiting functions found */
+	__u16 guessed;                  /* frames whose caller was found by a frame pointer for lack of a rule */
+	__u8 is_leaf;                   /* ip is where the task was, not where it will return to */
+	__u8 ending;                    /* enum swtrace_unwind_ending */
+	__u8 async_at;                  /* the frame that `context` belongs to, or SWTRACE_NO_ASYNC */
+	__u8 reserved[3];
+};

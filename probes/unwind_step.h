@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* One step of a walk over a stack. Pure: what it runs on supplies
+ *
+ *   unwind_read(unwinder, to, size, from)           reads memory of the process; 0 when it could
+ *   unwind_rule(unwinder, process, ip)              the rule for an instruction; null after setting `ending`
+ *   unwind_keep(unwinder, index, address)           keeps a frame
+ *
+ * which are maps and helpers in the kernel, and callbacks in user space.
+ */
+#pragma once
+#include "unwind.h"
+
+static __always_inline long unwind_read(struct swtrace_unwinder *st, void *to, __u32 size, __u64 from);
+static __always_inline const struct swtrace_unwind_rule *unwind_rule(struct swtrace_unwinder *st, __u32 process, __u64 ip);
+static __always_inline void unwind_keep(struct swtrace_unwinder *st, __u32 index, __u64 address);
+
+/* Swift marks frame pointers of async functions in this bit (on Linux only where asked to). */
+#define ASYNC_FRAME_BIT (1ull << 60)
+/* Nothing is mapped below. */
+#define LOWEST_ADDRESS 4096
+/* No function has a larger frame, as far as a frame pointer without a rule is believed. */
+#define LARGEST_GUESSED_FRAME (1 << 20)
+
+static __always_inline int unwind_stop(struct swtrace_unwinder *st, enum swtrace_unwind_ending ending)
+{
+	st->ending = ending;
+	return 1;
+}
+
+/* The frame of a signal handler's caller, which the kernel has put on the stack: struct rt_sigframe without its first
+ * word, so that sp is at the ucontext, whose registers begin 40 bytes further on (arch/x86/include/uapi/asm/sigcontext.h). */
+static __always_inline int unwind_signal(struct swtrace_unwinder *st)
+{
+	__u64 registers[17];            /* r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip */
+
+	if (unwind_read(st, registers, sizeof(registers), st->sp + 40))
+		return unwind_stop(st, SWTRACE_END_UNREADABLE);
+	st->r14 = registers[6];
+	st->bp = registers[10];
+	st->sp = registers[15];
+	st->ip = registers[16];
+	st->is_leaf = 1;
+	return 0;
+}
+
+/* Where there is no rule, a frame pointer is believed if it looks like one. That it equals the stack pointer is legal:
+ * a function that has just made its frame. */
+static __always_inline int unwind_by_frame_pointer(struct swtrace_unwinder *st)
+{
+	__u64 saved[2];                 /* the caller's frame pointer, and the return address */
+
+	if (st->bp < st->sp || st->bp - st->sp > LARGEST_GUESSED_FRAME || unwind_read(st, saved, sizeof(saved), st->bp) ||
+	    saved[1] < LOWEST_ADDRESS)
+		return unwind_stop(st, SWTRACE_END_GAP);
+	st->sp = st->bp + 16;
+	st->bp = saved[0] & ~ASYNC_FRAME_BIT;
+	st->ip = saved[1];
+	st->is_leaf = 0;
+	st->guessed++;
+	return 0;
+}
+
+/* Keeps the frame where the walk is and goes to its caller's; 1 when that was the last one, after setting `ending`. */
+static __always_inline int unwind_frame(struct swtrace_unwinder *st, __u32 process)
+{
+	__u64 ip = st->ip, cfa, bp = st->bp, address, saved[2];
+	const struct swtrace_unwind_rule *rule;
+	__u32 count = st->count;
+
+	if (count >= SWTRACE_UNWIND_DEPTH)
+		return unwind_stop(st, SWTRACE_END_TOO_DEEP);
+	/* Whoever names it takes one from return addresses, to get into the call. What a signal interrupted is no call. */
+	unwind_keep(st, count, ip + (count && st->is_leaf));
+	/* The instruction after a call may belong to another function already. */
+	rule = unwind_rule(st, process, ip - !st->is_leaf);
+	if (!rule) {
+		/* The frame is shown, and tried again from a copy of the stack: it counts when its caller is known. */
+		return 1;
+	}
+	st->count = count + 1;
+	switch (rule->cfa) {
+	case SWTRACE_CFA_RSP:
+		cfa = st->sp + rule->cfa_offset;
+		break;
+	case SWTRACE_CFA_RBP:
+		cfa = bp + rule->cfa_offset;
+		/* Frames lie one above the other. */
+		if (cfa <= st->sp)
+			return unwind_stop(st, SWTRACE_END_UNREADABLE);
+		break;
+	case SWTRACE_CFA_PLT:
+		cfa = st->sp + 8 + ((__s32)(ip & 15) >= rule->cfa_offset ? 8 : 0);
+		break;
+	case SWTRACE_CFA_RBP_DEREF:
+	case SWTRACE_CFA_RSP_DEREF:
+		address = (rule->cfa == SWTRACE_CFA_RBP_DEREF ? bp : st->sp) + rule->cfa_offset;
+		if (unwind_read(st, &cfa, sizeof(cfa), address))
+			return unwind_stop(st, SWTRACE_END_UNREADABLE);
+		cfa += rule->add;
+		break;
+	case SWTRACE_CFA_SIGNAL:
+		return unwind_signal(st);
+	case SWTRACE_CFA_STOP:
+		return unwind_stop(st, SWTRACE_END_COMPLETE);
+	case SWTRACE_CFA_GAP:
+		return unwind_by_frame_pointer(st);
+	default:
+		return unwind_stop(st, SWTRACE_END_UNSUPPORTED);
+	}
+	if (rule->rbp == SWTRACE_RBP_AT_CFA && rule->rbp_offset == -16) {
+		/* The usual case: both side by side. */
+		if (unwind_read(st, saved, sizeof(saved), cfa - 16))
+			return unwind_stop(st, SWTRACE_END_UNREADABLE);
+		bp = saved[0];
+		address = saved[1];
+	} else {
+		if (unwind_read(st, &address, sizeof(address), cfa - 8))
+			return unwind_stop(st, SWTRACE_END_UNREADABLE);
+		if (rule->rbp == SWTRACE_RBP_AT_CFA || rule->rbp == SWTRACE_RBP_AT_RBP) {
+			if (unwind_read(st, &saved[0], sizeof(saved[0]), (rule->rbp == SWTRACE_RBP_AT_CFA ? cfa : bp) + rule->rbp_offset))
+				return unwind_stop(st, SWTRACE_END_UNREADABLE);
+			bp = saved[0];
+		}
+	}
+	if (rule->flags & SWTRACE_RULE_ASYNC) {
+		/* Only the innermost: the others are reached from its context. */
+		if (st->async_at == SWTRACE_NO_ASYNC) {
+			__u64 context = st->r14;
+
+			if (rule->r14_offset && unwind_read(st, &context, sizeof(context), cfa + rule->r14_offset))
+				context = 0;
+			st->context = context;
+			st->async_at = count;
+		}
+	} else if (rule->r14_offset && unwind_read(st, &st->r14, sizeof(st->r14), cfa + rule->r14_offset))
+		return unwind_stop(st, SWTRACE_END_UNREADABLE);
+	if (address < LOWEST_ADDRESS)
+		return unwind_stop(st, address ? SWTRACE_END_UNREADABLE : SWTRACE_END_COMPLETE);
+	st->bp = bp & ~ASYNC_FRAME_BIT;
+	st->sp = cfa;
+	st->ip = address;
+	st->is_leaf = 0;
+	return 0;
+}
+
+/* Goes from a context to that of the awaiting function (struct AsyncContext of the Swift runtime: Parent, ResumeParent),
+ * and keeps where that one will go on: exactly a function's start. 1 when there is none. */
+static __always_inline int unwind_async_frame(struct swtrace_unwinder *st)
+{
+	__u64 context[2];
+	__u32 count = st->async_count;
+
+	if (!st->context || count >= SWTRACE_ASYNC_DEPTH || unwind_read(st, context, sizeof(context), st->context) ||
+	    context[1] < LOWEST_ADDRESS)
+		return 1;
+	unwind_keep(st, st->count + count, context[1]);
+	st->async_count = count + 1;
+	st->context = context[0] & ~ASYNC_FRAME_BIT;
+	return 0;
+}
+
+/* The place of the last of 256 sorted mappings that begins at or before an address; the first, where none does.
+ *
+ * Without branches, which would double what the verifier has to follow at each of them. */
+static __always_inline __u32 unwind_search_mappings(const struct swtrace_mapping *page, __u64 ip)
+{
+	__u64 place = 0;
+
+#define STEP(distance) {                                                                                            \
+		__s64 less = (__s64)(page[place + distance].start - ip - 1) >> 63;      /* all ones where it begins there */  \
+		asm volatile("" : "+r"(less));          /* else the compiler makes a branch of it */                          \
+		less &= distance;                                                                                             \
+		asm volatile("" : "+r"(less));          /* else it makes an OR of the addition; kernel 6.1 loses its bounds */ \
+		place += less;                                                                                                \
+	}
+	STEP(128) STEP(64) STEP(32) STEP(16) STEP(8) STEP(4) STEP(2) STEP(1)
+#undef STEP
+	return place;
+}
+
+/* The number of the rule that holds at the low byte of an address, of an index entry's rows in their page. */
+static __always_inline __u32 unwind_search_rows(const __u32 *page, __u32 slot, __u32 count, __u32 before, __u8 low)
+{
+	__u64 limit = ((__u64)low << 16 | 0xffff) + 1;
+	__u32 place = slot;
+
+	/* 256 bytes of code have at most 256 rows. */
+	for (int i = 0; i < 9 && count; i++) {
+		__u32 half = count >> 1;
+		__s64 less = (__s64)(page[(place + half) & (SWTRACE_ROWS_PER_PAGE - 1)] - limit) >> 63;
+		__u32 after;
+
+		asm volatile("" : "+r"(less));
+		after = (__u32)less;
+		place += (half + 1) & after;
+		count = (half & ~after) | ((count - half - 1) & after);
+	}
+	return place == slot ? before : page[(place - 1) & (SWTRACE_ROWS_PER_PAGE - 1)] & 0xffff;
+}
