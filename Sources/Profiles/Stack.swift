@@ -25,24 +25,6 @@ package struct Stack: Hashable, Sendable {
     return Stack(result)
   }
 
-  /// With a Swift function and what the compiler made of it as one frame: a witness or a partial application calls the function, and
-  /// a part of an async function goes on in the next. A function that calls itself stays as it is.
-  package func mergingForms() -> Stack {
-    var result: [Frame] = []
-    for frame in frames {
-      guard let last = result.last, last.function == frame.function, last.module == frame.module, last.isSwift, frame.isSwift,
-        last.mangled != frame.mangled
-      else {
-        result.append(frame)
-        continue
-      }
-      // The inner one tells where the function is; it was called unless both were merged into their callers.
-      result[result.count - 1] = frame
-      result[result.count - 1].isInlined = last.isInlined && frame.isInlined
-    }
-    return Stack(result)
-  }
-
   /// A stack's place in the `StackTable` that made it; without meaning in any other table.
   package struct ID: Hashable, Sendable {
     /// The stack without frames, which every table has.
@@ -53,7 +35,21 @@ package struct Stack: Hashable, Sendable {
 
 extension Frame {
   /// A frame's place in the `StackTable` that made it.
-  package struct ID: Hashable, Sendable { let rawValue: UInt32 }
+  package struct ID: Hashable, Sendable {
+    let rawValue: UInt32
+    /// In `StackTable.frames`.
+    package var index: Int { Int(rawValue) }
+  }
+
+  /// One frame for this one and another that it calls, where both are forms of one Swift function: a witness or a partial application
+  /// calls the function, and a part of an async function goes on in the next. A function that calls itself is none.
+  package func mergingForm(_ inner: Frame) -> Frame? {
+    guard function == inner.function, module == inner.module, isSwift, inner.isSwift, mangled != inner.mangled else { return nil }
+    // The inner one tells where the function is; it was called unless both were merged into their callers.
+    var one = inner
+    one.isInlined = isInlined && inner.isInlined
+    return one
+  }
 }
 
 /// Each frame once, and each stack once, as a tree of callers: a stack is its leaf's frame and the stack of its caller.

@@ -4,7 +4,7 @@ package import Linux
 package import Profiles
 
 /// What an address stands for; decides which instruction is looked up.
-package enum StackAddress: Sendable {
+package enum StackAddress: UInt8, Sendable {
   /// Where the task was.
   case programCounter
   /// Where it will go on: the call is the instruction before.
@@ -41,6 +41,19 @@ package struct SymbolizationReport: Sendable {
   /// Those of `named` whose source line is known, too.
   package var withLine = 0
   package var unknown: [Symbolized.Reason: Int] = [:]
+
+  /// What an address counts as.
+  package enum Outcome: Sendable {
+    case named(hasLine: Bool)
+    case unknown(Symbolized.Reason)
+
+    package init(_ answer: Symbolized) {
+      switch answer {
+      case .frames(let frames): self = .named(hasLine: (frames.last?.line ?? 0) > 0)
+      case .unknown(let reason): self = .unknown(reason)
+      }
+    }
+  }
 
   package var total: Int { named + unknown.values.reduce(0, +) }
 
@@ -320,18 +333,24 @@ package struct Symbolizer {
 
   // MARK: Addresses
 
-  /// Names an address of a process.
+  /// Names an address of a process, and counts it.
   ///
   /// - Parameter program: as `program` gave it; nil for the latest.
   package mutating func symbolize(
     _ address: VirtualAddress, _ kind: StackAddress, in process: ProcessID, program: Int? = nil
   ) -> Symbolized {
-    let answer =
-      options.namesAddresses
+    let answer = lookUp(address, kind, in: process, program: program)
+    count(.init(answer))
+    return answer
+  }
+
+  /// Names an address of a process without counting it, for callers that keep the answer.
+  package mutating func lookUp(
+    _ address: VirtualAddress, _ kind: StackAddress, in process: ProcessID, program: Int? = nil
+  ) -> Symbolized {
+    options.namesAddresses
       ? find(kind.instruction(address.rawValue), process, program)
       : .frames([placeholder(address, in: process, program: program)])
-    count(answer)
-    return answer
   }
 
   private mutating func region(at address: UInt64, _ traced: TracedProcess, _ number: Int, _ process: ProcessID) -> TracedProcess.Region? {
@@ -382,11 +401,9 @@ package struct Symbolizer {
     return .frames([Frame(function: readable, module: "[jit]", file: file, line: line, mangled: readable == name ? nil : name)])
   }
 
-  /// Names an address of the kernel.
-  package mutating func symbolize(_ address: KernelAddress, _ kind: StackAddress) -> Symbolized {
-    let answer = options.namesAddresses ? find(address, kind) : bare(address)
-    count(answer)
-    return answer
+  /// Names an address of the kernel, without counting it.
+  package mutating func lookUp(_ address: KernelAddress, _ kind: StackAddress) -> Symbolized {
+    options.namesAddresses ? find(address, kind) : bare(address)
   }
 
   private func bare(_ address: KernelAddress) -> Symbolized {
@@ -410,11 +427,12 @@ package struct Symbolizer {
     ])
   }
 
-  private mutating func count(_ answer: Symbolized) {
-    switch answer {
-    case .frames(let frames):
+  /// Counts an address with such an answer in the report.
+  package mutating func count(_ outcome: SymbolizationReport.Outcome) {
+    switch outcome {
+    case .named(let hasLine):
       report.named += 1
-      if let last = frames.last, last.line > 0 { report.withLine += 1 }
+      if hasLine { report.withLine += 1 }
     case .unknown(let reason): report.unknown[reason, default: 0] += 1
     }
   }

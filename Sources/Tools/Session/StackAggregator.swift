@@ -193,108 +193,26 @@ package struct StackAggregator {
     }
     owed = [:]
     var profile = Profile(unit: unit)
-    let places = stacks.entries.map { entry -> Int? in
-      if entry.events == 0 { return nil }
+    var namer = StackNamer(symbolizer, profile.stacks, isDelimited: delimited, takesUserStacksFromCalls: takesUserStacksFromCalls)
+    let named = stacks.entries.map { entry -> Stack.ID? in
+      guard entry.events > 0 else { return nil }
+      let (stack, lacksUserPart) = namer.name(entry, stacks)
+      if lacksUserPart { withoutUserStack += entry.events }
+      return stack
+    }
+    (symbolizer, profile.stacks) = (namer.symbolizer, namer.table)
+    let places = zip(stacks.entries, named).map { entry, stack -> Int? in
+      guard let stack else { return nil }
       let command = withUnsafeBytes(of: entry.owner.command) { Text(zeroTerminated: $0.bytes) }
-      let process = Profile.Process(command: command.bytes, pid: entry.owner.process)
-      return profile.add(entry.value, count: entry.events, stack: name(entry, delimited), process: process)
+      return profile.add(
+        entry.value, count: entry.events, stack: stack, process: Profile.Process(command: command.bytes, pid: entry.owner.process))
     }
     profile.moments = moments.mappingSamples { places[$0] }
     return profile
   }
 
-  /// From the root to the leaf; what came to a blocked task stands on top of where it waited.
-  private mutating func name(_ entry: RawStacks.Entry, _ delimited: Bool) -> Stack {
-    var frames: [Frame] = []
-    let owner = entry.owner
-    if owner.isBlocked { frames.append(Frame(function: "[still blocked]", kind: .marker)) }
-    if owner.relation != SWTRACE_NO_PARTNER.rawValue {
-      let name = withUnsafeBytes(of: owner.partner) { Text(zeroTerminated: $0.bytes) }
-      frames.append(Frame(function: readableName(name.bytes), kind: .marker))
-    }
-    if owner.relation == SWTRACE_PARTNER_WOKE.rawValue {
-      let partner = stacks.partner(entry)
-      let stack = name(partner.kernel).frames + delimiter(delimited && !partner.kernel.isEmpty && !partner.user.isEmpty)
-      frames += (stack + name(partner.user, owner.partnerProcess, owner.partnerProgram)).reversed()
-      frames.append(Frame(function: "--", kind: .marker))
-    }
-    let (kernel, isOfCall) = name(stacks.kernel(entry))
-    frames += kernel
-    let user = stacks.user(entry)
-    // A wait in a page fault is not part of any system call: the user stack at the next call's end is another one.
-    if !isOfCall, takesUserStacksFromCalls, user.count > 1, !owner.isBlocked {
-      withoutUserStack += entry.events
-      return Stack(frames.reversed())
-    }
-    frames += delimiter(delimited && entry.parts.kernel > 0 && !user.isEmpty)
-    frames += name(user, owner.process, owner.program)
-    frames += awaiting(entry, after: frames.last)
-    if let ending = owner.ending { frames.append(Frame(function: "[ends \(ending.text)]", kind: .marker)) }
-    return Stack(frames.reversed()).mergingForms()
-  }
-
-  /// What awaits the last of the user frames, innermost first.
-  private mutating func awaiting(_ entry: RawStacks.Entry, after last: Frame?) -> [Frame] {
-    let async = stacks.async(entry)
-    guard !async.isEmpty else { return [] }
-    var frames = name(async, entry.owner.process, entry.owner.program, .asyncResumePoint)
-    // In a function's first instructions the context is still that of the function that it has awaited.
-    if let first = frames.first, first.function == last?.function { frames.removeFirst() }
-    return [Frame(function: "[async]", kind: .marker)] + frames
-  }
-
-  private func delimiter(_ isWanted: Bool) -> [Frame] { isWanted ? [Frame(function: "-", kind: .marker)] : [] }
-
-  /// The kernel's part of a stack, innermost first, and whether it was entered by a system call as far as can be known.
-  private mutating func name(_ kernel: ArraySlice<UInt64>) -> (frames: [Frame], isOfCall: Bool) {
-    var frames: [Frame] = []
-    var isOfCall = true
-    // What an interrupt or an exception came upon is an instruction, not the return from a call.
-    var isExact = true
-    for address in kernel {
-      let answer = symbolizer.symbolize(KernelAddress(address), isExact ? .programCounter : .returnAddress)
-      isExact = false
-      switch answer {
-      case .frames(let found):
-        isExact = found.first.map { Self.isEntryOfInterrupt($0.function) } ?? false
-        // A walk by the task itself begins in the probe and in what runs it.
-        if frames.isEmpty, let first = found.first, first.module == "bpf" || first.function.hasPrefix("bpf_trace_run") { continue }
-        frames += found
-        if let function = found.first?.function, Self.isOutsideCalls(function) { isOfCall = false }
-      case .unknown: frames.append(Frame(function: "[unknown]", module: "[kernel]", kind: .kernel))
-      }
-    }
-    return (frames, isOfCall)
-  }
-
-  /// The user part of a stack, innermost first.
-  private mutating func name(
-    _ user: ArraySlice<UInt64>, _ process: UInt32, _ program: UInt32, _ kind: StackAddress = .returnAddress
-  ) -> [Frame] {
-    let (process, program) = (ProcessID(process), Int(program))
-    var frames: [Frame] = []
-    for (index, address) in user.enumerated() {
-      let kind = index == 0 && kind == .returnAddress ? .programCounter : kind
-      switch symbolizer.symbolize(VirtualAddress(address), kind, in: process, program: program) {
-      case .frames(let found): frames += found
-      case .unknown: frames.append(symbolizer.placeholder(VirtualAddress(address), in: process, program: program))
-      }
-    }
-    return frames
-  }
-
   /// Whether user stacks were walked at the ends of system calls.
   package var takesUserStacksFromCalls = false
-
-  private static func isEntryOfInterrupt(_ function: String) -> Bool {
-    ["asm_exc_", "asm_sysvec_", "asm_common_interrupt"].contains { function.hasPrefix($0) }
-  }
-
-  /// The kernel's ways in and out that are no system call: exceptions, interrupts, and the work before user code goes on.
-  private static func isOutsideCalls(_ function: String) -> Bool {
-    ["asm_exc_", "asm_sysvec_", "asm_common_interrupt", "exit_to_user_mode", "irqentry_exit", "syscall_exit_to_user_mode"]
-      .contains { function.hasPrefix($0) }
-  }
 }
 
 extension swtrace_stack_event {
