@@ -340,6 +340,7 @@ int report_blocked(struct bpf_iter__task *ctx)
 	if (!start || !start->time_ns || !room)
 		return 0;
 	room->event.kind = SWTRACE_STACK_BLOCKED;
+	room->event.async_at = SWTRACE_NO_ASYNC;
 	room->event.time_ns = start->time_ns;
 	room->event.value = start->note;
 	room->event.pid = task->tgid;

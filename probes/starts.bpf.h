@@ -10,6 +10,7 @@
 #include "loss.bpf.h"
 
 #define TASK_DEAD 0x80
+#define TASK_WAKING 0x200
 #define TASK_NEW 0x800
 
 struct start {
@@ -17,7 +18,7 @@ struct start {
 	__u64 note;                     /* the tool's own */
 };
 
-/* 16384 threads are about 1.2 MB; a machine with more counts LOST_MAP_FULL. Resized before the load. */
+/* 16384 threads are about 1.2 MB; a machine with more counts LOST_MAP_FULL. Tools may resize it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);

@@ -20,8 +20,8 @@ static __always_inline int handle_switch(bool typed, bool preempted, struct task
 	long state = task_state(typed, task);
 	struct start *start;
 
-	/* The idle tasks have pid 0. A preempted task still runs as far as it knows. */
-	if (!tid || preempted || !state)
+	/* The idle tasks have pid 0. A preempted task still runs as far as it knows, and one that is being woken already does not wait. */
+	if (!tid || preempted || !state || state & TASK_WAKING)
 		return 0;
 	if (state & TASK_DEAD) {
 		forget_start(tid);
@@ -32,9 +32,12 @@ static __always_inline int handle_switch(bool typed, bool preempted, struct task
 	if (!filter_task(typed, task))
 		return count(see(), SWTRACE_FILTERED);
 	start = bpf_map_lookup_elem(&starts, &tid);
-	if (start)
+	if (start) {
+		/* Its waking was not seen. */
+		if (start->time_ns)
+			remark(SWTRACE_UNFINISHED);
 		start->time_ns = bpf_ktime_get_ns();
-	else
+	} else
 		set_start(tid, bpf_ktime_get_ns(), 0);
 	return 0;
 }

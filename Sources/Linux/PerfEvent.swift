@@ -21,6 +21,12 @@ package enum PerfEvent {
 
 /// The machine's processors.
 package enum Processors {
+  /// The threads of the machine (/proc/loadavg: running/all).
+  package static var threads: Int {
+    let fields = ProcFile.read("/proc/loadavg")?.split(separator: " ") ?? []
+    return fields.count > 3 ? fields[3].split(separator: "/").last.flatMap { Int($0) } ?? 0 : 0
+  }
+
   /// The numbers of those that are online (/sys/devices/system/cpu/online).
   package static var online: [Int] {
     guard let text = ProcFile.read("/sys/devices/system/cpu/online") else { return [0] }

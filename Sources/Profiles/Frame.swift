@@ -28,9 +28,10 @@ package struct Frame: Hashable, Sendable {
     self.mangled = mangled
   }
 
-  /// By what differs most; each text more would cost more than it tells apart.
+  /// By what differs most. Functions that differ in their types only have one name, but not one mangled name.
   package func hash(into hasher: inout Hasher) {
     hasher.combine(function)
+    hasher.combine(mangled)
     hasher.combine(line)
   }
 

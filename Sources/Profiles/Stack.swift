@@ -41,10 +41,17 @@ extension Frame {
     package var index: Int { Int(rawValue) }
   }
 
+  /// Whether it is what the compiler made of a Swift function to call it, or a part of an async one, by the end of its mangled name:
+  /// `TW` a witness, `TA` a partial application, `TQ0_` a part (swift/docs/ABI/Mangling.rst, "Entity thunks").
+  private var isForm: Bool {
+    guard isSwift, let end = mangled?.lastIndex(of: "T"), let kind = mangled?[end...].dropFirst() else { return false }
+    return kind.count == 1 ? "WAXjmRroOD".contains(kind) : kind.last == "_" && (kind.first == "Q" || kind.first == "Y")
+  }
+
   /// One frame for this one and another that it calls, where both are forms of one Swift function: a witness or a partial application
   /// calls the function, and a part of an async function goes on in the next. A function that calls itself is none.
   package func mergingForm(_ inner: Frame) -> Frame? {
-    guard function == inner.function, module == inner.module, isSwift, inner.isSwift, mangled != inner.mangled else { return nil }
+    guard function == inner.function, module == inner.module, isForm, inner.isSwift, mangled != inner.mangled else { return nil }
     // The inner one tells where the function is; it was called unless both were merged into their callers.
     var one = inner
     one.isInlined = isInlined && inner.isInlined

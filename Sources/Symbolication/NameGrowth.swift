@@ -9,14 +9,13 @@ enum NameGrowth {
 
   /// Bytes; names of real programs stay below by their nature, and most far below.
   private static let limit = 0x1p28
-  /// Of names up to this length none exceeds the limit.
-  private static let harmless = 100
+  /// The largest number of times that one reference may stand for (Swift's `A2047x`).
+  private static let largestRepeat = 2048
 
   /// Whether the readable form is short enough to be made.
   ///
   /// With `g` types that have parts, and `r` references in them, it has at most `(1 + r/g)^g` times the name's length.
   static func isBounded(_ name: UnsafeBufferPointer<UInt8>, _ mangling: Mangling) -> Bool {
-    guard name.count > harmless else { return true }
     var parts = Parts(name: name)
     switch mangling {
     case .swift: parts.countSwift()
@@ -42,7 +41,7 @@ enum NameGrowth {
     private mutating func number() -> Int {
       var number = 0
       while index < name.count, name[index] >= UInt8(ascii: "0"), name[index] <= UInt8(ascii: "9") {
-        number = min(number * 10 + Int(name[index] - UInt8(ascii: "0")), name.count)
+        number = min(number * 10 + Int(name[index] - UInt8(ascii: "0")), max(name.count, largestRepeat))
         index += 1
       }
       return number
@@ -66,6 +65,9 @@ enum NameGrowth {
     }
 
     mutating func countSwift() {
+      // Local types repeat the types of the functions that they are in.
+      var functions = 0
+      defer { types = max(types, functions) }
       index = 2
       while index < name.count {
         switch name[index] {
@@ -86,6 +88,9 @@ enum NameGrowth {
         case UInt8(ascii: "G"), UInt8(ascii: "Q"):
           types += 1
           index += 1
+        case UInt8(ascii: "F"):
+          functions += 1
+          index += 1
         default: index += 1
         }
       }
@@ -105,6 +110,10 @@ enum NameGrowth {
         case UInt8(ascii: "I"), UInt8(ascii: "F"), UInt8(ascii: "M"), UInt8(ascii: "J"), UInt8(ascii: "X"):
           types += 1
           index += 1
+        case UInt8(ascii: "D"):
+          // `DT…E`, `Dt…E`: the type of an expression.
+          index += 1
+          if index < name.count, name[index] | 0x20 == UInt8(ascii: "t") { types += 1 }
         default: index += 1
         }
       }

@@ -27,7 +27,8 @@ struct SwiftName {
     withUnsafeTemporaryAllocation(of: UInt8.self, capacity: SwiftModule.limit + limit + 8) { buffer in
       let (words, out) = (UnsafeMutableBufferPointer(rebasing: buffer[..<SwiftModule.limit]), buffer[SwiftModule.limit...])
       var name = SwiftName(module: SwiftModule.read(mangled, words), out: UnsafeMutableBufferPointer(rebasing: out))
-      name.write(name: Bytes(simplified))
+      // What is behind would be cut off, and brackets that nothing closes are searched for to the end.
+      name.write(name: Bytes(UnsafeBufferPointer(rebasing: simplified.prefix(8 * limit))))
       name.cut(to: limit)
       return String(decoding: UnsafeBufferPointer(rebasing: name.out[..<name.count]), as: UTF8.self)
     }
@@ -62,7 +63,8 @@ struct SwiftName {
       write("reabstraction thunk")
     } else if rest.starts(with: "lazy protocol witness table accessor for type ") {
       write("protocol witness table accessor for ")
-      write(type: rest[(rest.startIndex + 46)..<(rest.first(" and conformance ") ?? rest.endIndex)])
+      let type = rest.dropFirst(46)
+      write(type: type[type.startIndex..<(type.first(" and conformance ") ?? type.endIndex)])
     } else if rest.starts(with: "outlined "), let preposition = rest.first(" of ") {
       append(rest[..<(preposition + 4)])
       write(type: rest[(preposition + 4)...])
@@ -179,7 +181,7 @@ struct SwiftName {
   /// `Type.function(labels:)`, without generic parameters, and with the names that are written in the source.
   private mutating func write(path: Bytes) {
     var index = path.startIndex
-    while true {
+    while count < out.count {
       // Most bytes are of names.
       let start = index
       while index < path.endIndex, path[index].isPlain { index += 1 }

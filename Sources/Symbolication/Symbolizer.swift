@@ -208,8 +208,10 @@ package struct Symbolizer {
 
   /// Drops processes that ended before a time without an event.
   ///
-  /// - Parameter time: all events before it have been seen.
-  package mutating func forgetIdle(before time: UInt64) {
+  /// - Parameters:
+  ///   - time: all events before it have been seen.
+  ///   - areNamed: whether all of them have been named as well, so that processes with events are of no use any more.
+  package mutating func forgetIdle(before time: UInt64, areNamed: Bool = false) {
     let count = ended.firstIndex { $0.time >= time } ?? ended.count
     for (process, endedAt) in ended[..<count] {
       guard let traced = processes[process], traced.endedAt == endedAt else { continue }
@@ -218,7 +220,7 @@ package struct Symbolizer {
         traced.endedAt = nil
       } else {
         if remembersChanges { changes.gone.insert(process) }
-        if !traced.isWanted { processes[process] = nil }
+        if areNamed || !traced.isWanted { processes[process] = nil }
       }
     }
     ended.removeSubrange(..<count)

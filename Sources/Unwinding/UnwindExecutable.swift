@@ -20,6 +20,14 @@ final class UnwindExecutable {
   }
 
   private(set) var state = State.pending
+  /// What tells files apart.
+  enum Key: Hashable {
+    case file(FileIdentity)
+    /// The vDSO.
+    case image
+  }
+
+  let key: Key
   /// Until the table is made.
   private var object: CodeObject?
   /// For walks in user space, and for storing it again.
@@ -29,7 +37,13 @@ final class UnwindExecutable {
   /// How many processes that the probes know have mapped it.
   var references = 0
 
-  init(_ object: CodeObject) { self.object = object }
+  init(_ object: CodeObject, _ key: Key) {
+    self.object = object
+    self.key = key
+  }
+
+  /// Whether it is worth another try to put it into the kernel's memory.
+  func hasRoomAgain() { if case .homeless = state { state = .made } }
 
   /// Whether the probes wait for it.
   var isWaiting: Bool {
@@ -69,7 +83,7 @@ final class UnwindExecutable {
     guard let table else { return false }
     state = .homeless
     let count = Int((table.code.upperBound - table.code.lowerBound) >> 8)
-    guard let entries = try memory.allocateEntries(count) else { return false }
+    guard memory.canHold(pages: pagesNeeded(table, count)), let entries = try memory.allocateEntries(count) else { return false }
     var pages: [UInt32] = []
     func giveUp() {
       for page in pages { memory.free(page: page) }
@@ -118,11 +132,24 @@ final class UnwindExecutable {
     return true
   }
 
+  /// The pages of the pool for its rows, those for 256 bytes of code in one page.
+  private func pagesNeeded(_ table: UnwindTable, _ count: Int) -> Int {
+    var (pages, used, row) = (0, Int(SWTRACE_ROWS_PER_PAGE), 0)
+    for page in 0..<count {
+      let first = row
+      while row < table.count, table.starts[row] < UInt32(page + 1) << 8 { row += 1 }
+      guard row > first else { continue }
+      if used + row - first > Int(SWTRACE_ROWS_PER_PAGE) { (pages, used) = (pages + 1, 0) }
+      used += row - first
+    }
+    return pages
+  }
+
   /// Takes the table out of the kernel's memory. Nothing in the kernel may refer to it any more.
   func remove(from memory: UnwindMemory) {
     guard case .stored(let entries, let pages) = state else { return }
     for page in pages { memory.free(page: page) }
     memory.free(entries: entries)
-    state = .homeless
+    state = .made
   }
 }

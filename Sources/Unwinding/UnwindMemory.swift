@@ -1,6 +1,7 @@
 internal import BPF
 internal import CUnwind
 internal import DebugInfo
+internal import Linux
 
 /// The kernel's memory with rows, mappings and rules, as probes/unwind.h describes it. Grows shard by shard, up to a limit.
 ///
@@ -45,6 +46,7 @@ final class UnwindMemory {
 
   /// A page of 4 KiB; nil when there is no room.
   func allocatePage() throws(BPFError) -> UInt32? {
+    if freePages.isEmpty, usedPages.count >= Self.worthAWait { recycle() }
     if freePages.isEmpty, canGrow, poolShards.count < Int(SWTRACE_SHARDS) { try addPoolShard() }
     guard let page = freePages.popLast() else {
       isExhausted = true
@@ -53,7 +55,16 @@ final class UnwindMemory {
     return page
   }
 
+  /// Whether so many pages can be had.
+  func canHold(pages: Int) -> Bool {
+    let shards = min(shardLimit - poolShards.count - indexShards.count, Int(SWTRACE_SHARDS) - poolShards.count)
+    return pages <= freePages.count + shards * Int(SWTRACE_POOL_PAGES)
+  }
+
   func free(page: UInt32) { usedPages.append(page) }
+
+  /// So many freed pages are worth the wait of some milliseconds until they can be used again, rather than more memory.
+  private static let worthAWait = 64
 
   /// Writes into a page from an element on.
   func store<Element: BitwiseCopyable>(_ elements: some Collection<Element>, inPage page: UInt32, at element: Int = 0) {
@@ -104,8 +115,9 @@ final class UnwindMemory {
   /// Whether something was freed that can be used again after a wait.
   var hasUsed: Bool { !usedPages.isEmpty || !usedEntries.isEmpty }
 
-  /// Makes what was freed available. Call it when every program that ran when it was freed has ended.
+  /// Makes what was freed available, when every program that ran when it was freed has ended.
   func recycle() {
+    KernelBarrier.waitForPrograms()
     freePages += usedPages
     for range in usedEntries { freeEntries.insert(range) }
     (usedPages, usedEntries) = ([], [])

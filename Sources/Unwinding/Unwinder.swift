@@ -13,7 +13,7 @@ package final class Unwinder {
   private let memory: UnwindMemory
   private let published: ProbeMap<UInt32, UInt32>
   private var processes: [ProcessID: Process] = [:]
-  private var executables: [ExecutableKey: UnwindExecutable] = [:]
+  private var executables: [UnwindExecutable.Key: UnwindExecutable] = [:]
   /// Counts events; tells which processes had one last.
   private var turn: UInt64 = 0
   /// Processes that had an event and have mapped files whose rules are not made yet.
@@ -27,12 +27,6 @@ package final class Unwinder {
     var pages: [UInt32] = []
     var usedAt: UInt64 = 0
     var hasEvents = false
-  }
-
-  private enum ExecutableKey: Hashable {
-    case file(FileIdentity)
-    /// The vDSO.
-    case image
   }
 
   /// - Parameter limit: bytes of the kernel's memory for rows and mappings.
@@ -76,32 +70,43 @@ package final class Unwinder {
     guard let known = processes.removeValue(forKey: process) else { return }
     published.remove(process.rawValue)
     for page in known.pages { memory.free(page: page) }
-    for executable in known.executables { executable.references -= 1 }
+    for executable in known.executables { release(executable) }
+    (known.pages, known.executables) = ([], [])
+  }
+
+  /// A file that nobody has mapped any more is kept only while its rules are in the kernel, for whoever maps it next.
+  private func release(_ executable: UnwindExecutable) {
+    executable.references -= 1
+    if executable.references == 0, !executable.isStored { executables[executable.key] = nil }
   }
 
   /// Makes the rules that processes with events wait for, and shows them to the probes.
   package func build() throws(BPFError) {
     guard !waiting.isEmpty else { return }
+    let ready = waiting
+    waiting = []
     var made: [UnwindExecutable] = []
-    for process in waiting {
+    for process in ready {
       for executable in processes[process]?.executables ?? [] where executable.isWaiting {
         executable.build()
         made.append(executable)
       }
     }
-    waiting = []
     for executable in made { try store(executable) }
-    for (number, process) in processes where process.executables.contains(where: { one in made.contains { $0 === one } }) {
-      try publish(number, process)
+    // Whoever waits is shown again, too: the rules may have been made for a walk in user space meanwhile.
+    for (number, process) in processes
+    where ready.contains(number) || process.executables.contains(where: { one in made.contains { $0 === one } }) {
+      // It may have had to make room for the one before.
+      if processes[number] === process { try publish(number, process) }
     }
   }
 
   private func executable(of object: CodeObject) -> UnwindExecutable? {
-    guard let key = object.identity.map({ ExecutableKey.file($0) }) ?? (object.name == VirtualObject.name ? .image : nil) else {
+    guard let key = object.identity.map({ UnwindExecutable.Key.file($0) }) ?? (object.name == VirtualObject.name ? .image : nil) else {
       return nil
     }
     if let known = executables[key] { return known }
-    let made = UnwindExecutable(object)
+    let made = UnwindExecutable(object, key)
     executables[key] = made
     return made
   }
@@ -110,28 +115,36 @@ package final class Unwinder {
 
   /// Writes where the code of a process lies into new pages, and shows them to the probes in place of the old ones.
   private func publish(_ number: ProcessID, _ process: Process) throws(BPFError) {
-    let before = (pages: process.pages, executables: process.executables)
-    process.executables = []
+    var mapped: [UnwindExecutable] = []
     var mappings: [swtrace_mapping] = []
     for region in process.regions {
       let executable = executable(of: region.object)
-      if let executable, !process.executables.contains(where: { $0 === executable }) { process.executables.append(executable) }
+      if let executable, !mapped.contains(where: { $0 === executable }) { mapped.append(executable) }
       if let mapping = Self.mapping(region, executable) { mappings.append(mapping) }
     }
-    for executable in process.executables { executable.references += 1 }
-    if process.hasEvents, process.executables.contains(where: \.isWaiting) { waiting.insert(number) }
-    for executable in before.executables { executable.references -= 1 }
-    if let pages = try store(mappings) {
-      process.pages = pages
-      do { try published.set(number.rawValue, pages[0]) } catch {
-        // More processes than the map holds: those that were idle for the longest time make room.
-        guard try makeRoom(besides: number) else { return forget(number) }
-        try published.set(number.rawValue, pages[0])
-      }
-      for page in before.pages { memory.free(page: page) }
-    } else {
-      forget(number)
+    for executable in mapped { executable.references += 1 }
+    if process.hasEvents, mapped.contains(where: \.isWaiting) { waiting.insert(number) }
+    let pages: [UInt32]?
+    do { pages = try store(mappings, of: number) } catch {
+      for executable in mapped { release(executable) }
+      throw error
     }
+    guard let pages, show(pages[0], of: number) else {
+      for page in pages ?? [] { memory.free(page: page) }
+      for executable in mapped { release(executable) }
+      return forget(number)
+    }
+    let before = (pages: process.pages, executables: process.executables)
+    (process.pages, process.executables) = (pages, mapped)
+    for page in before.pages { memory.free(page: page) }
+    for executable in before.executables { release(executable) }
+  }
+
+  private func show(_ page: UInt32, of process: ProcessID) -> Bool {
+    if (try? published.set(process.rawValue, page)) != nil { return true }
+    // More processes than the map holds.
+    forgetIdle(besides: process)
+    return (try? published.set(process.rawValue, page)) != nil
   }
 
   private static func mapping(_ region: CodeRegion, _ executable: UnwindExecutable?) -> swtrace_mapping? {
@@ -156,7 +169,7 @@ package final class Unwinder {
   }
 
   /// Puts sorted mappings into pages; the first is the one to begin with. Nil when there is no room.
-  private func store(_ mappings: [swtrace_mapping]) throws(BPFError) -> [UInt32]? {
+  private func store(_ mappings: [swtrace_mapping], of process: ProcessID) throws(BPFError) -> [UInt32]? {
     let perPage = Int(SWTRACE_MAPPINGS_PER_PAGE)
     let unused = swtrace_mapping(start: SWTRACE_MAPPING_UNUSED, pages: 0, base: 0)
     func filled(_ part: some Collection<swtrace_mapping>) -> [swtrace_mapping] {
@@ -164,16 +177,14 @@ package final class Unwinder {
     }
     var pages: [UInt32] = []
     func allocate() throws(BPFError) -> UInt32? {
-      while true {
-        if let page = try memory.allocatePage() {
-          pages.append(page)
-          return page
-        }
-        guard try makeRoom(besides: nil) else {
-          for page in pages { memory.free(page: page) }
-          return nil
-        }
+      var page = try memory.allocatePage()
+      if page == nil, makeRoom(besides: process) { page = try memory.allocatePage() }
+      if let page {
+        pages.append(page)
+      } else {
+        for page in pages { memory.free(page: page) }
       }
+      return page
     }
     guard let first = try allocate() else { return nil }
     if mappings.count <= perPage {
@@ -193,24 +204,34 @@ package final class Unwinder {
   }
 
   private func store(_ executable: UnwindExecutable) throws(BPFError) {
-    guard executable.isWaiting else { return }
-    while try !executable.store(in: memory) { guard try makeRoom(besides: nil) else { return } }
+    guard executable.isWaiting, try !executable.store(in: memory), makeRoom(besides: nil) else { return }
+    _ = try executable.store(in: memory)
   }
 
-  /// Frees some of the kernel's memory; false when nothing is left to free.
-  private func makeRoom(besides current: ProcessID?) throws(BPFError) -> Bool {
+  /// Frees what nobody uses now, or else what the processes without an event for the longest time use; false when that is nothing.
+  private func makeRoom(besides current: ProcessID?) -> Bool {
+    removeUnused()
     if !memory.hasUsed {
-      if let idle = executables.first(where: { $0.value.references == 0 && $0.value.isStored }) {
-        idle.value.remove(from: memory)
-      } else if let idle = processes.min(by: { $0.value.usedAt < $1.value.usedAt }), idle.key != current, idle.value.usedAt < turn {
-        forget(idle.key)
-      } else {
-        return false
-      }
+      forgetIdle(besides: current)
+      removeUnused()
     }
-    KernelBarrier.waitForPrograms()
+    guard memory.hasUsed else { return false }
     memory.recycle()
+    for executable in executables.values { executable.hasRoomAgain() }
     return true
+  }
+
+  private func removeUnused() {
+    for executable in executables.values where executable.references == 0 && executable.isStored {
+      executable.remove(from: memory)
+      executables[executable.key] = nil
+    }
+  }
+
+  /// Forgets half of the processes.
+  private func forgetIdle(besides current: ProcessID?) {
+    let idle = processes.filter { $0.key != current }.sorted { $0.value.usedAt < $1.value.usedAt }
+    for (process, _) in idle.prefix((idle.count + 1) / 2) { forget(process) }
   }
 
   // MARK: Walks in user space

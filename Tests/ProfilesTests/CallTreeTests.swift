@@ -134,6 +134,8 @@ private func swift(_ name: String, _ mangled: String, line: UInt32 = 0, isInline
   // A function that calls itself, one in another file, and names that are no form of each other.
   #expect(main.mergingForm(thunk) == nil)
   #expect(function.mergingForm(function) == nil)
+  // One that calls itself through its witness stays as often as it is called.
+  #expect(function.mergingForm(thunk) == nil)
   let other = Frame(function: "a.T.f()", module: "libother.so", mangled: "$s1a1TV1fyyFTA")
   #expect(function.mergingForm(other) == nil)
   let rust = [Frame(function: "a::f", mangled: "_RINvC1a1fhE"), Frame(function: "a::f", mangled: "_RINvC1a1ftE")]

@@ -114,7 +114,7 @@ extension UnwindTableBuilder {
         let known = rows[before...].first(where: { $0.rule.kind == SWTRACE_CFA_RBP }), known.offset >= frame
       else { continue }
       // Room for arguments of a tail call comes first, and is not counted.
-      if pushed.cfa_offset != 16 { put(UnwindRule(SWTRACE_CFA_RSP, offset: pushed.cfa_offset - 8), from: frame - 8, to: frame - 7) }
+      if pushed.cfa_offset != 16 { put(UnwindRule(SWTRACE_CFA_RSP, offset: pushed.cfa_offset &- 8), from: frame - 8, to: frame - 7) }
       var complete = pushed
       complete.cfa_offset += 8
       put(complete, from: frame - 5, to: frame)
@@ -125,7 +125,7 @@ extension UnwindTableBuilder {
       guard place >= 0 else { continue }
       if rows[place].rule.kind == SWTRACE_CFA_RBP {
         let end = place + 1 < rows.count ? min(rows[place + 1].offset, epilogue.upperBound) : epilogue.upperBound
-        put(UnwindRule(SWTRACE_CFA_RSP, offset: rows[place].rule.cfa_offset - 8), from: epilogue.lowerBound, to: end)
+        put(UnwindRule(SWTRACE_CFA_RSP, offset: rows[place].rule.cfa_offset &- 8), from: epilogue.lowerBound, to: end)
       }
       // The caller's rbp is back in its register, and what it was saved in may have other content.
       let last = rows[index(at: epilogue.upperBound)].rule
@@ -150,7 +150,7 @@ extension UnwindTableBuilder {
       case SWTRACE_CFA_RSP:
         rows[index].rule.r14_offset = 0
         // As long as that place is in use.
-        if let spilled, let spill = code.spill, rows[index].offset >= spill.end, spilled >= -rows[index].rule.cfa_offset, spilled < 0 {
+        if let spilled, let spill = code.spill, rows[index].offset >= spill.end, spilled >= 0 &- rows[index].rule.cfa_offset, spilled < 0 {
           rows[index].rule.r14_offset = Int16(exactly: spilled) ?? 0
         }
       default: continue

@@ -56,7 +56,7 @@ package struct UnwindTable: Sendable {
     guard file.isForX8664 else { throw .otherArchitecture }
     let executable = file.segments.filter { $0.isExecutable && $0.memorySize > 0 }
     guard let low = executable.map(\.address.rawValue).min(), let high = executable.map(\.end).max(), low < high else { throw .noCode }
-    guard high - low < Self.maximumCode else { throw .tooLarge }
+    guard high - low < Self.maximumCode, high <= .max - 0xfff else { throw .tooLarge }
     code = low & ~0xfff..<(high + 0xfff) & ~0xfff
     // Where it was prelinked, its addresses are others.
     let debug = debug.flatMap { file.bias(of: $0) == 0 ? $0 : nil }

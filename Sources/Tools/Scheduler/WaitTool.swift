@@ -1,6 +1,7 @@
 internal import ArgumentParser
 package import BPF
 internal import CProbes
+internal import Linux
 package import Profiles
 
 /// Which waits count.
@@ -61,6 +62,8 @@ extension WaitTool {
   }
 
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
+    // Each thread that is blocked has an entry from the beginning, and those that start need some, too.
+    try probe.resize("starts", to: max(16384, 2 * Processors.threads))
     try probe.configure(
       ".rodata.config",
       offcputime_config(

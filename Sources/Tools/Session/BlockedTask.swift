@@ -30,7 +30,9 @@ package struct BlockedTask {
       var task = BlockedTask(event: event, kernelStack: Array(addresses.prefix(Int(event.parts.kernel))))
       if registers.count == SWTRACE_BLOCKED_REGISTERS {
         let header = swtrace_stack_rest(ip: registers[0], sp: registers[2], bp: registers[1], r14: registers[3], is_leaf: 1, count: 0)
-        let memory = ProcessNamespace.isInitial ? open("/proc/\(event.tid)/mem", O_RDONLY | O_CLOEXEC) : -1
+        // Reading memory of a file may wait for whoever serves the file; a stack is in none.
+        let isStack = ProcessMaps(of: ProcessID(event.tid))?[VirtualAddress(header.sp)]?.inode == 0
+        let memory = ProcessNamespace.isInitial && isStack ? open("/proc/\(event.tid)/mem", O_RDONLY | O_CLOEXEC) : -1
         if byRules { task.rest = copy(header, memory) } else { task.userStack = userStack(header, memory) }
         if memory >= 0 { close(memory) }
       }

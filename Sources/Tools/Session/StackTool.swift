@@ -67,7 +67,8 @@ package struct StackOptions: ParsableArguments {
   /// The programs of a hook that takes user stacks: those that walk them by rules and those that follow frame pointers, best first.
   func variants(byRules: [Hook.Variant], byFramePointers: [Hook.Variant]) -> [Hook.Variant] {
     switch unwind {
-    case _ where kernelStacksOnly: return byFramePointers
+    // In a pid namespace of its own, nothing is known of the code of processes.
+    case _ where kernelStacksOnly || !ProcessNamespace.isInitial: return byFramePointers
     case .dwarf: return byRules
     case .fp: return byFramePointers
     case .auto:

@@ -164,7 +164,6 @@ final class StackWalks {
       frames += more
       ending = reason
       isAsync = isAsync || foundAsync
-      report.finished += 1
     }
     // While the kernel replaces a program by another one, or ends it, the registers are still those of the old one.
     if event.is_in_kernel != 0, frames.count <= 1,
@@ -174,6 +173,7 @@ final class StackWalks {
       return ([], 0, StackEnding(rawValue: ending))
     }
     report.endings[ending, default: 0] += 1
+    if rest.byteCount > 0 { report.finished += 1 }
     if event.guessed > 0 { report.guessed += 1 }
     if isAsync { if async.isEmpty { report.async.alone += 1 } else { report.async.awaited += 1 } }
     if !async.isEmpty {
