@@ -104,7 +104,7 @@ struct WorkingProgram {
       #include <stdio.h>
       #include <sys/time.h>
       volatile long sink;
-      __attribute__((noinline)) static void inside(void) { for (int i = 0; i < 3000000; i++) sink += i; }
+      __attribute__((noinline)) static void inside(void) { for (int i = 0; i < 300000; i++) sink += i; }
       static void handler(int number) { inside(); sink++; }
       __attribute__((noinline)) static void interrupted(void) { for (int i = 0; i < 1000; i++) sink += i; }
       __attribute__((noinline)) static void caller(void) { for (;;) { interrupted(); if (sink == -1) return; } }
@@ -115,9 +115,10 @@ struct WorkingProgram {
         struct itimerval often = { { 0, 3000 }, { 0, 3000 } };
         sigaltstack(&other, 0);
         sigaction(SIGPROF, &action, 0);
-        setitimer(ITIMER_PROF, &often, 0);
         puts("ready");
         fflush(stdout);
+        // On a slow machine the handler takes all the time from here on.
+        setitimer(ITIMER_PROF, &often, 0);
         caller();
         return sink;
       }
