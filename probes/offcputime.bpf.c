@@ -242,7 +242,7 @@ static __always_inline int handle_exit(void *ctx, bool by_rules)
 	struct stack_room *room;
 	struct moment nobody = {};
 	__u32 rest = 0;
-	__u64 since, size;
+	__u64 since;
 
 	if (!start || !start->note)
 		return 0;
@@ -260,9 +260,7 @@ static __always_inline int handle_exit(void *ctx, bool by_rules)
 		rest = unwind_user_of_call(nobody, ctx, room, which);
 	else
 		walk_user(nobody, ctx, room);
-	size = event_size(room, rest);
-	if (size <= LARGEST_EVENT)
-		bpf_ringbuf_output(&events, &room->event, size, BPF_RB_NO_WAKEUP);
+	output_stack(room, rest);
 	return 0;
 }
 

@@ -127,12 +127,26 @@ static __always_inline __u64 event_size(struct stack_room *room, __u32 rest)
 
 #define LARGEST_EVENT (sizeof(struct stack_room) - __builtin_offsetof(struct stack_room, event))
 
-/* Sends the event. Counts DELIVERED or LOST_RING. */
-static __always_inline int send_stack(struct moment now, struct stack_room *room, __u32 rest)
+/* Sends the event; where the ring has no room for the copy of a stack, without it: that stack ends early, but no event is lost. */
+static __always_inline bool output_stack(struct stack_room *room, __u32 rest)
 {
 	__u64 size = event_size(room, rest);
 
 	if (size > LARGEST_EVENT)
-		return count(now, SWTRACE_LOST_SCRATCH);
-	return send_event(now, &room->event, size);
+		return false;
+	if (output_event(&room->event, size))
+		return true;
+	if (!rest)
+		return false;
+	/* The copy begins with the address where the walk stopped (struct swtrace_stack_rest). */
+	if (!room->event.async_frames)
+		room->event.user_frames++;
+	size = event_size(room, 0);
+	return size <= LARGEST_EVENT && output_event(&room->event, size);
+}
+
+/* The same. Counts DELIVERED or LOST_RING. */
+static __always_inline int send_stack(struct moment now, struct stack_room *room, __u32 rest)
+{
+	return count(now, output_stack(room, rest) ? SWTRACE_DELIVERED : SWTRACE_LOST_RING);
 }

@@ -187,6 +187,13 @@ private enum BlockWorkload {
   func fullMapLosesNothingInSilence(beginning: [String], scheduler: String) throws {
     _ = try run(["modprobe", "-q", scheduler])
     try scheduler.write(toFile: "/sys/block/\(disk.name)/queue/scheduler", atomically: false, encoding: .utf8)
+    // Where other disks are so busy that their requests take the room again and again, none of this one's gets it: then once more.
+    for _ in 0..<20 { if try deliversIntoFullMap(beginning) > 0 { return } }
+    Issue.record("none of 20 times 251 requests was measured")
+  }
+
+  /// How many of 251 requests were measured with room for one at a time.
+  private func deliversIntoFullMap(_ beginning: [String]) throws -> UInt64 {
     let work = try Running([program, disk.path, "0", "0", "0", "0", "251", "wait"], input: true)
     _ = try work.wait(for: "ready")
     let number = try Disk(named: disk.name).number
@@ -216,9 +223,9 @@ private enum BlockWorkload {
     #expect(report.isExact)
     let lost = report.lost[.mapFull] ?? 0
     #expect(lost > 0)
-    #expect(report.delivered > 0)
     #expect(report.delivered + lost == 251)
     #expect(report.seen == report.delivered + report.filtered + lost)
+    return report.delivered
   }
 
   /// What is lacking without block_io_start (before 6.5) is said on standard error and in the summary, and only if it matters.

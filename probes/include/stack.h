@@ -60,7 +60,8 @@ _Static_assert(sizeof(struct swtrace_stack_event) == 88, "read by Sources/Tools/
 
 /* Where a walk has stopped, and the stack from there on. */
 struct swtrace_stack_rest {
-	__u64 ip, sp, bp, r14;
+	__u64 ip;                       /* the first: it stands for the copy where there is no room for one */
+	__u64 sp, bp, r14;
 	__u32 is_leaf;                  /* ip is where the task was, not where it will return to */
 	__u32 count;                    /* of the bytes that follow */
 };

@@ -161,7 +161,10 @@ extension StackTool {
             swtrace_stack_config(
               kernel: tool.stacks.userStacksOnly ? 0 : 1, user: tool.stacks.kernelStacksOnly ? 0 : 1, reserved: (0, 0, 0, 0, 0, 0)))
           isByRules = StackOptions.areByRules(programs)
-          if !isByRules {
+          if isByRules {
+            // Copies of stacks are 16 KiB each.
+            try probe.resize("events", to: 1 << 22)
+          } else {
             for map in ["unwind_processes", "unwind_pool", "unwind_index", "unwind_rules"] { try probe.leaveOut(map) }
           }
           try tool.configure(&probe, programs)
