@@ -45,14 +45,10 @@ static __always_inline int submit_event(struct moment now, void *event, __u64 si
 	return count(now, SWTRACE_DELIVERED);
 }
 
-/* Copies an event of a varying size; false where there is no room for it. Counts nothing. */
-static __always_inline bool output_event(void *event, __u64 size)
-{
-	return !bpf_ringbuf_output(&events, event, size, wake_flag(size));
-}
-
-/* The same. Counts DELIVERED or LOST_RING. */
+/* Copies an event of a varying size. Counts DELIVERED or LOST_RING. */
 static __always_inline int send_event(struct moment now, void *event, __u64 size)
 {
-	return count(now, output_event(event, size) ? SWTRACE_DELIVERED : SWTRACE_LOST_RING);
+	if (bpf_ringbuf_output(&events, event, size, wake_flag(size)))
+		return count(now, SWTRACE_LOST_RING);
+	return count(now, SWTRACE_DELIVERED);
 }

@@ -14,6 +14,7 @@
 #include "loss.bpf.h"
 #include "unwind.bpf.h"
 #include "starts.bpf.h"
+#include "wait.bpf.h"
 #include "syscall.bpf.h"
 
 SEC(".rodata.config") const volatile struct offcputime_config config = {};
@@ -86,13 +87,11 @@ static __always_inline void begin_wait(bool typed, bool preempted, struct task_s
 }
 
 /* Whose event it is, and where that task waits; its addresses go behind those that are there already. */
-static __always_inline void describe(struct moment now, bool typed, struct task_struct *task, struct stack_room *room, struct start *start,
-				     __u64 time_ns)
+static __always_inline void describe(struct moment now, bool typed, struct task_struct *task, struct stack_room *room, struct start *start)
 {
 	/* Of 64 bits: the compiler would extend a shorter one after it has been checked, and the verifier not recognize it. */
 	__u64 at = frames_of(room->event.partner_kernel_frames) + frames_of(room->event.partner_user_frames);
 
-	room->event.time_ns = time_ns;
 	room->event.pid = read_member(typed, task, tgid);
 	room->event.tid = read_member(typed, task, pid);
 	bpf_core_read_str(room->event.comm, sizeof(room->event.comm), &task->comm);
@@ -109,7 +108,7 @@ static __always_inline void describe(struct moment now, bool typed, struct task_
 		if (is_in_syscall(typed, task, &ip)) {
 			room->event.kind = SWTRACE_STACK_USER_FOLLOWS;
 			if (!start->note)
-				start->note = time_ns;
+				start->note = room->event.time_ns;
 		} else if (at <= 3 * SWTRACE_STACK_DEPTH) {
 			room->addresses[at] = ip;
 			room->event.user_frames = 1;
@@ -118,27 +117,14 @@ static __always_inline void describe(struct moment now, bool typed, struct task_
 	}
 }
 
-/* Whether a wait is as long as was asked for. Clocks of two processors may disagree by some nanoseconds. */
-static __always_inline bool is_long_enough(__u64 since_ns, __u64 time_ns, __u64 *waited)
-{
-	*waited = (__s64)(time_ns - since_ns) < 0 ? 0 : time_ns - since_ns;
-	return *waited >= config.minimum_ns && (!config.maximum_ns || *waited <= config.maximum_ns);
-}
-
 static __always_inline int end_wait(bool typed, struct task_struct *task, struct start *start, __u64 time_ns)
 {
 	struct moment now = see();
-	__u64 since_ns = start->time_ns, waited;
-	struct stack_room *room;
+	struct stack_room *room = end_of_wait(now, start, time_ns, config.minimum_ns, config.maximum_ns);
 
-	start->time_ns = 0;
-	if (!is_long_enough(since_ns, time_ns, &waited))
-		return count(now, SWTRACE_FILTERED);
-	room = stack_room(now, 0);
 	if (!room)
 		return 0;
-	room->event.value = waited;
-	describe(now, typed, task, room, start, time_ns);
+	describe(now, typed, task, room, start);
 	return send_stack(now, room, 0);
 }
 
@@ -147,21 +133,16 @@ static __always_inline int handle_waking(void *ctx, bool typed, bool by_rules, s
 {
 	__u32 tid = read_member(typed, task, pid);
 	struct start *start = bpf_map_lookup_elem(&starts, &tid);
-	__u64 ids = bpf_get_current_pid_tgid(), time_ns = bpf_ktime_get_ns(), since_ns, waited, kernel;
+	__u64 ids = bpf_get_current_pid_tgid(), time_ns = bpf_ktime_get_ns(), kernel;
 	struct stack_room *room;
 	struct moment now;
 
 	if (!start || !start->time_ns)
 		return 0;
 	now = see();
-	since_ns = start->time_ns;
-	start->time_ns = 0;
-	if (!is_long_enough(since_ns, time_ns, &waited))
-		return count(now, SWTRACE_FILTERED);
-	room = stack_room(now, 0);
+	room = end_of_wait(now, start, time_ns, config.minimum_ns, config.maximum_ns);
 	if (!room)
 		return 0;
-	room->event.value = waited;
 	room->event.relation = SWTRACE_PARTNER_WOKE;
 	room->event.partner_pid = ids >> 32;
 	bpf_get_current_comm(room->event.partner, sizeof(room->event.partner));
@@ -178,7 +159,7 @@ static __always_inline int handle_waking(void *ctx, bool typed, bool by_rules, s
 				now, bpf_get_stack(ctx, &room->addresses[kernel], STACK_BYTES, BPF_F_USER_STACK),
 				SWTRACE_MISSING_USER_STACK);
 	}
-	describe(now, typed, task, room, start, time_ns);
+	describe(now, typed, task, room, start);
 	return send_stack(now, room, 0);
 }
 

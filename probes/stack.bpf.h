@@ -27,6 +27,7 @@ struct stack_room {
 	struct swtrace_unwinder unwinder;
 	__u64 copies_second;            /* when `copies` was begun, in units of 2^30 ns */
 	__u64 copies;
+	__u64 lacks_rules;              /* user space shall know at once: the next walks in that process need them */
 	struct swtrace_stack_event event;
 	__u64 addresses[STACK_SLOTS];
 	__u8 rest[STACK_REST_BYTES];
@@ -56,6 +57,7 @@ static __always_inline struct stack_room *empty_room(__u32 which)
 
 	if (!room)
 		return NULL;
+	room->lacks_rules = false;
 	room->event.kernel_frames = 0;
 	room->event.user_frames = 0;
 	room->event.kind = SWTRACE_STACK_WHOLE;
@@ -127,6 +129,12 @@ static __always_inline __u64 event_size(struct stack_room *room, __u32 rest)
 
 #define LARGEST_EVENT (sizeof(struct stack_room) - __builtin_offsetof(struct stack_room, event))
 
+/* Copies an event to the ring; false where there is no room for it. */
+static __always_inline bool copy_event(struct stack_room *room, __u64 size)
+{
+	return !bpf_ringbuf_output(&events, &room->event, size, room->lacks_rules ? BPF_RB_FORCE_WAKEUP : wake_flag(size));
+}
+
 /* Sends the event; where the ring has no room for the copy of a stack, without it: that stack ends early, but no event is lost. */
 static __always_inline bool output_stack(struct stack_room *room, __u32 rest)
 {
@@ -134,7 +142,7 @@ static __always_inline bool output_stack(struct stack_room *room, __u32 rest)
 
 	if (size > LARGEST_EVENT)
 		return false;
-	if (output_event(&room->event, size))
+	if (copy_event(room, size))
 		return true;
 	if (!rest)
 		return false;
@@ -142,7 +150,7 @@ static __always_inline bool output_stack(struct stack_room *room, __u32 rest)
 	if (!room->event.async_frames)
 		room->event.user_frames++;
 	size = event_size(room, 0);
-	return size <= LARGEST_EVENT && output_event(&room->event, size);
+	return size <= LARGEST_EVENT && copy_event(room, size);
 }
 
 /* The same. Counts DELIVERED or LOST_RING. */

@@ -185,8 +185,8 @@ static __always_inline bool read_user_registers(struct user_registers *regs)
 	return !bpf_probe_read_kernel(regs, sizeof(*regs), from);
 }
 
-/* Whether one more copy of a stack is within the limit of a second. */
-static __always_inline bool may_copy(struct stack_room *room)
+/* Tells user space that a process or a file has no rules here yet; false beyond the limit of a second. */
+static __always_inline bool ask_for_rules(struct stack_room *room)
 {
 	__u64 second = bpf_ktime_get_ns() >> 30;
 
@@ -194,7 +194,8 @@ static __always_inline bool may_copy(struct stack_room *room)
 		room->copies_second = second;
 		room->copies = 0;
 	}
-	return room->copies++ < SWTRACE_COPIES_A_SECOND;
+	room->lacks_rules = room->copies++ < SWTRACE_COPIES_A_SECOND;
+	return room->lacks_rules;
 }
 
 /* Puts the rest of the stack behind the addresses, from where the walk has stopped; returns its bytes. */
@@ -266,7 +267,7 @@ static __always_inline __u32 unwind_user(struct moment now, void *ctx, struct st
 	}
 	unwind(room, which, room->event.pid, first, regs);
 	if (lacks_rules(room)) {
-		is_copied = may_copy(room);
+		is_copied = ask_for_rules(room);
 		/* The frame where no rule was found has been kept, but not counted: the copy begins with it. */
 		st->count += !is_copied;
 	}
@@ -307,6 +308,7 @@ static __always_inline int unwind_partner(struct moment now, void *ctx, struct s
 		frames = unwind(room, which, process, first, &regs);
 		if (!lacks_rules(room))
 			return frames < SWTRACE_STACK_DEPTH ? frames : SWTRACE_STACK_DEPTH;
+		ask_for_rules(room);
 	}
 	return stack_frames(now, bpf_get_stack(ctx, &room->addresses[first], STACK_BYTES, BPF_F_USER_STACK), SWTRACE_MISSING_USER_STACK);
 }

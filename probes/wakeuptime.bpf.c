@@ -11,6 +11,7 @@
 #include "loss.bpf.h"
 #include "unwind.bpf.h"
 #include "starts.bpf.h"
+#include "wait.bpf.h"
 
 SEC(".rodata.config") const volatile struct wakeuptime_config config = {};
 
@@ -46,26 +47,17 @@ static __always_inline int handle_waking(void *ctx, bool typed, bool by_rules, s
 {
 	__u32 tid = read_member(typed, task, pid);
 	struct start *start = bpf_map_lookup_elem(&starts, &tid);
-	__u64 ids = bpf_get_current_pid_tgid(), time_ns = bpf_ktime_get_ns(), waited;
+	__u64 ids = bpf_get_current_pid_tgid(), time_ns = bpf_ktime_get_ns();
 	struct stack_room *room;
 	struct moment now;
 	__u32 rest = 0;
 
 	if (!start || !start->time_ns)
 		return 0;
-	waited = time_ns - start->time_ns;
-	start->time_ns = 0;
-	/* Clocks of two processors may disagree by some nanoseconds. */
-	if ((__s64)waited < 0)
-		waited = 0;
 	now = see();
-	if (waited < config.minimum_ns || (config.maximum_ns && waited > config.maximum_ns))
-		return count(now, SWTRACE_FILTERED);
-	room = stack_room(now, 0);
+	room = end_of_wait(now, start, time_ns, config.minimum_ns, config.maximum_ns);
 	if (!room)
 		return 0;
-	room->event.time_ns = time_ns;
-	room->event.value = waited;
 	room->event.pid = ids >> 32;
 	room->event.tid = (__u32)ids;
 	bpf_get_current_comm(room->event.comm, sizeof(room->event.comm));

@@ -1,4 +1,5 @@
 internal import Clibbpf
+internal import Glibc
 package import SystemPackage
 
 /// A failure of the kernel's or libbpf's: what was tried, on what, and why it failed.
@@ -20,6 +21,9 @@ package struct BPFError: Error, CustomStringConvertible, Sendable {
     self.log = log
     self.reason = reason
   }
+
+  /// Whether a map has no room for another key.
+  package var isFullMap: Bool { errno.rawValue == E2BIG }
 
   package var description: String {
     "cannot \(operation) \(subject): \(reason ?? "\(errno)")"

@@ -177,7 +177,7 @@ static inline int swtrace_open_place(const char *path)
 
 /* Opens the stream of one processor's exec, fork, exit and mapping records, which a reader maps (perf_event_open(2)). Bit fields are not
  * imported. Times are CLOCK_MONOTONIC, as BPF programs have them. Nobody is woken before the ring is half full. */
-static inline int swtrace_process_records_open(int cpu, unsigned wake_bytes)
+static inline int swtrace_process_records_open(int cpu)
 {
 	struct perf_event_attr attributes = {
 		.type = PERF_TYPE_SOFTWARE,
@@ -187,12 +187,10 @@ static inline int swtrace_process_records_open(int cpu, unsigned wake_bytes)
 		.mmap = 1,
 		.comm = 1,
 		.task = 1,
-		.watermark = 1,
 		.sample_id_all = 1,
 		.mmap2 = 1,
 		.comm_exec = 1,
 		.use_clockid = 1,
-		.wakeup_watermark = wake_bytes,
 		.clockid = CLOCK_MONOTONIC,
 	};
 

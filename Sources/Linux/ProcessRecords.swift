@@ -30,7 +30,7 @@ package struct ProcessRecord: Sendable {
 
 /// The records of all processes of the machine, from perf's rings, one for each processor (perf_event_open(2), Linux 4.1).
 ///
-/// Drain it every 10 ms or so; who must know of code before it has run for long waits for its descriptors, too.
+/// Drain it every 10 ms or so.
 @safe
 package final class ProcessRecordReader {
   /// A ring that the kernel writes and we read.
@@ -43,9 +43,9 @@ package final class ProcessRecordReader {
     /// Bytes of records: a power of two of pages.
     private static let capacity = 64 << 10
 
-    init(processor: Int, wakeBytes: UInt32) throws(SystemError) {
+    init(processor: Int) throws(SystemError) {
       descriptor = Descriptor(
-        owning: try check(swtrace_process_records_open(Int32(processor), wakeBytes), "record the processes of", "processor \(processor)"))
+        owning: try check(swtrace_process_records_open(Int32(processor)), "record the processes of", "processor \(processor)"))
       let header = Int(getpagesize())
       size = header + Self.capacity
       let mapped = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor.rawValue, 0)
@@ -92,17 +92,13 @@ package final class ProcessRecordReader {
   /// Everything that happened up to then has been given out, on the monotonic clock.
   package private(set) var completeUntil: UInt64
 
-  /// For epoll, edge-triggered.
-  package var descriptors: [CInt] { rings.map { $0.descriptor.rawValue } }
-
   /// Begins to record.
   ///
-  /// - Parameter wakes: whether each record wakes who waits for the descriptors, which costs every process that starts some 10 us.
   /// - Throws: where the kernel allows no events of the whole machine.
-  package init(wakes: Bool = false) throws(SystemError) {
+  package init() throws(SystemError) {
     var rings: [Ring] = []
     for processor in Processors.online {
-      do { rings.append(try Ring(processor: processor, wakeBytes: wakes ? 1 : 32 << 10)) } catch {
+      do { rings.append(try Ring(processor: processor)) } catch {
         // It was taken off line since the list was read.
         if error.errno.rawValue != ENODEV { throw error }
       }

@@ -17,7 +17,7 @@ package final class CodeObject {
   /// The last component of its path, or what stands for one: `[vdso]`.
   package let name: String
   /// As the process saw it; empty for what is no file.
-  let path: String
+  package let path: String
   private(set) var state: State
   private var descriptor: Descriptor?
   /// Nil for what is no file.
@@ -82,14 +82,17 @@ package final class CodeObject {
     }
   }
 
-  /// The file, or the vDSO's image; nil for memory, and for what cannot be read.
-  package func open() -> ELFFile? {
+  /// The file, or the vDSO's image; nil for memory.
+  ///
+  /// - Throws: why it cannot be read.
+  package func open() throws(Symbolized.Reason) -> ELFFile? {
     switch state {
     case .ready(let symbols): return symbols.file
     case .pending:
-      guard let copy = descriptor?.duplicate() else { return nil }
-      return try? ELFFile(copy, name: name, isOurs: isOurs)
-    case .memory, .failed: return nil
+      guard let copy = descriptor?.duplicate() else { throw .fileGone }
+      do { return try ELFFile(copy, name: name, isOurs: isOurs) } catch { throw Symbolized.Reason(error) }
+    case .memory: return nil
+    case .failed(let reason): throw reason
     }
   }
 

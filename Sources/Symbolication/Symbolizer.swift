@@ -22,7 +22,7 @@ package enum Symbolized: Sendable {
   case frames([Frame])
   case unknown(Reason)
 
-  package enum Reason: String, CaseIterable, Hashable, Sendable {
+  package enum Reason: String, Error, CaseIterable, Hashable, Sendable {
     case unmapped = "unmapped address"
     case processGone = "process gone before it could be read"
     case fileGone = "file not accessible"
@@ -120,6 +120,8 @@ package struct Symbolizer {
   private var replaced: [(process: ProcessID, time: UInt64)] = []
   /// Processes that have ended, oldest first.
   private var ended: [(process: ProcessID, time: UInt64)] = []
+  /// Processes whose first thread has ended before others.
+  private var headless: [(process: ProcessID, traced: TracedProcess, programs: Int, lookAt: UInt64)] = []
   /// Whether to remember what `takeChanges` gives out.
   package var remembersChanges = false
   private var changes = Changes()
@@ -128,8 +130,6 @@ package struct Symbolizer {
   package struct Changes {
     /// Those that have other code than before.
     package var changed: Set<ProcessID> = []
-    /// Copies, in the order in which they were made, and what they are copies of.
-    package var forked: [(process: ProcessID, parent: ProcessID)] = []
     /// Those that have ended with all their threads.
     package var gone: Set<ProcessID> = []
 
@@ -215,18 +215,44 @@ package struct Symbolizer {
     let count = ended.firstIndex { $0.time >= time } ?? ended.count
     for (process, endedAt) in ended[..<count] {
       guard let traced = processes[process], traced.endedAt == endedAt else { continue }
-      // Its first thread has ended, but others may go on.
-      if Directory.names("/proc/\(process)/task").contains(where: { $0 != "\(process)" }) {
+      if isRunning(process) {
         traced.endedAt = nil
+        headless.append((process, traced, traced.programs.count, time + 1_000_000_000))
       } else {
-        if remembersChanges { changes.gone.insert(process) }
-        if areNamed || !traced.isWanted { processes[process] = nil }
+        forget(process, traced, areNamed: areNamed)
       }
     }
     ended.removeSubrange(..<count)
+    if headless.contains(where: { $0.lookAt < time }) { lookAtHeadless(time, areNamed: areNamed) }
     let replacements = replaced.firstIndex { $0.time >= time } ?? replaced.count
     for (process, _) in replaced[..<replacements] { processes[process]?.dropIdlePrograms() }
     replaced.removeSubrange(..<replacements)
+  }
+
+  /// Forgets processes whose other threads have ended by now as well: the end of the last one is told as that of a thread.
+  private mutating func lookAtHeadless(_ time: UInt64, areNamed: Bool) {
+    let all = headless
+    headless = []
+    for (process, traced, programs, _) in all {
+      // The number may belong to another process by now.
+      guard processes[process] === traced, traced.programs.count == programs, traced.endedAt == nil else { continue }
+      if isRunning(process) {
+        headless.append((process, traced, programs, time + 1_000_000_000))
+      } else {
+        traced.endedAt = time
+        forget(process, traced, areNamed: areNamed)
+      }
+    }
+  }
+
+  /// Whether a process whose first thread has ended has others.
+  private func isRunning(_ process: ProcessID) -> Bool {
+    Directory.names("/proc/\(process)/task").contains { $0 != "\(process)" }
+  }
+
+  private mutating func forget(_ process: ProcessID, _ traced: TracedProcess, areNamed: Bool) {
+    if remembersChanges { changes.gone.insert(process) }
+    if areNamed || !traced.isWanted { processes[process] = nil }
   }
 
   private mutating func traced(_ process: ProcessID) -> TracedProcess {
@@ -241,7 +267,6 @@ package struct Symbolizer {
 
   private mutating func fork(_ process: ProcessID, _ parent: ProcessID, _ time: UInt64) {
     noteChange(process)
-    if remembersChanges { changes.forked.append((process, parent)) }
     let origin = processes[parent]
     let copy = TracedProcess.Program(
       since: time, regions: origin?.programs.last?.regions ?? [], isComplete: origin?.programs.last?.isComplete ?? false)

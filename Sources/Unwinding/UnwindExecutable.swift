@@ -28,18 +28,23 @@ final class UnwindExecutable {
   }
 
   let key: Key
+  /// Of the file, for people.
+  let name: String
   /// Until the table is made.
   private var object: CodeObject?
   /// For walks in user space, and for storing it again.
   private(set) var table: UnwindTable?
   /// By which the addresses of mappings are found.
   private(set) var segments: [ELFFile.Segment] = []
+  /// Why the file could not be read, where it could not.
+  private(set) var failure: String?
   /// How many processes that the probes know have mapped it.
   var references = 0
 
   init(_ object: CodeObject, _ key: Key) {
     self.object = object
     self.key = key
+    name = object.path
   }
 
   /// Whether it is worth another try to put it into the kernel's memory.
@@ -52,20 +57,22 @@ final class UnwindExecutable {
     default: false
     }
   }
+  var isPending: Bool { if case .pending = state { true } else { false } }
   var isStored: Bool { if case .stored = state { true } else { false } }
 
   /// Makes the table, unless it was made.
   func build() {
     guard case .pending = state else { return }
     defer { object = nil }
-    // A table of one row says that nothing is known.
-    guard let file = object?.open(), let made = try? UnwindTable(file), made.count > 1 else {
-      state = .none
-      return
-    }
-    table = made
-    segments = file.segments
-    state = .made
+    state = .none
+    do {
+      guard let file = try object?.open() else { return }
+      let made = try UnwindTable(file)
+      // A table of one row says that nothing is known.
+      guard made.count > 1 else { return }
+      (table, segments) = (made, file.segments)
+      state = .made
+    } catch let reason as Symbolized.Reason { failure = reason.rawValue } catch { failure = "\(error)" }
   }
 
   /// The address of a byte of the file, if it is code; mappings begin at pages, segments anywhere in them.

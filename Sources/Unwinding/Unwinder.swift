@@ -16,7 +16,7 @@ package final class Unwinder {
   private var executables: [UnwindExecutable.Key: UnwindExecutable] = [:]
   /// Counts events; tells which processes had one last.
   private var turn: UInt64 = 0
-  /// Processes that had an event and have mapped files whose rules are not made yet.
+  /// Processes with files whose rules are not made yet.
   private var waiting: Set<ProcessID> = []
 
   /// A process that the probes know.
@@ -26,7 +26,6 @@ package final class Unwinder {
     /// Of the pool: the one that the probes read first, and those it refers to.
     var pages: [UInt32] = []
     var usedAt: UInt64 = 0
-    var hasEvents = false
   }
 
   /// - Parameter limit: bytes of the kernel's memory for rows and mappings.
@@ -37,10 +36,22 @@ package final class Unwinder {
 
   /// Bytes of the kernel's memory.
   package var size: Int { memory.size }
+  /// Why files have no rules, by their names; the first of them.
+  package private(set) var failures: [(file: String, reason: String)] = []
+
+  private static let failureLimit = 16
+
+  /// Makes the rules of a file, unless they are made.
+  private func build(_ executable: UnwindExecutable) {
+    guard executable.isPending else { return }
+    executable.build()
+    guard let reason = executable.failure, failures.count < Self.failureLimit else { return }
+    if !failures.contains(where: { $0.file == executable.name }) { failures.append((executable.name, reason)) }
+  }
 
   // MARK: Processes
 
-  /// Takes in that a process has other code than before.
+  /// Shows a process to the probes, or that it has other code than before. Call it for processes with events only.
   package func update(_ process: ProcessID, _ regions: [CodeRegion]) throws(BPFError) {
     let known = processes[process] ?? Process()
     known.regions = regions
@@ -49,20 +60,15 @@ package final class Unwinder {
     try publish(process, known)
   }
 
-  /// Whether the probes know a process; notes that it had an event.
+  /// Whether the probes know a process.
+  package func knows(_ process: ProcessID) -> Bool { processes[process] != nil }
+
+  /// The same; notes that it had an event.
   package func use(_ process: ProcessID) -> Bool {
     turn += 1
     guard let known = processes[process] else { return false }
     known.usedAt = turn
-    expect(process)
     return true
-  }
-
-  /// Notes that a process has events or is likely to: rules are made for the files of such processes only.
-  package func expect(_ process: ProcessID) {
-    guard let known = processes[process], !known.hasEvents else { return }
-    known.hasEvents = true
-    if known.executables.contains(where: \.isWaiting) { waiting.insert(process) }
   }
 
   /// Forgets a process that has ended, or that has to make room.
@@ -80,7 +86,7 @@ package final class Unwinder {
     if executable.references == 0, !executable.isStored { executables[executable.key] = nil }
   }
 
-  /// Makes the rules that processes with events wait for, and shows them to the probes.
+  /// Makes the rules that processes wait for, and shows them to the probes.
   package func build() throws(BPFError) {
     guard !waiting.isEmpty else { return }
     let ready = waiting
@@ -88,7 +94,7 @@ package final class Unwinder {
     var made: [UnwindExecutable] = []
     for process in ready {
       for executable in processes[process]?.executables ?? [] where executable.isWaiting {
-        executable.build()
+        build(executable)
         made.append(executable)
       }
     }
@@ -123,16 +129,20 @@ package final class Unwinder {
       if let mapping = Self.mapping(region, executable) { mappings.append(mapping) }
     }
     for executable in mapped { executable.references += 1 }
-    if process.hasEvents, mapped.contains(where: \.isWaiting) { waiting.insert(number) }
-    let pages: [UInt32]?
-    do { pages = try store(mappings, of: number) } catch {
+    if mapped.contains(where: \.isWaiting) { waiting.insert(number) }
+    var pages: [UInt32] = []
+    func giveUp() {
+      for page in pages { memory.free(page: page) }
       for executable in mapped { release(executable) }
-      throw error
+      forget(number)
     }
-    guard let pages, show(pages[0], of: number) else {
-      for page in pages ?? [] { memory.free(page: page) }
-      for executable in mapped { release(executable) }
-      return forget(number)
+    do {
+      guard let stored = try store(mappings, of: number) else { return giveUp() }
+      pages = stored
+      try show(pages[0], of: number)
+    } catch {
+      giveUp()
+      throw error
     }
     let before = (pages: process.pages, executables: process.executables)
     (process.pages, process.executables) = (pages, mapped)
@@ -140,11 +150,13 @@ package final class Unwinder {
     for executable in before.executables { release(executable) }
   }
 
-  private func show(_ page: UInt32, of process: ProcessID) -> Bool {
-    if (try? published.set(process.rawValue, page)) != nil { return true }
-    // More processes than the map holds.
-    forgetIdle(besides: process)
-    return (try? published.set(process.rawValue, page)) != nil
+  private func show(_ page: UInt32, of process: ProcessID) throws(BPFError) {
+    do { try published.set(process.rawValue, page) } catch {
+      // More processes than the map holds.
+      guard error.isFullMap else { throw error }
+      forgetIdle(besides: process)
+      try published.set(process.rawValue, page)
+    }
   }
 
   private static func mapping(_ region: CodeRegion, _ executable: UnwindExecutable?) -> swtrace_mapping? {
@@ -178,7 +190,7 @@ package final class Unwinder {
     var pages: [UInt32] = []
     func allocate() throws(BPFError) -> UInt32? {
       var page = try memory.allocatePage()
-      if page == nil, makeRoom(besides: process) { page = try memory.allocatePage() }
+      if page == nil, try makeRoom(besides: process) { page = try memory.allocatePage() }
       if let page {
         pages.append(page)
       } else {
@@ -204,19 +216,19 @@ package final class Unwinder {
   }
 
   private func store(_ executable: UnwindExecutable) throws(BPFError) {
-    guard executable.isWaiting, try !executable.store(in: memory), makeRoom(besides: nil) else { return }
+    guard executable.isWaiting, try !executable.store(in: memory), try makeRoom(besides: nil) else { return }
     _ = try executable.store(in: memory)
   }
 
   /// Frees what nobody uses now, or else what the processes without an event for the longest time use; false when that is nothing.
-  private func makeRoom(besides current: ProcessID?) -> Bool {
+  private func makeRoom(besides current: ProcessID?) throws(BPFError) -> Bool {
     removeUnused()
     if !memory.hasUsed {
       forgetIdle(besides: current)
       removeUnused()
     }
     guard memory.hasUsed else { return false }
-    memory.recycle()
+    try memory.recycle()
     for executable in executables.values { executable.hasRoomAgain() }
     return true
   }
@@ -247,7 +259,7 @@ package final class Unwinder {
     let header = rest.unsafeLoadUnaligned(as: swtrace_stack_rest.self)
     let search = RuleSearch(regions) { [self] object in
       guard let executable = executable(of: object) else { return nil }
-      executable.build()
+      build(executable)
       return executable
     }
     var walk = swtrace_walk()

@@ -302,3 +302,18 @@ package func summary(of records: [[String: Any]]) throws -> (seen: Int, filtered
   guard seen == filtered + delivered + lost.values.reduce(0, +) else { throw RunError("not exact: \(last)") }
   return (seen, filtered, delivered, lost)
 }
+
+/// For workloads in C: `is_in(call, tid)` tells whether a thread has left the processors in a system call. It needs `fcntl.h`, `stdio.h`,
+/// `stdlib.h` and `unistd.h`.
+package let waitsInSystemCall = """
+  /* The kernel shows the system call of a task that is off the processors only. */
+  static int is_in(int call, int tid) {
+    char path[64], text[256] = "";
+    snprintf(path, sizeof(path), "/proc/%d/syscall", tid);
+    int file = open(path, O_RDONLY);
+    if (read(file, text, sizeof(text) - 1) <= 0) text[0] = 'x';
+    close(file);
+    char *end;
+    return strtol(text, &end, 10) == call && end != text;
+  }
+  """

@@ -256,7 +256,19 @@ struct WorkingProgram {
 
   /// Where the ring has no room for a copy of a stack, the event comes without it, and with the address where the walk stopped.
   @Test func whatHasNoRoomForACopyComesWithoutIt() throws {
-    let program = try build("chain", Self.chain, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-inline"])
+    let program = try build(
+      "roomy",
+      """
+      #include <stdio.h>
+      #include <string.h>
+      volatile long sink;
+      int main(void) {
+        char room[1 << 16];
+        memset(room, 1, sizeof(room));
+        puts("ready");
+        for (fflush(stdout);;) sink += room[sink & 0xffff];
+      }
+      """, ["-O2", "-fomit-frame-pointer"])
     let running = try Running([program])
     defer {
       kill(running.pid, SIGKILL)

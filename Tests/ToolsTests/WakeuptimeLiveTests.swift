@@ -24,16 +24,7 @@ import Testing
       #include <sys/wait.h>
       #include <unistd.h>
       volatile int sink;
-      /* The kernel shows the system call of a task that is off the processors only. */
-      static int is_in_read(int pid) {
-        char path[64], text[256] = "";
-        snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
-        int file = open(path, O_RDONLY);
-        if (read(file, text, sizeof(text) - 1) <= 0) text[0] = 'x';
-        close(file);
-        char *end;
-        return strtol(text, &end, 10) == SYS_read && end != text;
-      }
+      \(waitsInSystemCall)
       /* The C library's functions have no frame pointers, which hides who calls them. */
       __attribute__((noinline)) void give(int to) { sink += write(to, "x", 1); sink++; }
       __attribute__((noinline)) void kick(int to) { give(to); sink++; }
@@ -55,7 +46,7 @@ import Testing
         prctl(PR_SET_NAME, "kicker");
         close(ends[0]);
         for (int i = 0; i < 53; i++) {
-          while (!is_in_read(child)) usleep(100);
+          while (!is_in(SYS_read, child)) usleep(100);
           kick(ends[1]);
         }
         close(ends[1]);

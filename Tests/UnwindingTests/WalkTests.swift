@@ -198,10 +198,10 @@ private func rbp(_ offset: Int32, saved: Int16 = -16) -> UnwindRule {
     // In the innermost frame itself it is still in the register.
     #expect(scene.walk(ip: 0x2004, sp: base + 24, r14: 0xbeef).state.context == 0xbeef)
     // On the stack, where the rule says so.
-    marked.r14_offset = -8
+    marked.r14_offset = -16
     scene.rules[1].rule = marked
     scene[base + 24] = 0xfeed
-    #expect(scene.walk(ip: 0x1004, sp: base).state.context == 0x3008)
+    #expect(scene.walk(ip: 0x1004, sp: base).state.context == 0xfeed)
   }
 
   /// Whatever lies on the stack and whatever the rules say, a walk ends, with at most 255 frames.

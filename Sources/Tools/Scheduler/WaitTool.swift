@@ -4,14 +4,32 @@ internal import CProbes
 internal import Linux
 package import Profiles
 
-/// Which waits count.
-package struct WaitOptions: ParsableArguments {
+/// How long waits have to be that count.
+package struct BlockTimeOptions: ParsableArguments {
   @Option(
     name: [.customShort("m"), .customLong("min-block-time")], help: ArgumentHelp("Only waits of at least so many us.", valueName: "us"))
-  var minimum: UInt64 = 1
+  private var minimum: UInt64 = 1
   @Option(
     name: [.customShort("M"), .customLong("max-block-time")], help: ArgumentHelp("Only waits of at most so many us.", valueName: "us"))
-  var maximum: UInt64?
+  private var maximum: UInt64?
+
+  package init() {}
+
+  package mutating func validate() throws {
+    if let maximum, maximum < minimum { throw ValidationError("the maximum is less than the minimum") }
+    guard max(minimum, maximum ?? 0) < 1 << 50 else { throw ValidationError("a block time of 35 years is not supported") }
+  }
+
+  /// In ns.
+  var minimumNanoseconds: UInt64 { minimum * 1_000 }
+  /// In ns; 0 for no limit.
+  var maximumNanoseconds: UInt64 { (maximum ?? 0) * 1_000 }
+  var range: ClosedRange<UInt64> { minimumNanoseconds...(maximum == nil ? .max : maximumNanoseconds) }
+}
+
+/// Which waits count.
+package struct WaitOptions: ParsableArguments {
+  @OptionGroup var times: BlockTimeOptions
   @Flag(name: [.customShort("u"), .long], help: "Only user threads.") var userThreadsOnly = false
   @Flag(name: [.customShort("k"), .long], help: "Only kernel threads.") var kernelThreadsOnly = false
   @Option(help: ArgumentHelp("Only waits in these states: 1 interruptible, 2 uninterruptible; bits of task->__state.", valueName: "bits"))
@@ -22,8 +40,6 @@ package struct WaitOptions: ParsableArguments {
 
   package mutating func validate() throws {
     if userThreadsOnly, kernelThreadsOnly { throw ValidationError("-u and -k exclude each other") }
-    if let maximum, maximum < minimum { throw ValidationError("the maximum is less than the minimum") }
-    guard max(minimum, maximum ?? 0) < 1 << 50 else { throw ValidationError("a block time of 35 years is not supported") }
     if state == 0 { throw ValidationError("state 0 is running; off-CPU time is of the others") }
   }
 }
@@ -39,7 +55,7 @@ extension WaitTool {
   package var unit: Profile.Unit { .nanoseconds }
   package var shownUnit: (Profile.Unit, divisor: UInt64) { (.microseconds, 1_000) }
   package var unfinishedWaits: ClosedRange<UInt64>? {
-    waits.wholeWaitsOnly ? nil : waits.minimum * 1_000...(waits.maximum.map { $0 * 1_000 } ?? .max)
+    waits.wholeWaitsOnly ? nil : waits.times.range
   }
 
   /// What user stacks and waits that are not whole need.
@@ -67,7 +83,7 @@ extension WaitTool {
     try probe.configure(
       ".rodata.config",
       offcputime_config(
-        minimum_ns: waits.minimum * 1_000, maximum_ns: (waits.maximum ?? 0) * 1_000, states: waits.state ?? 0,
+        minimum_ns: waits.times.minimumNanoseconds, maximum_ns: waits.times.maximumNanoseconds, states: waits.state ?? 0,
         user_threads_only: waits.userThreadsOnly ? 1 : 0, kernel_threads_only: waits.kernelThreadsOnly ? 1 : 0,
         reserved: (0, 0, 0, 0, 0, 0)))
   }

@@ -23,21 +23,11 @@ package struct Wakeuptime: StackTool {
   // Before the session: its command is an array, after which no other positional argument may stand.
   @OptionGroup package var stacks: StackOptions
   @OptionGroup package var session: SessionOptions<Wakeuptime>
-  @Option(
-    name: [.customShort("m"), .customLong("min-block-time")], help: ArgumentHelp("Only waits of at least so many us.", valueName: "us"))
-  var minimum: UInt64 = 1
-  @Option(
-    name: [.customShort("M"), .customLong("max-block-time")], help: ArgumentHelp("Only waits of at most so many us.", valueName: "us"))
-  var maximum: UInt64?
+  @OptionGroup var times: BlockTimeOptions
   @Flag(name: [.customShort("u"), .customLong("useronly"), .long], help: "Only user threads, as those that are woken.")
   var userThreadsOnly = false
 
   package init() {}
-
-  package mutating func validate() throws {
-    if let maximum, maximum < minimum { throw ValidationError("the maximum is less than the minimum") }
-    guard max(minimum, maximum ?? 0) < 1 << 50 else { throw ValidationError("a block time of 35 years is not supported") }
-  }
 
   package var hooks: [Hook] {
     [
@@ -56,7 +46,7 @@ package struct Wakeuptime: StackTool {
     try probe.configure(
       ".rodata.config",
       wakeuptime_config(
-        minimum_ns: minimum * 1_000, maximum_ns: (maximum ?? 0) * 1_000, user_threads_only: userThreadsOnly ? 1 : 0,
+        minimum_ns: times.minimumNanoseconds, maximum_ns: times.maximumNanoseconds, user_threads_only: userThreadsOnly ? 1 : 0,
         reserved: (0, 0, 0, 0, 0, 0, 0)))
   }
 }

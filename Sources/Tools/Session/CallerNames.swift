@@ -11,7 +11,14 @@ struct CallerNames {
 
   /// Call it before the first event, so that no program's start is missed.
   init() {
-    records = ProcessNamespace.isInitial ? try? ProcessRecordReader() : nil
+    guard ProcessNamespace.isInitial else {
+      records = nil
+      return
+    }
+    do { records = try ProcessRecordReader() } catch {
+      complain("swtrace: \(error); callers in programs that run for a moment only will lack names")
+      records = nil
+    }
   }
 
   /// - Parameter addresses: innermost first.

@@ -163,14 +163,6 @@ package struct Session: ~Copyable {
       attach: plan.attach)
   }
 
-  /// Makes what happens to processes a reason to end a wait.
-  package func watch(_ records: ProcessRecordReader) {
-    for descriptor in records.descriptors { poll.add(descriptor, as: .records, edge: true) }
-  }
-
-  /// The processes that are traced, and whether their children are; none for all.
-  package var targets: (processes: [UInt32], follows: Bool) { (settings.processes, command != nil) }
-
   /// Waits until there is something to do.
   ///
   /// - Parameter output: where the tool writes; when its reader is gone, the run ends, and while it grows, no progress is shown.

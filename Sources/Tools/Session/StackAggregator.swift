@@ -55,13 +55,15 @@ package struct StackAggregator {
 
   /// Learns of a process that runs already and is traced, so that its first stack can be walked.
   mutating func expect(_ process: ProcessID) {
-    guard walks != nil else { return }
+    guard let walks else { return }
     symbolizer.learn(process)
     followProcesses()
+    walks.use(process, symbolizer)
+    walks.build()
   }
 
-  /// Says which processes can have events, where that is known.
-  func limit(to processes: [UInt32], followsChildren: Bool) { walks?.limit(to: processes, followsChildren: followsChildren) }
+  /// Makes the rules that the events up to now lacked. Call it after each round of events.
+  mutating func showRules() { walks?.build() }
 
   /// Where user stacks are walked by rules.
   var walks: StackWalks? { didSet { symbolizer.remembersChanges = walks != nil } }

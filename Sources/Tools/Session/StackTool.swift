@@ -142,7 +142,7 @@ extension StackTool {
         "swtrace \(settings.tool): functions of processes have no names in a pid namespace of its own; run it in the host's "
           + "(docker run --pid=host)")
     } else {
-      do { records = try ProcessRecordReader(wakes: stacks.unwind != .fp && !stacks.kernelStacksOnly) } catch {
+      do { records = try ProcessRecordReader() } catch {
         complain("swtrace \(settings.tool): \(error); programs that run for a moment only will lack names")
       }
     }
@@ -182,13 +182,12 @@ extension StackTool {
         }, activity: Self.activity),
       settings, watching: output)
     let startedAt = Clock.realtime
-    if isByRules, let records { running.watch(records) }
-    aggregator.limit(to: running.targets.processes, followsChildren: running.targets.follows)
     aggregator.followProcesses()
     while let turn = running.next(output) {
       let now = Clock.monotonic
       aggregator.followProcesses()
       running.reader?.drain { record in aggregator.add(record) }
+      aggregator.showRules()
       aggregator.forgetIdle(before: now)
       if turn == .end { break }
     }
@@ -241,6 +240,7 @@ extension StackTool {
     let toStandardOutput = destinations.first { $0.path == nil }?.format
     if let count = stacks.summary, toStandardOutput != .table { FunctionTable.write(profile, limit: count, into: &output.buffer) }
     if let report = aggregator.walks?.report, report.total > 0 { complain("swtrace \(settings.tool): \(report.line)") }
+    if let failures = aggregator.walks?.failures { complain("swtrace \(settings.tool): \(failures)") }
     if symbols.total > 0 { complain("swtrace \(settings.tool): \(symbols.line)") }
     try running.conclude(report, &output, toStandardOutput ?? .stacks, always: stacks.summary != nil)
   }

@@ -93,49 +93,38 @@ final class StackWalks {
   private let callers: AsyncCallers
   private(set) var report = StackReport()
   private var hasComplained = false
-  /// The processes that can have events, where that is known.
-  private var wanted: Set<ProcessID>?
-  private var followsChildren = false
-
+  /// Why files have no rules, for people; nil where all have.
+  var failures: String? {
+    guard let first = unwinder.failures.first else { return nil }
+    let others = unwinder.failures.count - 1
+    return "no rules for stacks in \(first.file): \(first.reason)" + (others > 0 ? ", and so for \(others) more files" : "")
+  }
   init(_ unwinder: Unwinder, callers: AsyncCallers) {
     self.unwinder = unwinder
     self.callers = callers
   }
 
-  /// Says which processes can have events, so that the rules of their code are made before the first one.
-  func limit(to processes: [UInt32], followsChildren: Bool) {
-    guard !processes.isEmpty else { return }
-    wanted = Set(processes.map { ProcessID($0) })
-    self.followsChildren = followsChildren
-  }
-
-  /// Takes in what has happened to processes.
+  /// Takes in what has happened to processes that had events. What others map is not shown to the probes: that costs more than a copy of
+  /// their first stack.
   func follow(_ symbolizer: inout Symbolizer) {
     let changes = symbolizer.takeChanges()
-    for process in changes.gone {
-      unwinder.forget(process)
-      wanted?.remove(process)
-    }
-    if followsChildren { for (process, parent) in changes.forked where wanted?.contains(parent) == true { wanted?.insert(process) } }
-    let code = changes.changed.map { ($0, symbolizer.code(of: $0)) }
-    attempt { () throws(BPFError) in
-      for (process, code) in code {
-        try unwinder.update(process, code)
-        if wanted?.contains(process) ?? true { unwinder.expect(process) }
-      }
-      try unwinder.build()
-    }
+    for process in changes.gone { unwinder.forget(process) }
+    let changed = changes.changed.filter { unwinder.knows($0) }
+    guard !changed.isEmpty else { return }
+    let code = changed.map { ($0, symbolizer.code(of: $0)) }
+    attempt { () throws(BPFError) in for (process, code) in code { try unwinder.update(process, code) } }
+    build()
   }
 
-  /// Makes a process known that had an event.
+  /// Makes a process known that had an event, or is expected to.
   func use(_ process: ProcessID, _ symbolizer: borrowing Symbolizer) {
     guard !unwinder.use(process) else { return }
     let code = symbolizer.code(of: process)
-    attempt { () throws(BPFError) in
-      try unwinder.update(process, code)
-      unwinder.expect(process)
-    }
+    attempt { () throws(BPFError) in try unwinder.update(process, code) }
   }
+
+  /// Makes the rules that known processes wait for.
+  func build() { attempt { () throws(BPFError) in try unwinder.build() } }
 
   private func attempt(_ body: () throws(BPFError) -> Void) {
     do { try body() } catch {
