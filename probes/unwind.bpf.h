@@ -53,12 +53,12 @@ struct {
 	__type(value, struct swtrace_unwind_rule);
 } unwind_rules SEC(".maps");
 
-/* From a process to the page of the pool with its mappings. Preallocated: kernel 5.10 refuses other hashes to programs of perf events. */
+/* The processes whose mappings are in the pool. Preallocated: kernel 5.10 refuses other hashes to programs of perf events. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct swtrace_unwind_process);
 } unwind_processes SEC(".maps");
 
 static __always_inline void *pool_page(__u32 page)
@@ -81,12 +81,25 @@ static __always_inline void unwind_keep(struct swtrace_unwinder *st, __u32 index
 	room->addresses[(st->first + index) & (STACK_SLOTS - 1)] = address;
 }
 
-static __always_inline bool find_mapping(struct swtrace_unwinder *st, __u32 process, __u64 ip)
+/* Where the mappings of the process that runs are; SWTRACE_NO_PAGE too when it has begun another program since they were written. */
+static __always_inline __u32 mappings_of(__u32 process)
 {
-	__u32 *number = bpf_map_lookup_elem(&unwind_processes, &process);
-	struct swtrace_mapping *page, *found;
+	struct swtrace_unwind_process *known = bpf_map_lookup_elem(&unwind_processes, &process);
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 memory;
 
-	page = number ? pool_page(*number) : NULL;
+	if (!known)
+		return SWTRACE_NO_PAGE;
+	memory = (__u64)BPF_CORE_READ(task, mm);
+	if (!known->memory)
+		known->memory = memory;
+	return known->memory == memory ? known->page : SWTRACE_NO_PAGE;
+}
+
+static __always_inline bool find_mapping(struct swtrace_unwinder *st, __u64 ip)
+{
+	struct swtrace_mapping *page = pool_page(st->page), *found;
+
 	if (!page) {
 		unwind_stop(st, SWTRACE_END_NO_PROCESS);
 		return false;
@@ -110,7 +123,7 @@ static __always_inline bool find_mapping(struct swtrace_unwinder *st, __u32 proc
 	return false;
 }
 
-static __always_inline const struct swtrace_unwind_rule *unwind_rule(struct swtrace_unwinder *st, __u32 process, __u64 ip)
+static __always_inline const struct swtrace_unwind_rule *unwind_rule(struct swtrace_unwinder *st, __u64 ip)
 {
 	__u32 entry, shard_number, place, count, number;
 	const struct swtrace_unwind_rule *rule;
@@ -122,7 +135,7 @@ static __always_inline const struct swtrace_unwind_rule *unwind_rule(struct swtr
 		unwind_stop(st, SWTRACE_END_NO_MAPPING);
 		return NULL;
 	}
-	if ((ip < st->start || ip >= st->end) && !find_mapping(st, process, ip))
+	if ((ip < st->start || ip >= st->end) && !find_mapping(st, ip))
 		return NULL;
 	if (st->base == SWTRACE_BASE_NONE) {
 		number = 0;
@@ -154,11 +167,11 @@ missing:
 }
 
 /* One frame of the walk in a room. Global, see above. */
-__noinline int unwind_step(__u32 which, __u32 process)
+__noinline int unwind_step(__u32 which)
 {
 	struct stack_room *room = bpf_map_lookup_elem(&stack_rooms, &which);
 
-	return room ? unwind_frame(&room->unwinder, process) : 1;
+	return room ? unwind_frame(&room->unwinder) : 1;
 }
 
 /* One awaiting function. */
@@ -235,6 +248,7 @@ static __always_inline __u32 unwind(struct stack_room *room, __u32 which, __u32 
 	st->bp = regs->bp & ~ASYNC_FRAME_BIT;
 	st->r14 = regs->r14;
 	st->start = st->end = st->context = 0;
+	st->page = mappings_of(process);
 	st->first = first;
 	st->count = st->async_count = st->guessed = 0;
 	st->is_leaf = 1;
@@ -242,7 +256,7 @@ static __always_inline __u32 unwind(struct stack_room *room, __u32 which, __u32 
 	st->ending = SWTRACE_END_UNREADABLE;
 	/* One more than there can be frames: the step that finds the limit says so. */
 	for (int i = 0; i < SWTRACE_UNWIND_DEPTH + 1; i++)
-		if (unwind_step(which, process))
+		if (unwind_step(which))
 			break;
 	return st->count;
 }

@@ -79,6 +79,14 @@ struct swtrace_mapping {
 #define SWTRACE_BASE_NONE 1             /* code without rules, such as a just-in-time compiler's */
 #define SWTRACE_BASE_FIRST 2
 
+/* What the probes know of a process. */
+struct swtrace_unwind_process {
+	__u32 page;                     /* of the pool: the mappings, or where they are */
+	__u32 reserved;
+	__u64 memory;                   /* whose mappings they are: noted by the first walk, so that those of another program are not believed */
+};
+#define SWTRACE_NO_PAGE 0xffffffff
+
 /* Rows stand in pages of 4 KiB of the pool, those for 256 bytes of code in one page. A row is
  * the low byte of the address where it begins to hold << 16 | the number of its rule. */
 #define SWTRACE_POOL_PAGE 4096
@@ -97,6 +105,7 @@ struct swtrace_unwinder {
 	__u64 start, end;               /* the mapping of the last look-up */
 	__u64 context;                  /* of the innermost async function, where one was met; then of those that await it */
 	__u32 base;                     /* of that mapping */
+	__u32 page;                     /* of the process's mappings in the pool; SWTRACE_NO_PAGE: it is not known */
 	__u32 first;                    /* where the frames begin among the addresses */
 	__u32 count;                    /* frames found */
 	__u32 async_count;              /* awaiting functions found */
@@ -104,5 +113,5 @@ struct swtrace_unwinder {
 	__u8 is_leaf;                   /* ip is where the task was, not where it will return to */
 	__u8 ending;                    /* enum swtrace_unwind_ending */
 	__u8 async_at;                  /* the frame that `context` belongs to, or SWTRACE_NO_ASYNC */
-	__u8 reserved[3];
+	__u8 reserved[7];
 };

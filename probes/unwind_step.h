@@ -2,7 +2,7 @@
 /* One step of a walk over a stack. Pure: what it runs on supplies
  *
  *   unwind_read(unwinder, to, size, from)           reads memory of the process; 0 when it could
- *   unwind_rule(unwinder, process, ip)              the rule for an instruction; null after setting `ending`
+ *   unwind_rule(unwinder, ip)                       the rule for an instruction; null after setting `ending`
  *   unwind_keep(unwinder, index, address)           keeps a frame
  *
  * which are maps and helpers in the kernel, and callbacks in user space.
@@ -11,7 +11,7 @@
 #include "unwind.h"
 
 static __always_inline long unwind_read(struct swtrace_unwinder *st, void *to, __u32 size, __u64 from);
-static __always_inline const struct swtrace_unwind_rule *unwind_rule(struct swtrace_unwinder *st, __u32 process, __u64 ip);
+static __always_inline const struct swtrace_unwind_rule *unwind_rule(struct swtrace_unwinder *st, __u64 ip);
 static __always_inline void unwind_keep(struct swtrace_unwinder *st, __u32 index, __u64 address);
 
 /* Swift marks frame pointers of async functions in this bit (on Linux only where asked to). */
@@ -61,7 +61,7 @@ static __always_inline int unwind_by_frame_pointer(struct swtrace_unwinder *st)
 }
 
 /* Keeps the frame where the walk is and goes to its caller's; 1 when that was the last one, after setting `ending`. */
-static __always_inline int unwind_frame(struct swtrace_unwinder *st, __u32 process)
+static __always_inline int unwind_frame(struct swtrace_unwinder *st)
 {
 	__u64 ip = st->ip, cfa, bp = st->bp, address, saved[2];
 	const struct swtrace_unwind_rule *rule;
@@ -72,7 +72,7 @@ static __always_inline int unwind_frame(struct swtrace_unwinder *st, __u32 proce
 	/* Whoever names it takes one from return addresses, to get into the call. What a signal interrupted is no call. */
 	unwind_keep(st, count, ip + (count && st->is_leaf));
 	/* The instruction after a call may belong to another function already. */
-	rule = unwind_rule(st, process, ip - !st->is_leaf);
+	rule = unwind_rule(st, ip - !st->is_leaf);
 	if (!rule) {
 		/* The frame is shown, and tried again from a copy of the stack: it counts when its caller is known. */
 		return 1;

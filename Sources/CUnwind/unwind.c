@@ -21,15 +21,15 @@ static __always_inline long unwind_read(struct swtrace_unwinder *st, void *to, _
 		return -1;
 	}
 	memcpy(to, (const char *)walk->stack + place, size);
+	walk->is_cut = 0;
 	return 0;
 }
 
-static __always_inline const struct swtrace_unwind_rule *unwind_rule(struct swtrace_unwinder *st, __u32 process, __u64 ip)
+static __always_inline const struct swtrace_unwind_rule *unwind_rule(struct swtrace_unwinder *st, __u64 ip)
 {
 	struct swtrace_walk *walk = walk_of(st);
 	int ending = walk->find(walk->context, ip, &walk->rule);
 
-	(void)process;
 	if (!ending)
 		return &walk->rule;
 	unwind_stop(st, ending);
@@ -48,9 +48,9 @@ void swtrace_walk_run(struct swtrace_walk *walk)
 
 	st->ending = SWTRACE_END_UNREADABLE;
 	for (int i = 0; i < SWTRACE_UNWIND_DEPTH + 1; i++)
-		if (unwind_frame(st, 0))
+		if (unwind_frame(st))
 			break;
-	if (st->ending == SWTRACE_END_UNREADABLE && walk->is_cut)
+	if ((st->ending == SWTRACE_END_UNREADABLE || st->ending == SWTRACE_END_GAP) && walk->is_cut)
 		st->ending = SWTRACE_END_CUT;
 	/* A frame whose rule is not known is one all the same. */
 	if (st->ending >= SWTRACE_END_NO_PROCESS && st->ending <= SWTRACE_END_NO_TABLE)

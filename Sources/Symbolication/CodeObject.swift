@@ -82,15 +82,23 @@ package final class CodeObject {
     }
   }
 
+  /// Where its code can be read.
+  package enum Source {
+    /// Open already, for this thread only.
+    case file(ELFFile)
+    /// For any thread.
+    case unopened(UnopenedFile)
+  }
+
   /// The file, or the vDSO's image; nil for memory.
   ///
   /// - Throws: why it cannot be read.
-  package func open() throws(Symbolized.Reason) -> ELFFile? {
+  package func source() throws(Symbolized.Reason) -> Source? {
     switch state {
-    case .ready(let symbols): return symbols.file
+    case .ready(let symbols): return .file(symbols.file)
     case .pending:
       guard let copy = descriptor?.duplicate() else { throw .fileGone }
-      do { return try ELFFile(copy, name: name, isOurs: isOurs) } catch { throw Symbolized.Reason(error) }
+      return .unopened(UnopenedFile(copy, name: name, isOurs: isOurs))
     case .memory: return nil
     case .failed(let reason): throw reason
     }
@@ -191,5 +199,24 @@ package struct FileSymbolizer {
   package func symbolize(_ address: UInt64) -> Symbolized {
     let place = ELFAddress(address)
     return keepsAnswers ? object.keptFrames(at: place, in: symbols, options) : object.frames(at: place, in: symbols, options)
+  }
+}
+
+/// A file that is held, for whichever thread reads it.
+package final class UnopenedFile: Sendable {
+  private let descriptor: Descriptor
+  private let name: String
+  private let isOurs: Bool
+
+  init(_ descriptor: consuming Descriptor, name: String, isOurs: Bool) {
+    self.descriptor = descriptor
+    self.name = name
+    self.isOurs = isOurs
+  }
+
+  /// - Throws: why it cannot be read.
+  package func open() throws(Symbolized.Reason) -> ELFFile {
+    guard let copy = descriptor.duplicate() else { throw .fileGone }
+    do { return try ELFFile(copy, name: name, isOurs: isOurs) } catch { throw Symbolized.Reason(error) }
   }
 }

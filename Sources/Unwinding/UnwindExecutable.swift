@@ -9,10 +9,12 @@ final class UnwindExecutable {
   enum State {
     /// Not made yet.
     case pending
+    /// Being made by the worker.
+    case building
     /// Made, and not in the kernel yet.
     case made
     /// In the kernel: the entry of the index for the first page of code.
-    case stored(entries: Range<UInt32>, pages: [UInt32])
+    case stored(entries: Range<UInt32>, pages: [UInt32], rules: [UInt16])
     /// There are rules, but no room.
     case homeless
     /// There are none.
@@ -50,29 +52,36 @@ final class UnwindExecutable {
   /// Whether it is worth another try to put it into the kernel's memory.
   func hasRoomAgain() { if case .homeless = state { state = .made } }
 
-  /// Whether the probes wait for it.
-  var isWaiting: Bool {
-    switch state {
-    case .pending, .made: true
-    default: false
-    }
-  }
   var isPending: Bool { if case .pending = state { true } else { false } }
+  var isBuilding: Bool { if case .building = state { true } else { false } }
+  var isMade: Bool { if case .made = state { true } else { false } }
   var isStored: Bool { if case .stored = state { true } else { false } }
 
-  /// Makes the table, unless it was made.
-  func build() {
+  /// Has the table made, by the worker where it can; nothing if that was done.
+  func build(_ worker: TableWorker) {
     guard case .pending = state else { return }
     defer { object = nil }
-    state = .none
     do {
-      guard let file = try object?.open() else { return }
-      let made = try UnwindTable(file)
-      // A table of one row says that nothing is known.
-      guard made.count > 1 else { return }
-      (table, segments) = (made, file.segments)
+      switch try object?.source() {
+      case .file(let file): take(TableResult { () throws(Symbolized.Reason) in file })
+      case .unopened(let file):
+        state = .building
+        if !worker.submit(key, file) { take(TableResult { () throws(Symbolized.Reason) in try file.open() }) }
+      case nil: state = .none
+      }
+    } catch { take(.failed(error.rawValue)) }
+  }
+
+  /// Takes in what the table is.
+  func take(_ result: TableResult) {
+    switch result {
+    case .table(let made, let segments):
+      (table, self.segments) = (made, segments)
       state = .made
-    } catch let reason as Symbolized.Reason { failure = reason.rawValue } catch { failure = "\(error)" }
+    case .failed(let reason):
+      failure = reason
+      state = .none
+    }
   }
 
   /// The address of a byte of the file, if it is code; mappings begin at pages, segments anywhere in them.
@@ -95,8 +104,9 @@ final class UnwindExecutable {
     func giveUp() {
       for page in pages { memory.free(page: page) }
       memory.free(entries: entries)
+      memory.free(rules: numbers)
     }
-    let numbers = table.rules.map { memory.number(of: $0) }
+    let numbers = memory.allocate(table.rules)
     let rowsPerPage = Int(SWTRACE_ROWS_PER_PAGE)
     var row = 0
     var rule = numbers[0]
@@ -135,7 +145,7 @@ final class UnwindExecutable {
       memory.store(entry: slot | UInt64(row - first) << 32 | UInt64(before) << 48, at: entries.lowerBound + UInt32(page))
     }
     flush()
-    state = .stored(entries: entries, pages: pages)
+    state = .stored(entries: entries, pages: pages, rules: numbers)
     return true
   }
 
@@ -154,9 +164,10 @@ final class UnwindExecutable {
 
   /// Takes the table out of the kernel's memory. Nothing in the kernel may refer to it any more.
   func remove(from memory: UnwindMemory) {
-    guard case .stored(let entries, let pages) = state else { return }
+    guard case .stored(let entries, let pages, let rules) = state else { return }
     for page in pages { memory.free(page: page) }
     memory.free(entries: entries)
+    memory.free(rules: rules)
     state = .made
   }
 }

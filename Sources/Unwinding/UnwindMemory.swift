@@ -13,6 +13,9 @@ final class UnwindMemory {
   private let outerPool: CInt
   private let outerIndex: CInt
   private let ruleArray: MappedArray
+  /// The numbers of the rules that are always there.
+  private var gap: UInt16 = 0
+  private var unsupported: UInt16 = 1
   private var poolShards: [MappedArray] = []
   private var indexShards: [MappedArray] = []
   private var freePages: [UInt32] = []
@@ -20,6 +23,10 @@ final class UnwindMemory {
   private var freeEntries = FreeRanges()
   private var usedEntries: [Range<UInt32>] = []
   private var numbers: [SIMD2<UInt64>: UInt16] = [:]
+  /// By their numbers: the rule, and how many tables have it.
+  private var rules: [(bits: SIMD2<UInt64>, uses: Int)] = []
+  private var freeRules: [UInt16] = []
+  private var usedRules: [UInt16] = []
   /// The most shards of both kinds.
   private let shardLimit: Int
 
@@ -36,7 +43,8 @@ final class UnwindMemory {
       sharing: try probe.descriptor("unwind_rules"), size: Int(SWTRACE_RULES) * MemoryLayout<UnwindRule>.size, name: "unwind_rules")
     shardLimit = max(limit / Self.shardSize, 2)
     // Rule 0 is the one of code without rules; the numbers of the index below SWTRACE_BASE_FIRST have a meaning of their own.
-    _ = number(of: .gap)
+    gap = number(of: .gap)
+    unsupported = number(of: .unsupported)
     try addIndexShard()
     freeEntries.remove(UInt32(SWTRACE_BASE_FIRST))
     try addPoolShard()
@@ -98,11 +106,33 @@ final class UnwindMemory {
 
   // MARK: Rules
 
-  /// The number of a rule, equal ones sharing one; that of rules that are not supported when there are no more.
-  func number(of rule: UnwindRule) -> UInt16 {
+  /// No file takes more: libraries have some hundred, the largest compilers 2,000.
+  private static let rulesOfAFile = 4096
+
+  /// The numbers of a table's rules, equal ones of all tables sharing one; that of rules that are not supported when there are no more.
+  /// Give them back to `free`.
+  func allocate(_ table: [UnwindRule]) -> [UInt16] {
+    table.enumerated().map { index, rule in
+      let number = index < Self.rulesOfAFile ? number(of: rule) : unsupported
+      rules[Int(number)].uses += 1
+      return number
+    }
+  }
+
+  func free(rules freed: [UInt16]) {
+    for number in freed {
+      rules[Int(number)].uses -= 1
+      if rules[Int(number)].uses == 0, number != gap, number != unsupported {
+        numbers[rules[Int(number)].bits] = nil
+        usedRules.append(number)
+      }
+    }
+  }
+
+  private func number(of rule: UnwindRule) -> UInt16 {
     if let known = numbers[rule.bits] { return known }
-    guard numbers.count < Int(SWTRACE_RULES) - 1 || rule.bits == UnwindRule.unsupported.bits else { return number(of: .unsupported) }
-    let number = UInt16(numbers.count)
+    guard let number = freeRules.popLast() ?? (rules.count < Int(SWTRACE_RULES) ? UInt16(rules.count) : nil) else { return unsupported }
+    if Int(number) == rules.count { rules.append((rule.bits, 0)) } else { rules[Int(number)] = (rule.bits, 0) }
     ruleArray.store(CollectionOfOne(rule), at: Int(number) * MemoryLayout<UnwindRule>.size)
     numbers[rule.bits] = number
     return number
@@ -113,7 +143,7 @@ final class UnwindMemory {
   private var canGrow: Bool { poolShards.count + indexShards.count < shardLimit }
 
   /// Whether something was freed that can be used again after a wait.
-  var hasUsed: Bool { !usedPages.isEmpty || !usedEntries.isEmpty }
+  var hasUsed: Bool { !usedPages.isEmpty || !usedEntries.isEmpty || !usedRules.isEmpty }
 
   /// Makes what was freed available, when every program that ran when it was freed has ended.
   ///
@@ -123,7 +153,8 @@ final class UnwindMemory {
     try poolShards[0].insert(into: outerPool, at: 0)
     freePages += usedPages
     for range in usedEntries { freeEntries.insert(range) }
-    (usedPages, usedEntries) = ([], [])
+    freeRules += usedRules
+    (usedPages, usedEntries, usedRules) = ([], [], [])
     isExhausted = false
   }
 

@@ -11,11 +11,11 @@ package import Symbolication
 /// without an event for the longest time leave first; their stacks are finished here from then on.
 package final class Unwinder {
   private let memory: UnwindMemory
-  private let published: ProbeMap<UInt32, UInt32>
+  private let published: ProbeMap<UInt32, swtrace_unwind_process>
   private var processes: [ProcessID: Process] = [:]
   private var executables: [UnwindExecutable.Key: UnwindExecutable] = [:]
-  /// Counts events; tells which processes had one last.
-  private var turn: UInt64 = 0
+  /// When room was made last.
+  private var madeRoomAt: UInt64 = 0
   /// Processes with files whose rules are not made yet.
   private var waiting: Set<ProcessID> = []
 
@@ -41,10 +41,29 @@ package final class Unwinder {
 
   private static let failureLimit = 16
 
-  /// Makes the rules of a file, unless they are made.
+  private let worker = TableWorker()
+  /// Files whose rules were made and that nobody was shown yet.
+  private var changed: [UnwindExecutable] = []
+
+  /// Has the rules of a file made, unless that was begun.
   private func build(_ executable: UnwindExecutable) {
     guard executable.isPending else { return }
-    executable.build()
+    executable.build(worker)
+    if !executable.isBuilding { note(executable) }
+  }
+
+  /// Takes in what the worker has made.
+  private func takeTables(all: Bool = false) {
+    for (key, result) in worker.take(all: all) {
+      guard let executable = executables[key], executable.isBuilding else { continue }
+      executable.take(result)
+      note(executable)
+    }
+  }
+
+  private func note(_ executable: UnwindExecutable) {
+    changed.append(executable)
+    if executable.references == 0 { keep(executable) }
     guard let reason = executable.failure, failures.count < Self.failureLimit else { return }
     if !failures.contains(where: { $0.file == executable.name }) { failures.append((executable.name, reason)) }
   }
@@ -55,7 +74,7 @@ package final class Unwinder {
   package func update(_ process: ProcessID, _ regions: [CodeRegion]) throws(BPFError) {
     let known = processes[process] ?? Process()
     known.regions = regions
-    known.usedAt = turn
+    known.usedAt = Clock.monotonic
     processes[process] = known
     try publish(process, known)
   }
@@ -65,9 +84,8 @@ package final class Unwinder {
 
   /// The same; notes that it had an event.
   package func use(_ process: ProcessID) -> Bool {
-    turn += 1
     guard let known = processes[process] else { return false }
-    known.usedAt = turn
+    known.usedAt = Clock.monotonic
     return true
   }
 
@@ -80,31 +98,48 @@ package final class Unwinder {
     (known.pages, known.executables) = ([], [])
   }
 
-  /// A file that nobody has mapped any more is kept only while its rules are in the kernel, for whoever maps it next.
+  /// Files that no known process has mapped and whose rules are here only: the latest last.
+  private var spare: [UnwindExecutable] = []
+  /// So many of them are kept, for whoever maps them next, and for processes that there is no room for.
+  private static let spareLimit = 64
+
   private func release(_ executable: UnwindExecutable) {
     executable.references -= 1
-    if executable.references == 0, !executable.isStored { executables[executable.key] = nil }
+    guard executable.references == 0, !executable.isStored else { return }
+    if executable.isPending { executables[executable.key] = nil } else if !executable.isBuilding { keep(executable) }
   }
 
-  /// Makes the rules that processes wait for, and shows them to the probes.
-  package func build() throws(BPFError) {
-    guard !waiting.isEmpty else { return }
-    let ready = waiting
-    waiting = []
-    var made: [UnwindExecutable] = []
-    for process in ready {
-      for executable in processes[process]?.executables ?? [] where executable.isWaiting {
+  private func keep(_ executable: UnwindExecutable) {
+    spare.removeAll { $0 === executable || $0.references > 0 || $0.isStored }
+    spare.append(executable)
+    guard spare.count > Self.spareLimit else { return }
+    let oldest = spare.removeFirst()
+    executables[oldest.key] = nil
+  }
+
+  /// Has the rules made that processes wait for, and shows to the probes what has been made.
+  ///
+  /// - Parameter all: waits until all are made.
+  /// - Returns: whether rules were made since the last time.
+  package func build(all: Bool = false) throws(BPFError) -> Bool {
+    for process in waiting {
+      for executable in processes[process]?.executables ?? [] {
         build(executable)
-        made.append(executable)
+        // For want of room before.
+        if executable.isMade, !changed.contains(where: { $0 === executable }) { changed.append(executable) }
       }
     }
-    for executable in made { try store(executable) }
-    // Whoever waits is shown again, too: the rules may have been made for a walk in user space meanwhile.
-    for (number, process) in processes
-    where ready.contains(number) || process.executables.contains(where: { one in made.contains { $0 === one } }) {
+    waiting = []
+    takeTables(all: all)
+    guard !changed.isEmpty else { return false }
+    let ready = changed
+    changed = []
+    for executable in ready { try store(executable) }
+    for (number, process) in processes where process.executables.contains(where: { one in ready.contains { $0 === one } }) {
       // It may have had to make room for the one before.
       if processes[number] === process { try publish(number, process) }
     }
+    return true
   }
 
   private func executable(of object: CodeObject) -> UnwindExecutable? {
@@ -129,7 +164,7 @@ package final class Unwinder {
       if let mapping = Self.mapping(region, executable) { mappings.append(mapping) }
     }
     for executable in mapped { executable.references += 1 }
-    if mapped.contains(where: \.isWaiting) { waiting.insert(number) }
+    if mapped.contains(where: { $0.isPending || $0.isMade }) { waiting.insert(number) }
     var pages: [UInt32] = []
     func giveUp() {
       for page in pages { memory.free(page: page) }
@@ -151,11 +186,12 @@ package final class Unwinder {
   }
 
   private func show(_ page: UInt32, of process: ProcessID) throws(BPFError) {
-    do { try published.set(process.rawValue, page) } catch {
+    let shown = swtrace_unwind_process(page: page, reserved: 0, memory: 0)
+    do { try published.set(process.rawValue, shown) } catch {
       // More processes than the map holds.
       guard error.isFullMap else { throw error }
-      forgetIdle(besides: process)
-      try published.set(process.rawValue, page)
+      forgetIdle(before: .max, besides: process)
+      try published.set(process.rawValue, shown)
     }
   }
 
@@ -166,8 +202,8 @@ package final class Unwinder {
     if let executable {
       switch executable.state {
       case .none: break
-      case .pending, .made, .homeless: base = UInt32(SWTRACE_BASE_PENDING)
-      case .stored(let entries, _):
+      case .pending, .building, .made, .homeless: base = UInt32(SWTRACE_BASE_PENDING)
+      case .stored(let entries, _, _):
         guard let code = executable.table?.code, let address = executable.address(at: region.offset) else { break }
         // Only what the table stands for: the entries behind it belong to another file.
         let skipped = code.lowerBound > address ? code.lowerBound - address : 0
@@ -216,15 +252,26 @@ package final class Unwinder {
   }
 
   private func store(_ executable: UnwindExecutable) throws(BPFError) {
-    guard executable.isWaiting, try !executable.store(in: memory), try makeRoom(besides: nil) else { return }
+    guard executable.isMade, try !executable.store(in: memory), try makeRoom(besides: nil) else { return }
     _ = try executable.store(in: memory)
   }
 
-  /// Frees what nobody uses now, or else what the processes without an event for the longest time use; false when that is nothing.
+  /// A process without an event for so long makes room for others.
+  private static let idleNanoseconds: UInt64 = 10_000_000_000
+  /// Room is made once in this time: each time the kernel is waited for.
+  private static let roomNanoseconds: UInt64 = 1_000_000_000
+
+  /// Frees what nobody uses now, or else what processes use that had no event for a time; false when that is nothing.
+  ///
+  /// What has no room is finished in user space, which is better than to take the room of what has events as well: then all would be
+  /// made again and again.
   private func makeRoom(besides current: ProcessID?) throws(BPFError) -> Bool {
+    let now = Clock.monotonic
+    guard now - madeRoomAt >= Self.roomNanoseconds else { return false }
+    madeRoomAt = now
     removeUnused()
     if !memory.hasUsed {
-      forgetIdle(besides: current)
+      forgetIdle(before: now - min(now, Self.idleNanoseconds), besides: current)
       removeUnused()
     }
     guard memory.hasUsed else { return false }
@@ -236,13 +283,13 @@ package final class Unwinder {
   private func removeUnused() {
     for executable in executables.values where executable.references == 0 && executable.isStored {
       executable.remove(from: memory)
-      executables[executable.key] = nil
+      keep(executable)
     }
   }
 
-  /// Forgets half of the processes.
-  private func forgetIdle(besides current: ProcessID?) {
-    let idle = processes.filter { $0.key != current }.sorted { $0.value.usedAt < $1.value.usedAt }
+  /// Forgets half of the processes without an event since a time, those first that had none for the longest time.
+  private func forgetIdle(before time: UInt64, besides current: ProcessID?) {
+    let idle = processes.filter { $0.key != current && $0.value.usedAt < time }.sorted { $0.value.usedAt < $1.value.usedAt }
     for (process, _) in idle.prefix((idle.count + 1) / 2) { forget(process) }
   }
 
@@ -253,13 +300,18 @@ package final class Unwinder {
   /// - Parameters:
   ///   - rest: a `swtrace_stack_rest`.
   ///   - regions: the code of the process at that time.
-  /// - Returns: the addresses from where the walk had stopped on, why they end (enum swtrace_unwind_ending), and whether one of them is in
-  ///   an async function. What awaits that one cannot be known: it is not on the stack.
-  package func finish(_ rest: RawSpan, _ regions: [CodeRegion]) -> (addresses: [UInt64], ending: UInt8, isAsync: Bool) {
+  ///   - hasCallees: whether the probes found frames before.
+  ///   - canWait: whether to give nil where rules are being made: try again when `build` says that some were.
+  /// - Returns: the addresses from where the walk had stopped on, why they end (enum swtrace_unwind_ending), whether one of them is in
+  ///   an async function, and how many were guessed. What awaits an async function cannot be known: it is not on the stack.
+  package func finish(
+    _ rest: RawSpan, _ regions: [CodeRegion], hasCallees: Bool, canWait: Bool
+  ) -> (addresses: [UInt64], ending: UInt8, isAsync: Bool, guessed: Int)? {
     let header = rest.unsafeLoadUnaligned(as: swtrace_stack_rest.self)
     let search = RuleSearch(regions) { [self] object in
       guard let executable = executable(of: object) else { return nil }
       build(executable)
+      if executable.isBuilding, !canWait { takeTables(all: true) }
       return executable
     }
     var walk = swtrace_walk()
@@ -278,10 +330,13 @@ package final class Unwinder {
         return Unmanaged<RuleSearch>.fromOpaque(context).takeUnretainedValue().find(ip, &rule.pointee)
       }
       withExtendedLifetime(search) { swtrace_walk_run(&walk) }
-      let addresses = withUnsafeBytes(of: walk.frames) { frames in
+      if search.isEarly { return nil }
+      var addresses = withUnsafeBytes(of: walk.frames) { frames in
         (0..<Int(walk.state.count)).map { frames.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) }
       }
-      return (addresses, walk.state.ending, walk.state.async_at != UInt8(SWTRACE_NO_ASYNC))
+      // What a signal interrupted, as unwind_frame() has it.
+      if hasCallees, header.is_leaf != 0, !addresses.isEmpty { addresses[0] &+= 1 }
+      return (addresses, walk.state.ending, walk.state.async_at != UInt8(SWTRACE_NO_ASYNC), Int(walk.state.guessed))
     }
   }
 }
@@ -290,6 +345,8 @@ package final class Unwinder {
 private final class RuleSearch {
   private let regions: [CodeRegion]
   private let executable: (CodeObject) -> UnwindExecutable?
+  /// Whether rules are being made that were asked for.
+  private(set) var isEarly = false
 
   init(_ regions: [CodeRegion], executable: @escaping (CodeObject) -> UnwindExecutable?) {
     self.regions = regions
@@ -307,7 +364,12 @@ private final class RuleSearch {
     guard low > 0, ip < regions[low - 1].end else { return Int32(SWTRACE_END_NO_MAPPING.rawValue) }
     let region = regions[low - 1]
     rule = .gap
-    guard let executable = executable(region.object), let table = executable.table, let start = executable.address(at: region.offset) else {
+    let executable = executable(region.object)
+    if executable?.isBuilding == true {
+      isEarly = true
+      return Int32(SWTRACE_END_NO_TABLE.rawValue)
+    }
+    guard let executable, let table = executable.table, let start = executable.address(at: region.offset) else {
       return 0
     }
     rule = table.rule(at: ELFAddress(start &+ (ip - region.start)))

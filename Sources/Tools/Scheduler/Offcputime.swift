@@ -9,8 +9,8 @@ package struct Offcputime: WaitTool {
       A wait that is on when the trace begins or ends counts with its part of the
       trace; one that is on at the end has [still blocked] as its last frame.
 
-      Overhead: about 0.13 us for each task switch, 2 us more for a wait above the
-      minimum, and 0.06 us for each system call.
+      Overhead: about 0.13 us for each task switch, 1.2 us more for a wait above the
+      minimum, and 0.07 us for each system call.
 
       Example: what a service waits for longer than a millisecond, as a flame graph
         swtrace offcputime -m 1000 -p 1234 -o waits.svg 10

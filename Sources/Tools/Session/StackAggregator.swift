@@ -59,11 +59,14 @@ package struct StackAggregator {
     symbolizer.learn(process)
     followProcesses()
     walks.use(process, symbolizer)
-    walks.build()
+    walks.build(all: true)
   }
 
-  /// Makes the rules that the events up to now lacked. Call it after each round of events.
-  mutating func showRules() { walks?.build() }
+  /// Has the rules made that the events up to now lacked. Call it after each round of events.
+  mutating func showRules() { if walks?.build() == true, !held.isEmpty { addHeld(canWait: true) } }
+
+  /// Takes in what has waited for rules. Call it after the last event.
+  mutating func finishWalks() { addHeld(canWait: false) }
 
   /// Where user stacks are walked by rules.
   var walks: StackWalks? { didSet { symbolizer.remembersChanges = walks != nil } }
@@ -75,36 +78,71 @@ package struct StackAggregator {
 
   /// Takes in one record.
   package mutating func add(_ record: RawSpan) {
+    if add(record, canWait: true) { return }
+    if heldSize > Self.heldLimit { addHeld(canWait: false) }
+    hold(record)
+  }
+
+  /// Records that need rules which are being made, and those of the same threads that came after them.
+  private var held: [[UInt8]] = []
+  private var heldThreads: Set<UInt32> = []
+  private var heldSize = 0
+  /// In bytes. Beyond it the rules are waited for, and the ring may fill up.
+  private static let heldLimit = 64 << 20
+
+  private mutating func hold(_ record: RawSpan) {
+    held.append(record.withUnsafeBytes { unsafe Array($0) })
+    heldThreads.insert(record.header(swtrace_stack_event.self).tid)
+    heldSize += record.byteCount
+  }
+
+  /// Takes in what was held, as far as it can be.
+  private mutating func addHeld(canWait: Bool) {
+    let records = held
+    (held, heldThreads, heldSize) = ([], [], 0)
+    for record in records where !add(record.span.bytes, canWait: canWait) { hold(record.span.bytes) }
+  }
+
+  /// False, and nothing done, where it has to wait.
+  private mutating func add(_ record: RawSpan, canWait: Bool) -> Bool {
     let event = record.header(swtrace_stack_event.self)
     let body = record.extracting(droppingFirst: MemoryLayout<swtrace_stack_event>.size)
     addresses.removeAll(keepingCapacity: true)
     for index in 0..<event.frames { addresses.append(body.unsafeLoadUnaligned(fromByteOffset: index * 8, as: UInt64.self)) }
     var owner = owner(event)
-    let parts = finish(event, &owner, body.extracting(droppingFirst: event.frames * 8))
+    if canWait, heldThreads.contains(event.tid) { return false }
+    guard let parts = finish(event, &owner, body.extracting(droppingFirst: event.frames * 8), canWait: canWait) else { return false }
     if UInt32(event.kind) == SWTRACE_STACK_USER_PART.rawValue {
-      return settle(event.tid, since: event.time_ns, addresses, parts, owner.ending)
+      settle(event.tid, since: event.time_ns, addresses, parts, owner.ending)
+      return true
     }
 
     count += 1
     guard let entry = stacks.entry(owner, parts, addresses) else {
       overflow += 1
-      return
+      return true
     }
     if UInt32(event.kind) == SWTRACE_STACK_USER_FOLLOWS.rawValue {
       owed[event.tid, default: []].append(Owed(entry: entry, value: event.value, time: event.time_ns))
     } else {
       add(event.value, to: entry, thread: event.tid, time: event.time_ns)
     }
+    return true
   }
 
-  /// Completes the user part of an event in `addresses` where the probe could not, and arranges what awaits its async functions.
-  private mutating func finish(_ event: swtrace_stack_event, _ owner: inout RawStacks.Owner, _ rest: RawSpan) -> RawStacks.Parts {
+  /// Completes the user part of an event in `addresses` where the probe could not, and arranges what awaits its async functions. Nil where
+  /// that has to wait.
+  private mutating func finish(
+    _ event: swtrace_stack_event, _ owner: inout RawStacks.Owner, _ rest: RawSpan, canWait: Bool
+  ) -> RawStacks.Parts? {
     var parts = event.parts
     // The instruction that a page fault interrupted is no walk.
     guard let walks, UInt32(event.ending) != SWTRACE_END_UNKNOWN.rawValue else { return parts }
     let place = addresses.count - Int(max(event.user_frames, 0)) - Int(event.async_frames)
-    let finished = walks.finish(
-      event, Array(addresses[place...]), rest, ProcessID(owner.process), Int(owner.program), symbolizer)
+    guard
+      let finished = walks.finish(
+        event, Array(addresses[place...]), rest, ProcessID(owner.process), Int(owner.program), symbolizer, canWait: canWait)
+    else { return nil }
     addresses.replaceSubrange(place..., with: finished.user)
     parts.async = Int32(finished.asyncFrames)
     if showsEndings, !finished.ending.isComplete, !finished.user.isEmpty { owner.ending = finished.ending }
@@ -126,9 +164,10 @@ package struct StackAggregator {
     if task.event.user_frames < 0 { withoutUserStack += 1 }
     var owner = owner(task.event)
     var user = task.userStack
-    if let walks, !task.rest.isEmpty {
+    if let walks, !task.rest.isEmpty,
       let finished = walks.finish(
-        task.event, [], task.rest.span.bytes, ProcessID(owner.process), Int(owner.program), symbolizer)
+        task.event, [], task.rest.span.bytes, ProcessID(owner.process), Int(owner.program), symbolizer, canWait: false)
+    {
       user = finished.user
       if showsEndings, !finished.ending.isComplete { owner.ending = finished.ending }
     }

@@ -163,7 +163,7 @@ extension StackTool {
           isByRules = StackOptions.areByRules(programs)
           if isByRules {
             // Copies of stacks are 16 KiB each.
-            try probe.resize("events", to: 1 << 22)
+            try probe.resize("events", to: 1 << 21)
           } else {
             for map in ["unwind_processes", "unwind_pool", "unwind_index", "unwind_rules"] { try probe.leaveOut(map) }
           }
@@ -191,6 +191,7 @@ extension StackTool {
       aggregator.forgetIdle(before: now)
       if turn == .end { break }
     }
+    aggregator.finishWalks()
     let elapsed = running.elapsed
     let unfinished = try add(blocked, to: &aggregator, running)
     var measured = aggregator.profile(unit: unit, delimited: stacks.delimited)

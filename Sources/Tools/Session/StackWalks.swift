@@ -120,11 +120,20 @@ final class StackWalks {
   func use(_ process: ProcessID, _ symbolizer: borrowing Symbolizer) {
     guard !unwinder.use(process) else { return }
     let code = symbolizer.code(of: process)
+    // Of the kernel's, or gone.
+    guard !code.isEmpty else { return }
     attempt { () throws(BPFError) in try unwinder.update(process, code) }
   }
 
-  /// Makes the rules that known processes wait for.
-  func build() { attempt { () throws(BPFError) in try unwinder.build() } }
+  /// Has the rules made that known processes wait for, and shows them to the probes; whether some were made since the last time.
+  ///
+  /// - Parameter all: waits until all are made.
+  @discardableResult
+  func build(all: Bool = false) -> Bool {
+    var isNew = false
+    attempt { () throws(BPFError) in isNew = try unwinder.build(all: all) }
+    return isNew
+  }
 
   private func attempt(_ body: () throws(BPFError) -> Void) {
     do { try body() } catch {
@@ -139,31 +148,36 @@ final class StackWalks {
   ///   - user: as the probe found it, with the awaiting functions.
   ///   - rest: what follows the addresses.
   ///   - process: whose program is known to the symbolizer.
+  ///   - canWait: whether to give nil where rules are being made that it needs.
   func finish(
     _ event: swtrace_stack_event, _ user: [UInt64], _ rest: RawSpan, _ process: ProcessID, _ program: Int,
-    _ symbolizer: borrowing Symbolizer
-  ) -> (user: [UInt64], asyncFrames: Int, ending: StackEnding) {
+    _ symbolizer: borrowing Symbolizer, canWait: Bool
+  ) -> (user: [UInt64], asyncFrames: Int, ending: StackEnding)? {
     use(process, symbolizer)
     var frames = Array(user.dropLast(Int(event.async_frames)))
     var async = user.suffix(Int(event.async_frames))
     var ending = event.ending
+    var isGuessed = event.guessed > 0
     var isAsync = event.async_at != UInt8(SWTRACE_NO_ASYNC)
     if rest.byteCount >= MemoryLayout<swtrace_stack_rest>.size {
-      let (more, reason, foundAsync) = unwinder.finish(rest, symbolizer.code(of: process, program: program))
-      frames += more
-      ending = reason
-      isAsync = isAsync || foundAsync
+      let code = symbolizer.code(of: process, program: program)
+      guard let more = unwinder.finish(rest, code, hasCallees: !frames.isEmpty, canWait: canWait) else { return nil }
+      frames += more.addresses
+      ending = more.ending
+      isAsync = isAsync || more.isAsync
+      isGuessed = isGuessed || more.guessed > 0
     }
     // While the kernel replaces a program by another one, or ends it, the registers are still those of the old one.
     if event.is_in_kernel != 0, frames.count <= 1,
       [SWTRACE_END_NO_MAPPING.rawValue, SWTRACE_END_UNREADABLE.rawValue].contains(UInt32(ending))
     {
       report.betweenPrograms += 1
-      return ([], 0, StackEnding(rawValue: ending))
+      // The system call's instruction is its own, if its memory is there no more.
+      return (UInt32(ending) == SWTRACE_END_NO_MAPPING.rawValue ? [] : frames, 0, StackEnding(rawValue: ending))
     }
     report.endings[ending, default: 0] += 1
     if rest.byteCount > 0 { report.finished += 1 }
-    if event.guessed > 0 { report.guessed += 1 }
+    if isGuessed { report.guessed += 1 }
     if isAsync { if async.isEmpty { report.async.alone += 1 } else { report.async.awaited += 1 } }
     if !async.isEmpty {
       switch callers {
