@@ -55,8 +55,17 @@ private struct SwitchTrace: ~Copyable {
     // Where each thread is: nil until its first event.
     var isOn: [Int32: Bool] = [:]
     guard let text = ProcFile.bytes("\(folder)/trace", limit: 1 << 27) else { throw RunError("cannot read \(folder)/trace") }
+    var lines: [String] = []
     for bytes in text.split(separator: 0x0a) {
       let line = String(decoding: bytes, as: UTF8.self)
+      // The names of other tests' processes have line ends in them.
+      if line.contains(" sched_switch: ") || line.hasPrefix("#") || line.hasPrefix("CPU:") || lines.isEmpty {
+        lines.append(line)
+      } else {
+        lines[lines.count - 1] += line
+      }
+    }
+    for line in lines {
       if line.hasPrefix("CPU:"), line.contains("LOST") { throw RunError("the trace is incomplete: \(line)") }
       guard line.contains(" sched_switch: ") else { continue }
       func field(_ name: String) -> Substring? {
