@@ -96,7 +96,7 @@ struct cred {
 };
 
 struct mm_struct {
-	unsigned long arg_start, arg_end;
+	unsigned long start_stack, arg_start, arg_end;
 };
 
 struct hlist_node {

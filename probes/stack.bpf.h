@@ -13,7 +13,7 @@
 #include "stack.h"
 #include "unwind.h"
 
-SEC(".rodata.stack") const volatile struct swtrace_stack_config stack_config = { .kernel = 1, .user = 1 };
+SEC(".rodata.stack") const volatile struct swtrace_stack_config stack_config = { .kernel = 1, .user = 1, .async = 1 };
 
 #define STACK_BYTES (SWTRACE_STACK_DEPTH * sizeof(__u64))
 
@@ -27,7 +27,7 @@ struct stack_room {
 	struct swtrace_unwinder unwinder;
 	__u64 copies_second;            /* when `copies` was begun, in units of 2^30 ns */
 	__u64 copies;
-	__u64 lacks_rules;              /* user space shall know at once: the next walks in that process need them */
+	__u64 is_urgent;                /* user space shall be woken for the event */
 	struct swtrace_stack_event event;
 	__u64 addresses[STACK_SLOTS];
 	__u8 rest[STACK_REST_BYTES];
@@ -57,7 +57,7 @@ static __always_inline struct stack_room *empty_room(__u32 which)
 
 	if (!room)
 		return NULL;
-	room->lacks_rules = false;
+	room->is_urgent = false;
 	room->event.kernel_frames = 0;
 	room->event.user_frames = 0;
 	room->event.kind = SWTRACE_STACK_WHOLE;
@@ -132,7 +132,7 @@ static __always_inline __u64 event_size(struct stack_room *room, __u32 rest)
 /* Copies an event to the ring; false where there is no room for it. */
 static __always_inline bool copy_event(struct stack_room *room, __u64 size)
 {
-	return !bpf_ringbuf_output(&events, &room->event, size, room->lacks_rules ? BPF_RB_FORCE_WAKEUP : wake_flag(size));
+	return !bpf_ringbuf_output(&events, &room->event, size, room->is_urgent ? BPF_RB_FORCE_WAKEUP : wake_flag(size));
 }
 
 /* Sends the event; where the ring has no room for the copy of a stack, without it: that stack ends early, but no event is lost. */
@@ -147,9 +147,15 @@ static __always_inline bool output_stack(struct stack_room *room, __u32 rest)
 	if (!rest)
 		return false;
 	/* The copy begins with the address where the walk stopped (struct swtrace_stack_rest). */
-	if (!room->event.async_frames)
-		room->event.user_frames++;
 	size = event_size(room, 0);
+	if (!room->event.async_frames) {
+		__u64 slot = (size - sizeof(room->event)) / sizeof(__u64);
+
+		/* As unwind_frame() keeps what a signal interrupted. */
+		room->addresses[slot & (STACK_SLOTS - 1)] += room->event.user_frames && room->unwinder.is_leaf;
+		room->event.user_frames++;
+		size += sizeof(__u64);
+	}
 	return size <= LARGEST_EVENT && copy_event(room, size);
 }
 

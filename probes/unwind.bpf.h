@@ -81,19 +81,20 @@ static __always_inline void unwind_keep(struct swtrace_unwinder *st, __u32 index
 	room->addresses[(st->first + index) & (STACK_SLOTS - 1)] = address;
 }
 
-/* Where the mappings of the process that runs are; SWTRACE_NO_PAGE too when it has begun another program since they were written. */
+/* What tells the address spaces of a process from each other: where its stack begins, which the kernel chooses by chance for each program. */
+static __always_inline __u64 current_memory(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, mm, start_stack);
+}
+
+/* Where the mappings of the process that runs are; SWTRACE_NO_PAGE too when they are those of another program. */
 static __always_inline __u32 mappings_of(__u32 process)
 {
 	struct swtrace_unwind_process *known = bpf_map_lookup_elem(&unwind_processes, &process);
-	struct task_struct *task = (void *)bpf_get_current_task();
-	__u64 memory;
 
-	if (!known)
-		return SWTRACE_NO_PAGE;
-	memory = (__u64)BPF_CORE_READ(task, mm);
-	if (!known->memory)
-		known->memory = memory;
-	return known->memory == memory ? known->page : SWTRACE_NO_PAGE;
+	return known && (!known->memory || known->memory == current_memory()) ? known->page : SWTRACE_NO_PAGE;
 }
 
 static __always_inline bool find_mapping(struct swtrace_unwinder *st, __u64 ip)
@@ -166,20 +167,33 @@ missing:
 	return NULL;
 }
 
-/* One frame of the walk in a room. Global, see above. */
+/* So many frames in one call of what follows: the call and the look-up are a fifth of a frame's cost. */
+#define FRAMES_A_STEP 4
+
+/* Some frames of the walk in a room; not 0 at its end. Global, see above. */
 __noinline int unwind_step(__u32 which)
 {
 	struct stack_room *room = bpf_map_lookup_elem(&stack_rooms, &which);
 
-	return room ? unwind_frame(&room->unwinder) : 1;
+	if (!room)
+		return 1;
+	for (int i = 0; i < FRAMES_A_STEP; i++)
+		if (unwind_frame(&room->unwinder))
+			return 1;
+	return 0;
 }
 
-/* One awaiting function. */
+/* Some awaiting functions. */
 __noinline int unwind_async_step(__u32 which)
 {
 	struct stack_room *room = bpf_map_lookup_elem(&stack_rooms, &which);
 
-	return room ? unwind_async_frame(&room->unwinder) : 1;
+	if (!room)
+		return 1;
+	for (int i = 0; i < FRAMES_A_STEP; i++)
+		if (unwind_async_frame(&room->unwinder))
+			return 1;
+	return 0;
 }
 
 /* The user registers of the task that runs, while it is in the kernel; false where they are not to be had. */
@@ -198,7 +212,8 @@ static __always_inline bool read_user_registers(struct user_registers *regs)
 	return !bpf_probe_read_kernel(regs, sizeof(*regs), from);
 }
 
-/* Tells user space that a process or a file has no rules here yet; false beyond the limit of a second. */
+/* Whether one more event that lacks rules is within the limit of a second. User space is woken for a process that it does not know: the
+ * next events need the answer. */
 static __always_inline bool ask_for_rules(struct stack_room *room)
 {
 	__u64 second = bpf_ktime_get_ns() >> 30;
@@ -207,8 +222,10 @@ static __always_inline bool ask_for_rules(struct stack_room *room)
 		room->copies_second = second;
 		room->copies = 0;
 	}
-	room->lacks_rules = room->copies++ < SWTRACE_COPIES_A_SECOND;
-	return room->lacks_rules;
+	if (room->copies++ >= SWTRACE_COPIES_A_SECOND)
+		return false;
+	room->is_urgent = room->unwinder.ending == SWTRACE_END_NO_PROCESS;
+	return true;
 }
 
 /* Puts the rest of the stack behind the addresses, from where the walk has stopped; returns its bytes. */
@@ -221,6 +238,7 @@ static __always_inline __u32 copy_stack(struct stack_room *room, __u32 slots)
 	rest->sp = from;
 	rest->bp = room->unwinder.bp;
 	rest->r14 = room->unwinder.r14;
+	rest->memory = current_memory();
 	rest->is_leaf = room->unwinder.is_leaf;
 	/* Up to the ends of pages, so that one that is not in memory costs no more than itself. */
 	for (int piece = 0; piece < SWTRACE_REST_PAGES; piece++) {
@@ -255,7 +273,7 @@ static __always_inline __u32 unwind(struct stack_room *room, __u32 which, __u32 
 	st->async_at = SWTRACE_NO_ASYNC;
 	st->ending = SWTRACE_END_UNREADABLE;
 	/* One more than there can be frames: the step that finds the limit says so. */
-	for (int i = 0; i < SWTRACE_UNWIND_DEPTH + 1; i++)
+	for (int i = 0; i < SWTRACE_UNWIND_DEPTH / FRAMES_A_STEP + 1; i++)
 		if (unwind_step(which))
 			break;
 	return st->count;
@@ -285,8 +303,8 @@ static __always_inline __u32 unwind_user(struct moment now, void *ctx, struct st
 		/* The frame where no rule was found has been kept, but not counted: the copy begins with it. */
 		st->count += !is_copied;
 	}
-	if (st->context)
-		for (int i = 0; i < SWTRACE_ASYNC_DEPTH; i++)
+	if (stack_config.async && st->context)
+		for (int i = 0; i < SWTRACE_ASYNC_DEPTH / FRAMES_A_STEP; i++)
 			if (unwind_async_step(which))
 				break;
 	if (is_copied)

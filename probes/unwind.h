@@ -29,9 +29,12 @@ enum swtrace_unwind_rbp {
 };
 
 enum swtrace_unwind_flags {
-	SWTRACE_RULE_ASYNC = 1,         /* in an async function of Swift; r14_offset is where its context is, 0 for in r14 */
+	SWTRACE_RULE_ASYNC = 1,         /* in an async function of Swift; *(CFA + r14_offset) + add is its context; r14_offset 0: r14 is */
 	SWTRACE_RULE_GUESSED = 2,       /* read from the instructions, because the compiler wrote no rule */
 };
+
+/* The r14_offset of an async function's rule where nobody knows the context any more. */
+#define SWTRACE_CONTEXT_LOST 1
 
 /* The return address is at CFA - 8, always, on x86-64 (System V ABI, 3.4.1 and DWARF register mapping 3.36). */
 struct swtrace_unwind_rule {
@@ -42,7 +45,7 @@ struct swtrace_unwind_rule {
 	__s16 r14_offset;               /* the caller's r14 is at *(CFA + r14_offset); 0: still in the register */
 	__u8 reg;                       /* by its DWARF number */
 	__u8 flags;                     /* enum swtrace_unwind_flags */
-	__s32 add;
+	__s32 add;                      /* to what is read for the CFA, or for an async function's context */
 };
 _Static_assert(sizeof(struct swtrace_unwind_rule) == 16, "an element of the map of rules");
 
@@ -83,7 +86,8 @@ struct swtrace_mapping {
 struct swtrace_unwind_process {
 	__u32 page;                     /* of the pool: the mappings, or where they are */
 	__u32 reserved;
-	__u64 memory;                   /* whose mappings they are: noted by the first walk, so that those of another program are not believed */
+	__u64 memory;                   /* where the stack begins of the program that they are of, 0 for any: those of another one, before
+	                                 * or after an exec, are not believed */
 };
 #define SWTRACE_NO_PAGE 0xffffffff
 

@@ -127,8 +127,11 @@ static __always_inline int unwind_frame(struct swtrace_unwinder *st)
 		if (st->async_at == SWTRACE_NO_ASYNC) {
 			__u64 context = st->r14;
 
-			if (rule->r14_offset && unwind_read(st, &context, sizeof(context), cfa + rule->r14_offset))
+			if (rule->r14_offset == SWTRACE_CONTEXT_LOST ||
+			    (rule->r14_offset && unwind_read(st, &context, sizeof(context), cfa + rule->r14_offset)))
 				context = 0;
+			else if (rule->r14_offset)
+				context += rule->add;
 			st->context = context;
 			st->async_at = count;
 		}

@@ -11,7 +11,6 @@ package struct EventPoll: ~Copyable {
     package static let signal = Reasons(rawValue: 2)
     package static let child = Reasons(rawValue: 4)
     package static let outputClosed = Reasons(rawValue: 8)
-    package static let records = Reasons(rawValue: 16)
   }
 
   private let descriptor: Descriptor

@@ -24,4 +24,14 @@ package enum ProcFile {
       return content
     }
   }
+
+  /// Where the stack of a process's program begins (proc_pid_stat(5), startstack); nil for those that nobody may know, and kernel threads.
+  package static func startOfStack(of process: ProcessID) -> UInt64? {
+    // The name may have anything in it but its end is the last parenthesis.
+    guard let text = bytes("/proc/\(process)/stat"), let end = text.lastIndex(of: UInt8(ascii: ")")) else { return nil }
+    let fields = text[(end + 1)...].split(separator: UInt8(ascii: " "))
+    // The 28th, of which two stand before.
+    guard fields.count > 25, let start = UInt64(String(decoding: fields[25], as: UTF8.self)), start != 0 else { return nil }
+    return start
+  }
 }

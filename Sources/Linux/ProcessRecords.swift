@@ -40,14 +40,12 @@ package final class ProcessRecordReader {
     private let page: UnsafeMutablePointer<perf_event_mmap_page>
     private let size: Int
 
-    /// Bytes of records: a power of two of pages.
-    private static let capacity = 64 << 10
-
-    init(processor: Int) throws(SystemError) {
+    /// - Parameter capacity: bytes of records: a power of two of pages.
+    init(processor: Int, capacity: Int) throws(SystemError) {
       descriptor = Descriptor(
         owning: try check(swtrace_process_records_open(Int32(processor)), "record the processes of", "processor \(processor)"))
       let header = Int(getpagesize())
-      size = header + Self.capacity
+      size = header + capacity
       let mapped = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor.rawValue, 0)
       guard unsafe mapped != MAP_FAILED, let mapped = unsafe mapped else {
         throw SystemError("map the records of", "processor \(processor)", errno: Errno(rawValue: errno))
@@ -97,8 +95,12 @@ package final class ProcessRecordReader {
   /// - Throws: where the kernel allows no events of the whole machine.
   package init() throws(SystemError) {
     var rings: [Ring] = []
-    for processor in Processors.online {
-      do { rings.append(try Ring(processor: processor)) } catch {
+    let processors = Processors.online
+    // A program that starts takes 1.5 KB: 512 KB hold what starts in half a second of a storm. Many processors share 4 MB.
+    var capacity = 512 << 10
+    while capacity > 64 << 10, capacity * processors.count > 4 << 20 { capacity /= 2 }
+    for processor in processors {
+      do { rings.append(try Ring(processor: processor, capacity: capacity)) } catch {
         // It was taken off line since the list was read.
         if error.errno.rawValue != ENODEV { throw error }
       }

@@ -44,8 +44,13 @@ extension Frame {
   /// Whether it is what the compiler made of a Swift function to call it, or a part of an async one, by the end of its mangled name:
   /// `TW` a witness, `TA` a partial application, `TQ0_` a part (swift/docs/ABI/Mangling.rst, "Entity thunks").
   private var isForm: Bool {
-    guard isSwift, let end = mangled?.lastIndex(of: "T"), let kind = mangled?[end...].dropFirst() else { return false }
-    return kind.count == 1 ? "WAXjmRroOD".contains(kind) : kind.last == "_" && (kind.first == "Q" || kind.first == "Y")
+    guard isSwift, let mangled, let end = mangled.lastIndex(of: "T") else { return false }
+    let kind = mangled[end...].dropFirst()
+    guard kind.last == "_" else { return kind.count == 1 && "WAXjmRroOD".contains(kind) }
+    // What goes on when another function has ended awaits that one: it may be the function itself, called again.
+    guard kind.first == "Q" else { return kind.first == "Y" }
+    let whole = mangled[..<end]
+    return whole.dropLast().last == "T" && whole.last.map { "WAXjmRroOD".contains($0) } ?? false
   }
 
   /// One frame for this one and another that it calls, where both are forms of one Swift function: a witness or a partial application

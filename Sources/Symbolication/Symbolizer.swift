@@ -132,8 +132,8 @@ package struct Symbolizer {
     package var changed: Set<ProcessID> = []
     /// Those that have ended with all their threads.
     package var gone: Set<ProcessID> = []
-
-    package var isEmpty: Bool { changed.isEmpty && gone.isEmpty }
+    /// Those that run another program than before.
+    package var replaced: Set<ProcessID> = []
   }
 
   /// - Parameter openFiles: files held open at once until something in them needs a name; beyond that the oldest are indexed early.
@@ -155,6 +155,14 @@ package struct Symbolizer {
   package func code(of process: ProcessID, program: Int? = nil) -> [CodeRegion] {
     guard let traced = processes[process] else { return [] }
     return traced.programs[program ?? traced.programs.count - 1].regions
+  }
+
+  /// Whether a process has not ended, as far as is known.
+  package func isAlive(_ process: ProcessID) -> Bool { processes[process].map { $0.endedAt == nil } ?? false }
+
+  /// Whether a program of a process, as `program` gave it, is its latest one.
+  package func isLatest(_ program: Int, of process: ProcessID) -> Bool {
+    processes[process].map { $0.programs.count - 1 == program } ?? false
   }
 
   private mutating func noteChange(_ process: ProcessID) {
@@ -189,6 +197,7 @@ package struct Symbolizer {
       // The program may have been started in a container.
       (traced.parent, traced.isRootKnown) = (nil, false)
       noteChange(record.process)
+      if remembersChanges { changes.replaced.insert(record.process) }
     case .mapped(let mapping):
       guard mapping.isExecutable else { return }
       add(mapping, to: traced(record.process), traced(record.process).programs.count - 1, record.process)
@@ -209,7 +218,7 @@ package struct Symbolizer {
   /// Drops processes that ended before a time without an event.
   ///
   /// - Parameters:
-  ///   - time: all events before it have been seen.
+  ///   - time: `program` was asked for all events before it.
   ///   - areNamed: whether all of them have been named as well, so that processes with events are of no use any more.
   package mutating func forgetIdle(before time: UInt64, areNamed: Bool = false) {
     let count = ended.firstIndex { $0.time >= time } ?? ended.count

@@ -16,7 +16,10 @@ enum TableResult: Sendable {
       let table = try UnwindTable(file)
       // A table of one row says that nothing is known.
       self = table.count > 1 ? .table(table, file.segments) : .failed(nil)
-    } catch let reason as Symbolized.Reason { self = .failed(reason.rawValue) } catch { self = .failed("\(error)") }
+    } catch let reason as Symbolized.Reason {
+      // What is mapped need not be ELF: code of .NET, of Wine.
+      self = .failed(reason == .noSymbols ? nil : reason.rawValue)
+    } catch { self = .failed(error as? UnwindTable.Failure == .otherArchitecture ? nil : "\(error)") }
   }
 }
 
@@ -52,6 +55,16 @@ final class TableWorker: Sendable {
     }
     if isAccepted { unsafe sem_post(jobs) }
     return isAccepted
+  }
+
+  /// Waits for the result of one job, which comes first now; not for one that nobody has asked for.
+  func wait(for key: UnwindExecutable.Key) {
+    state.withLock { state in
+      if let place = state.jobs.firstIndex(where: { $0.key == key }) { state.jobs.insert(state.jobs.remove(at: place), at: 0) }
+    }
+    while state.withLock({ state in state.unfinished > state.results.count && !state.results.contains { $0.key == key } }) {
+      unsafe sem_wait(results)
+    }
   }
 
   /// The results since the last time.

@@ -1,11 +1,11 @@
 internal import BPF
 internal import CUnwind
 internal import DebugInfo
-internal import Linux
+package import Linux
 internal import Symbolication
 
 /// The rules of one file in the kernel's memory.
-final class UnwindExecutable {
+package final class UnwindExecutable {
   enum State {
     /// Not made yet.
     case pending
@@ -22,8 +22,9 @@ final class UnwindExecutable {
   }
 
   private(set) var state = State.pending
+
   /// What tells files apart.
-  enum Key: Hashable {
+  package enum Key: Hashable, Sendable {
     case file(FileIdentity)
     /// The vDSO.
     case image
@@ -54,6 +55,7 @@ final class UnwindExecutable {
 
   var isPending: Bool { if case .pending = state { true } else { false } }
   var isBuilding: Bool { if case .building = state { true } else { false } }
+  var isHomeless: Bool { if case .homeless = state { true } else { false } }
   var isMade: Bool { if case .made = state { true } else { false } }
   var isStored: Bool { if case .stored = state { true } else { false } }
 
@@ -99,14 +101,17 @@ final class UnwindExecutable {
     guard let table else { return false }
     state = .homeless
     let count = Int((table.code.upperBound - table.code.lowerBound) >> 8)
-    guard memory.canHold(pages: pagesNeeded(table, count)), let entries = try memory.allocateEntries(count) else { return false }
+    guard memory.canHold(pages: pagesNeeded(table, count)), let numbers = memory.allocate(table.rules) else { return false }
+    guard let entries = try memory.allocateEntries(count) else {
+      memory.free(rules: numbers)
+      return false
+    }
     var pages: [UInt32] = []
     func giveUp() {
       for page in pages { memory.free(page: page) }
       memory.free(entries: entries)
       memory.free(rules: numbers)
     }
-    let numbers = memory.allocate(table.rules)
     let rowsPerPage = Int(SWTRACE_ROWS_PER_PAGE)
     var row = 0
     var rule = numbers[0]

@@ -30,11 +30,6 @@ final class UnwindMemory {
   /// The most shards of both kinds.
   private let shardLimit: Int
 
-  /// Memory that is taken, in bytes.
-  var size: Int { (poolShards.count + indexShards.count) * Self.shardSize }
-  /// Whether something could not be stored for lack of room.
-  private(set) var isExhausted = false
-
   /// - Parameter limit: bytes of rows and of the index of pages together.
   init(_ probe: borrowing LoadedProbe, limit: Int) throws(BPFError) {
     outerPool = try probe.descriptor("unwind_pool")
@@ -43,8 +38,8 @@ final class UnwindMemory {
       sharing: try probe.descriptor("unwind_rules"), size: Int(SWTRACE_RULES) * MemoryLayout<UnwindRule>.size, name: "unwind_rules")
     shardLimit = max(limit / Self.shardSize, 2)
     // Rule 0 is the one of code without rules; the numbers of the index below SWTRACE_BASE_FIRST have a meaning of their own.
-    gap = number(of: .gap)
-    unsupported = number(of: .unsupported)
+    gap = number(of: .gap) ?? gap
+    unsupported = number(of: .unsupported) ?? unsupported
     try addIndexShard()
     freeEntries.remove(UInt32(SWTRACE_BASE_FIRST))
     try addPoolShard()
@@ -56,11 +51,7 @@ final class UnwindMemory {
   func allocatePage() throws(BPFError) -> UInt32? {
     if freePages.isEmpty, usedPages.count >= Self.worthAWait { try recycle() }
     if freePages.isEmpty, canGrow, poolShards.count < Int(SWTRACE_SHARDS) { try addPoolShard() }
-    guard let page = freePages.popLast() else {
-      isExhausted = true
-      return nil
-    }
-    return page
+    return freePages.popLast()
   }
 
   /// Whether so many pages can be had.
@@ -88,10 +79,7 @@ final class UnwindMemory {
   func allocateEntries(_ count: Int) throws(BPFError) -> Range<UInt32>? {
     while true {
       if let found = freeEntries.take(UInt32(count)) { return found }
-      guard canGrow, indexShards.count < Int(SWTRACE_SHARDS) else {
-        isExhausted = true
-        return nil
-      }
+      guard canGrow, indexShards.count < Int(SWTRACE_SHARDS) else { return nil }
       try addIndexShard()
     }
   }
@@ -109,14 +97,19 @@ final class UnwindMemory {
   /// No file takes more: libraries have some hundred, the largest compilers 2,000.
   private static let rulesOfAFile = 4096
 
-  /// The numbers of a table's rules, equal ones of all tables sharing one; that of rules that are not supported when there are no more.
-  /// Give them back to `free`.
-  func allocate(_ table: [UnwindRule]) -> [UInt16] {
-    table.enumerated().map { index, rule in
-      let number = index < Self.rulesOfAFile ? number(of: rule) : unsupported
+  /// The numbers of a table's rules, equal ones of all tables sharing one; nil when there is no room. What a file has too many of are rules
+  /// that are not supported. Give them back to `free`.
+  func allocate(_ table: [UnwindRule]) -> [UInt16]? {
+    var allocated: [UInt16] = []
+    for (index, rule) in table.enumerated() {
+      guard let number = index < Self.rulesOfAFile ? number(of: rule) : unsupported else {
+        free(rules: allocated)
+        return nil
+      }
       rules[Int(number)].uses += 1
-      return number
+      allocated.append(number)
     }
+    return allocated
   }
 
   func free(rules freed: [UInt16]) {
@@ -129,9 +122,9 @@ final class UnwindMemory {
     }
   }
 
-  private func number(of rule: UnwindRule) -> UInt16 {
+  private func number(of rule: UnwindRule) -> UInt16? {
     if let known = numbers[rule.bits] { return known }
-    guard let number = freeRules.popLast() ?? (rules.count < Int(SWTRACE_RULES) ? UInt16(rules.count) : nil) else { return unsupported }
+    guard let number = freeRules.popLast() ?? (rules.count < Int(SWTRACE_RULES) ? UInt16(rules.count) : nil) else { return nil }
     if Int(number) == rules.count { rules.append((rule.bits, 0)) } else { rules[Int(number)] = (rule.bits, 0) }
     ruleArray.store(CollectionOfOne(rule), at: Int(number) * MemoryLayout<UnwindRule>.size)
     numbers[rule.bits] = number
@@ -155,7 +148,6 @@ final class UnwindMemory {
     for range in usedEntries { freeEntries.insert(range) }
     freeRules += usedRules
     (usedPages, usedEntries, usedRules) = ([], [], [])
-    isExhausted = false
   }
 
   private func addPoolShard() throws(BPFError) {

@@ -14,8 +14,8 @@ package final class Unwinder {
   private let published: ProbeMap<UInt32, swtrace_unwind_process>
   private var processes: [ProcessID: Process] = [:]
   private var executables: [UnwindExecutable.Key: UnwindExecutable] = [:]
-  /// When room was made last.
-  private var madeRoomAt: UInt64 = 0
+  /// When room was made last, and when what had no event for a time was made to leave.
+  private var (recycledAt, evictedAt): (UInt64, UInt64) = (0, 0)
   /// Processes with files whose rules are not made yet.
   private var waiting: Set<ProcessID> = []
 
@@ -26,6 +26,8 @@ package final class Unwinder {
     /// Of the pool: the one that the probes read first, and those it refers to.
     var pages: [UInt32] = []
     var usedAt: UInt64 = 0
+    /// As `swtrace_unwind_process` has it.
+    var memory: UInt64 = 0
   }
 
   /// - Parameter limit: bytes of the kernel's memory for rows and mappings.
@@ -34,8 +36,6 @@ package final class Unwinder {
     published = try probe.map("unwind_processes")
   }
 
-  /// Bytes of the kernel's memory.
-  package var size: Int { memory.size }
   /// Why files have no rules, by their names; the first of them.
   package private(set) var failures: [(file: String, reason: String)] = []
 
@@ -71,9 +71,12 @@ package final class Unwinder {
   // MARK: Processes
 
   /// Shows a process to the probes, or that it has other code than before. Call it for processes with events only.
-  package func update(_ process: ProcessID, _ regions: [CodeRegion]) throws(BPFError) {
+  ///
+  /// - Parameter memory: the address space that the code is in, as the event said; nil for the one that is known, or any.
+  package func update(_ process: ProcessID, _ regions: [CodeRegion], memory: UInt64? = nil) throws(BPFError) {
     let known = processes[process] ?? Process()
     known.regions = regions
+    if let memory { known.memory = memory }
     known.usedAt = Clock.monotonic
     processes[process] = known
     try publish(process, known)
@@ -82,11 +85,11 @@ package final class Unwinder {
   /// Whether the probes know a process.
   package func knows(_ process: ProcessID) -> Bool { processes[process] != nil }
 
-  /// The same; notes that it had an event.
-  package func use(_ process: ProcessID) -> Bool {
+  /// The same, in that address space (0 for any); notes that it had an event.
+  package func use(_ process: ProcessID, memory: UInt64) -> Bool {
     guard let known = processes[process] else { return false }
     known.usedAt = Clock.monotonic
-    return true
+    return memory == 0 || known.memory == memory
   }
 
   /// Forgets a process that has ended, or that has to make room.
@@ -117,29 +120,40 @@ package final class Unwinder {
     executables[oldest.key] = nil
   }
 
+  /// Whether rules were made since this was set to false.
+  package var hasNewRules = false
+
+  /// Whether the rules of a file are still being made.
+  package func isBuilding(_ file: UnwindExecutable.Key) -> Bool { executables[file]?.isBuilding ?? false }
+
   /// Has the rules made that processes wait for, and shows to the probes what has been made.
   ///
   /// - Parameter all: waits until all are made.
-  /// - Returns: whether rules were made since the last time.
-  package func build(all: Bool = false) throws(BPFError) -> Bool {
+  package func build(all: Bool = false) throws(BPFError) {
     for process in waiting {
       for executable in processes[process]?.executables ?? [] {
         build(executable)
-        // For want of room before.
         if executable.isMade, !changed.contains(where: { $0 === executable }) { changed.append(executable) }
       }
     }
     waiting = []
     takeTables(all: all)
-    guard !changed.isEmpty else { return false }
+    // One failure does not keep the others from being shown.
+    var failure: BPFError?
+    do { try findRoom() } catch { failure = error }
+    guard !changed.isEmpty else {
+      if let failure { throw failure }
+      return
+    }
+    hasNewRules = true
     let ready = changed
     changed = []
-    for executable in ready { try store(executable) }
+    for executable in ready { do { try store(executable) } catch { failure = failure ?? error } }
     for (number, process) in processes where process.executables.contains(where: { one in ready.contains { $0 === one } }) {
       // It may have had to make room for the one before.
-      if processes[number] === process { try publish(number, process) }
+      if processes[number] === process { do { try publish(number, process) } catch { failure = failure ?? error } }
     }
-    return true
+    if let failure { throw failure }
   }
 
   private func executable(of object: CodeObject) -> UnwindExecutable? {
@@ -172,9 +186,8 @@ package final class Unwinder {
       forget(number)
     }
     do {
-      guard let stored = try store(mappings, of: number) else { return giveUp() }
-      pages = stored
-      try show(pages[0], of: number)
+      guard try store(mappings, in: &pages) else { return giveUp() }
+      try show(pages[0], of: number, in: process.memory)
     } catch {
       giveUp()
       throw error
@@ -185,8 +198,8 @@ package final class Unwinder {
     for executable in before.executables { release(executable) }
   }
 
-  private func show(_ page: UInt32, of process: ProcessID) throws(BPFError) {
-    let shown = swtrace_unwind_process(page: page, reserved: 0, memory: 0)
+  private func show(_ page: UInt32, of process: ProcessID, in memory: UInt64) throws(BPFError) {
+    let shown = swtrace_unwind_process(page: page, reserved: 0, memory: memory)
     do { try published.set(process.rawValue, shown) } catch {
       // More processes than the map holds.
       guard error.isFullMap else { throw error }
@@ -216,68 +229,77 @@ package final class Unwinder {
     return swtrace_mapping(start: start, pages: UInt32(clamping: (end - start) >> 8), base: base)
   }
 
-  /// Puts sorted mappings into pages; the first is the one to begin with. Nil when there is no room.
-  private func store(_ mappings: [swtrace_mapping], of process: ProcessID) throws(BPFError) -> [UInt32]? {
+  /// Puts sorted mappings into pages; the first is the one to begin with. False when there is no room.
+  private func store(_ mappings: [swtrace_mapping], in pages: inout [UInt32]) throws(BPFError) -> Bool {
     let perPage = Int(SWTRACE_MAPPINGS_PER_PAGE)
     let unused = swtrace_mapping(start: SWTRACE_MAPPING_UNUSED, pages: 0, base: 0)
     func filled(_ part: some Collection<swtrace_mapping>) -> [swtrace_mapping] {
       Array(part) + repeatElement(unused, count: perPage - part.count)
     }
-    var pages: [UInt32] = []
-    func allocate() throws(BPFError) -> UInt32? {
+    func allocate(_ pages: inout [UInt32]) throws(BPFError) -> UInt32? {
       var page = try memory.allocatePage()
-      if page == nil, try makeRoom(besides: process) { page = try memory.allocatePage() }
-      if let page {
-        pages.append(page)
-      } else {
-        for page in pages { memory.free(page: page) }
-      }
+      if page == nil, try recycle() { page = try memory.allocatePage() }
+      if let page { pages.append(page) }
       return page
     }
-    guard let first = try allocate() else { return nil }
+    guard let first = try allocate(&pages) else { return false }
     if mappings.count <= perPage {
       memory.store(filled(mappings), inPage: first)
-      return pages
+      return true
     }
     var directory: [swtrace_mapping] = []
     // More than 65,536 mappings are more than Linux allows by default; what is beyond is not known.
     for begin in stride(from: 0, to: min(mappings.count, perPage * perPage), by: perPage) {
       let part = mappings[begin..<min(begin + perPage, mappings.count)]
-      guard let page = try allocate() else { return nil }
+      guard let page = try allocate(&pages) else { return false }
       memory.store(filled(part), inPage: page)
       directory.append(swtrace_mapping(start: part[begin].start, pages: 0, base: page))
     }
     memory.store(filled(directory), inPage: first)
-    return pages
+    return true
   }
 
   private func store(_ executable: UnwindExecutable) throws(BPFError) {
-    guard executable.isMade, try !executable.store(in: memory), try makeRoom(besides: nil) else { return }
+    guard executable.isMade, try !executable.store(in: memory), try recycle() else { return }
+    executable.hasRoomAgain()
     _ = try executable.store(in: memory)
   }
 
   /// A process without an event for so long makes room for others.
   private static let idleNanoseconds: UInt64 = 10_000_000_000
-  /// Room is made once in this time: each time the kernel is waited for.
-  private static let roomNanoseconds: UInt64 = 1_000_000_000
+  /// Something is made to leave once in this time.
+  private static let evictionNanoseconds: UInt64 = 1_000_000_000
+  /// The kernel is waited for, some 20 ms, once in this time.
+  private static let recyclingNanoseconds: UInt64 = 250_000_000
 
-  /// Frees what nobody uses now, or else what processes use that had no event for a time; false when that is nothing.
-  ///
-  /// What has no room is finished in user space, which is better than to take the room of what has events as well: then all would be
-  /// made again and again.
-  private func makeRoom(besides current: ProcessID?) throws(BPFError) -> Bool {
+  /// Makes what was freed usable again; false when there is nothing, or was a moment ago.
+  private func recycle() throws(BPFError) -> Bool {
     let now = Clock.monotonic
-    guard now - madeRoomAt >= Self.roomNanoseconds else { return false }
-    madeRoomAt = now
+    guard memory.hasUsed, now - recycledAt >= Self.recyclingNanoseconds else { return false }
+    recycledAt = now
+    try memory.recycle()
+    return true
+  }
+
+  /// Finds room for files that have none: that of what no known process has mapped, and of processes that had no event for a time.
+  ///
+  /// What has no room even then is finished in user space, which is better than to take the room of what has events as well: then all
+  /// would be made again and again.
+  private func findRoom() throws(BPFError) {
+    let homeless = executables.values.filter { $0.isHomeless && $0.references > 0 }
+    let now = Clock.monotonic
+    guard !homeless.isEmpty, now - evictedAt >= Self.evictionNanoseconds else { return }
+    evictedAt = now
     removeUnused()
     if !memory.hasUsed {
-      forgetIdle(before: now - min(now, Self.idleNanoseconds), besides: current)
+      forgetIdle(before: now - min(now, Self.idleNanoseconds))
       removeUnused()
     }
-    guard memory.hasUsed else { return false }
-    try memory.recycle()
-    for executable in executables.values { executable.hasRoomAgain() }
-    return true
+    guard try recycle() else { return }
+    for executable in homeless {
+      executable.hasRoomAgain()
+      changed.append(executable)
+    }
   }
 
   private func removeUnused() {
@@ -288,12 +310,20 @@ package final class Unwinder {
   }
 
   /// Forgets half of the processes without an event since a time, those first that had none for the longest time.
-  private func forgetIdle(before time: UInt64, besides current: ProcessID?) {
+  private func forgetIdle(before time: UInt64, besides current: ProcessID? = nil) {
     let idle = processes.filter { $0.key != current && $0.value.usedAt < time }.sorted { $0.value.usedAt < $1.value.usedAt }
     for (process, _) in idle.prefix((idle.count + 1) / 2) { forget(process) }
   }
 
   // MARK: Walks in user space
+
+  /// What comes of a walk in user space.
+  package enum Walk {
+    /// The addresses from where the walk had stopped on, why they end (enum swtrace_unwind_ending), whether one of them is in an async
+    /// function, and whether some were guessed. What awaits an async function cannot be known: it is not on the stack.
+    case ended([UInt64], UInt8, isAsync: Bool, isGuessed: Bool)
+    case waits(UnwindExecutable.Key)
+  }
 
   /// The frames that follow, of a stack that the probes could not walk to its end.
   ///
@@ -301,17 +331,18 @@ package final class Unwinder {
   ///   - rest: a `swtrace_stack_rest`.
   ///   - regions: the code of the process at that time.
   ///   - hasCallees: whether the probes found frames before.
-  ///   - canWait: whether to give nil where rules are being made: try again when `build` says that some were.
-  /// - Returns: the addresses from where the walk had stopped on, why they end (enum swtrace_unwind_ending), whether one of them is in
-  ///   an async function, and how many were guessed. What awaits an async function cannot be known: it is not on the stack.
+  ///   - canWait: whether to give the file instead whose rules are being made: try again when they are.
   package func finish(
     _ rest: RawSpan, _ regions: [CodeRegion], hasCallees: Bool, canWait: Bool
-  ) -> (addresses: [UInt64], ending: UInt8, isAsync: Bool, guessed: Int)? {
+  ) -> Walk {
     let header = rest.unsafeLoadUnaligned(as: swtrace_stack_rest.self)
     let search = RuleSearch(regions) { [self] object in
       guard let executable = executable(of: object) else { return nil }
       build(executable)
-      if executable.isBuilding, !canWait { takeTables(all: true) }
+      if executable.isBuilding, !canWait {
+        worker.wait(for: executable.key)
+        takeTables()
+      }
       return executable
     }
     var walk = swtrace_walk()
@@ -330,13 +361,14 @@ package final class Unwinder {
         return Unmanaged<RuleSearch>.fromOpaque(context).takeUnretainedValue().find(ip, &rule.pointee)
       }
       withExtendedLifetime(search) { swtrace_walk_run(&walk) }
-      if search.isEarly { return nil }
+      if let file = search.missing { return .waits(file) }
       var addresses = withUnsafeBytes(of: walk.frames) { frames in
         (0..<Int(walk.state.count)).map { frames.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) }
       }
       // What a signal interrupted, as unwind_frame() has it.
       if hasCallees, header.is_leaf != 0, !addresses.isEmpty { addresses[0] &+= 1 }
-      return (addresses, walk.state.ending, walk.state.async_at != UInt8(SWTRACE_NO_ASYNC), Int(walk.state.guessed))
+      return .ended(
+        addresses, walk.state.ending, isAsync: walk.state.async_at != UInt8(SWTRACE_NO_ASYNC), isGuessed: walk.state.guessed > 0)
     }
   }
 }
@@ -345,8 +377,8 @@ package final class Unwinder {
 private final class RuleSearch {
   private let regions: [CodeRegion]
   private let executable: (CodeObject) -> UnwindExecutable?
-  /// Whether rules are being made that were asked for.
-  private(set) var isEarly = false
+  /// A file whose rules are being made and were asked for.
+  private(set) var missing: UnwindExecutable.Key?
 
   init(_ regions: [CodeRegion], executable: @escaping (CodeObject) -> UnwindExecutable?) {
     self.regions = regions
@@ -365,8 +397,8 @@ private final class RuleSearch {
     let region = regions[low - 1]
     rule = .gap
     let executable = executable(region.object)
-    if executable?.isBuilding == true {
-      isEarly = true
+    if let executable, executable.isBuilding {
+      missing = executable.key
       return Int32(SWTRACE_END_NO_TABLE.rawValue)
     }
     guard let executable, let table = executable.table, let start = executable.address(at: region.offset) else {

@@ -291,7 +291,7 @@ struct WorkingProgram {
     var meter = try LossMeter(attachment.probe)
     var reader = try attachment.probe.ringBuffer("events")
     var events = 0
-    while events < 100 {
+    for _ in 0..<60_000 where events < 100 {
       usleep(1000)
       _ = reader.drain { record in
         let event = record.unsafeLoadUnaligned(as: swtrace_stack_event.self)
@@ -301,6 +301,7 @@ struct WorkingProgram {
         events += 1
       }
     }
+    #expect(events >= 100)
     attachment.links.detach()
     _ = reader.drain { _ in events += 1 }
     let (report, _) = try meter.close()

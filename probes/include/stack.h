@@ -9,7 +9,8 @@
 struct swtrace_stack_config {
 	__u8 kernel;                    /* walk the kernel's part of stacks */
 	__u8 user;                      /* walk the user part */
-	__u8 reserved[6];
+	__u8 async;                     /* find those that await async functions */
+	__u8 reserved[5];
 };
 
 enum swtrace_stack_kind {
@@ -62,7 +63,8 @@ _Static_assert(sizeof(struct swtrace_stack_event) == 88, "read by Sources/Tools/
 struct swtrace_stack_rest {
 	__u64 ip;                       /* the first: it stands for the copy where there is no room for one */
 	__u64 sp, bp, r14;
+	__u64 memory;                   /* which address space it is of, as struct swtrace_unwind_process has it; 0: not known */
 	__u32 is_leaf;                  /* ip is where the task was, not where it will return to */
 	__u32 count;                    /* of the bytes that follow */
 };
-_Static_assert(sizeof(struct swtrace_stack_rest) == 40, "read by Sources/Tools/Session/StackAggregator.swift");
+_Static_assert(sizeof(struct swtrace_stack_rest) == 48, "read by Sources/Tools/Session/StackAggregator.swift");

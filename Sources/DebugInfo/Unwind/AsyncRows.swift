@@ -2,43 +2,115 @@ internal import CUnwind
 
 /// What the instructions of an async function say that its records do not.
 private struct AsyncCode {
+  /// Where the context can be found.
+  struct Context: Equatable {
+    var isInRegister = true
+    var isSpilled = false
+
+    /// What holds where two ways meet.
+    func merged(_ other: Self) -> Self {
+      Self(isInRegister: isInRegister && other.isInRegister, isSpilled: isSpilled && other.isSpilled)
+    }
+  }
+
   /// Where frames are complete, from the beginning of the function: behind `lea 8(%rsp), %rbp`.
   private(set) var frames: [Int] = []
   /// Behind each `pop %rbp`, up to the end of the jump or return that follows.
   private(set) var epilogues: [Range<Int>] = []
-  /// Where the context is put on the stack: behind which instruction, and how far above the stack pointer.
-  private(set) var spill: (end: Int, displacement: Int32)?
+  /// Where the context, or an address in it, is put on the stack: behind which instruction, how far above the stack pointer, and how far
+  /// into the context.
+  private(set) var spill: (end: Int, displacement: Int32, inside: Int32)?
+  /// From which place on the context is elsewhere than before.
+  private(set) var contexts: [(offset: Int, context: Context)] = []
 
   /// `push %rbp; push %r14; lea 8(%rsp), %rbp`: what LLVM begins frames of async functions with, wherever in the function.
   fileprivate static let prologue: UInt64 = 0x0824_6c8d_4856_4155
   /// Contexts are spilled near the beginning.
   private static let maximumInstructions = 400
-  /// Of frames, and of epilogues.
+  /// Of frames, of epilogues, and of places where the context changes.
   private static let maximumPlaces = 64
+  /// Of jumps that are followed.
+  private static let maximumJumps = 1024
 
   init(_ code: Bytes) {
+    findFrames(code)
+    var arrivals: [Int: Context] = [:]
+    // Twice, for what jumps back.
+    follow(code, &arrivals)
+    follow(code, &arrivals)
+  }
+
+  private mutating func findFrames(_ code: Bytes) {
     var cursor = code.cursor()
-    var count = 0
     var popped: Int?
     while !cursor.isAtEnd {
       let start = cursor.position
       if code.slice(UInt64(start), 8).firstWord == Self.prologue, frames.count < Self.maximumPlaces { frames.append(start + 8) }
       guard let instruction = Instruction(&cursor) else { break }
-      count += 1
-      switch instruction.opcode {
-      case 0x5d where instruction.rex & 1 == 0: popped = cursor.position
-      case 0xff where instruction.operation != 4: break
-      case 0xc2, 0xc3, 0xe9, 0xeb, 0x0f0b, 0xff:
+      if instruction.opcode == 0x5d, instruction.rex & 1 == 0 {
+        popped = cursor.position
+      } else if instruction.isEndOfWay {
         if let start = popped, epilogues.count < Self.maximumPlaces { epilogues.append(start..<cursor.position) }
         popped = nil
-      case 0x89 where spill == nil && count <= Self.maximumInstructions:
-        if instruction.isWide, instruction.register == Instruction.r14, instruction.isAtStackPointer {
-          spill = (cursor.position, instruction.displacement)
-        }
-      default: break
       }
     }
     if let start = popped { epilogues.append(start..<cursor.position) }
+  }
+
+  /// Whether r14 has a context behind an instruction that gives it another value: `mov (%r14), %r14`, by which it is passed on, and what
+  /// takes it from where it was kept.
+  private func keepsContext(_ instruction: Instruction) -> Bool {
+    guard instruction.opcode == 0x8b, instruction.isWide else { return false }
+    if instruction.isAtR14 { return instruction.displacement == 0 }
+    if instruction.isAtFramePointer { return instruction.displacement == -8 && !frames.isEmpty }
+    guard let spill, spill.inside == 0 else { return false }
+    return instruction.isAtStackPointer && instruction.displacement == spill.displacement
+  }
+
+  /// Follows the context through the function, by what is known of it where jumps arrive.
+  private mutating func follow(_ code: Bytes, _ arrivals: inout [Int: Context]) {
+    contexts = []
+    spill = nil
+    var cursor = code.cursor()
+    var count = 0
+    var context = Context()
+    // `lea inside(%r14), %register` right before.
+    var derived: (register: UInt8, inside: Int32)?
+    var isReached = true
+    func note(_ offset: Int, _ context: Context, in contexts: inout [(offset: Int, context: Context)]) {
+      if context != contexts.last?.context ?? Context(), contexts.count < Self.maximumPlaces { contexts.append((offset, context)) }
+    }
+    while !cursor.isAtEnd {
+      if let arriving = arrivals[cursor.position] {
+        context = isReached ? context.merged(arriving) : arriving
+      } else if !isReached {
+        // By a table of jumps, or by one that was not followed.
+        context = Context(isInRegister: true, isSpilled: spill != nil)
+      }
+      isReached = true
+      note(cursor.position, context, in: &contexts)
+      guard let instruction = Instruction(&cursor) else { break }
+      count += 1
+      let inside = derived
+      derived = nil
+      if instruction.opcode == 0x8d, instruction.isWide, instruction.isAtR14 {
+        derived = (instruction.register, instruction.displacement)
+      } else if instruction.opcode == 0x89, instruction.isWide, instruction.isAtStackPointer, spill == nil, context.isInRegister,
+        count <= Self.maximumInstructions
+      {
+        if instruction.register == Instruction.r14 {
+          spill = (cursor.position, instruction.displacement, 0)
+        } else if let inside, inside.register == instruction.register {
+          spill = (cursor.position, instruction.displacement, inside.inside)
+        }
+        context.isSpilled = spill != nil
+      }
+      if instruction.destination == Instruction.r14 { context.isInRegister = keepsContext(instruction) }
+      if let distance = instruction.jump, case let target = cursor.position + Int(distance), arrivals.count < Self.maximumJumps {
+        arrivals[target] = arrivals[target].map { $0.merged(context) } ?? context
+      }
+      isReached = !instruction.isEndOfWay
+    }
   }
 }
 
@@ -142,16 +214,26 @@ extension UnwindTableBuilder {
     var spilled: Int32?
     if let spill = code.spill, case let place = index(at: spill.end - 1, rows), place >= 0, rows[place].rule.kind == SWTRACE_CFA_RSP {
       spilled = spill.displacement &- rows[place].rule.cfa_offset
-      if !rows.contains(where: { $0.offset == spill.end }) { rows.insert((spill.end, rows[place].rule), at: place + 1) }
     }
+    for (offset, _) in code.contexts {
+      let place = index(at: offset, rows)
+      if place >= 0, rows[place].offset != offset { rows.insert((offset, rows[place].rule), at: place + 1) }
+    }
+    var contexts = code.contexts[...]
+    var context = AsyncCode.Context()
     for index in rows.indices {
+      while let next = contexts.first, next.offset <= rows[index].offset { context = contexts.removeFirst().context }
       switch rows[index].rule.kind {
       case SWTRACE_CFA_RBP: rows[index].rule.r14_offset = Int16(exactly: -8 &- rows[index].rule.cfa_offset) ?? 0
       case SWTRACE_CFA_RSP:
-        rows[index].rule.r14_offset = 0
         // As long as that place is in use.
-        if let spilled, let spill = code.spill, rows[index].offset >= spill.end, spilled >= 0 &- rows[index].rule.cfa_offset, spilled < 0 {
-          rows[index].rule.r14_offset = Int16(exactly: spilled) ?? 0
+        if context.isSpilled, let spill = code.spill, let spilled, spilled >= 0 &- rows[index].rule.cfa_offset, spilled < 0,
+          let offset = Int16(exactly: spilled)
+        {
+          rows[index].rule.r14_offset = offset
+          rows[index].rule.add = 0 &- spill.inside
+        } else {
+          rows[index].rule.r14_offset = context.isInRegister ? 0 : Int16(SWTRACE_CONTEXT_LOST)
         }
       default: continue
       }

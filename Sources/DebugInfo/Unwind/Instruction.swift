@@ -136,6 +136,42 @@ struct Instruction {
   /// Whether its operand in memory is `displacement(%rsp)`.
   var isAtStackPointer: Bool { !isRegisterForm && modRM & 7 == 4 && sib & 0x3f == 0x24 && rex & 3 == 0 }
 
+  /// The register that an instruction for integers gives another value; nil where it is none, or not known.
+  var destination: UInt8? {
+    switch opcode {
+    case 0x8b, 0x8a, 0x8d, 0x63, 0x03, 0x0b, 0x13, 0x1b, 0x23, 0x2b, 0x33, 0x69, 0x6b, 0x0f40...0x0f4f, 0x0faf, 0x0fb6, 0x0fb7,
+      0x0fbc...0x0fbf:
+      register
+    case 0x89, 0x88, 0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31, 0xc7, 0xc1, 0xd1, 0xd3: isRegisterForm ? otherRegister : nil
+    // All but CMP; NOT and NEG; INC and DEC.
+    case 0x81, 0x83: isRegisterForm && operation != 7 ? otherRegister : nil
+    case 0xf7: isRegisterForm && (operation == 2 || operation == 3) ? otherRegister : nil
+    case 0xff: isRegisterForm && operation < 2 ? otherRegister : nil
+    case 0x58...0x5f, 0xb8...0xbf: UInt8(opcode & 7) | (rex & 1) << 3
+    default: nil
+    }
+  }
+  /// How far behind its end a direct jump leads, not a call.
+  var jump: Int32? {
+    switch opcode {
+    case 0x70...0x7f, 0x0f80...0x0f8f, 0xe9, 0xeb: immediate
+    default: nil
+    }
+  }
+  /// Whether what stands behind it does not run after it: jumps, returns, traps.
+  var isEndOfWay: Bool {
+    switch opcode {
+    case 0xc2, 0xc3, 0xe9, 0xeb, 0x0f0b: true
+    case 0xff: operation == 4
+    default: false
+    }
+  }
+  /// Whether its operand in memory is `displacement(%r14)`.
+  var isAtR14: Bool { !isRegisterForm && modRM & 7 == 6 && rex & 3 == 1 }
+
+  /// Whether its operand in memory is `displacement(%rbp)`.
+  var isAtFramePointer: Bool { !isRegisterForm && modRM >> 6 != 0 && modRM & 7 == 5 && rex & 1 == 0 }
+
   static let rsp: UInt8 = 4
   static let rbp: UInt8 = 5
   static let r14: UInt8 = 14

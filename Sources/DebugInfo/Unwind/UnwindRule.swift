@@ -36,8 +36,13 @@ extension swtrace_unwind_rule {
     case SWTRACE_RBP_LOST: text += " rbp=lost"
     default: break
     }
-    if r14_offset != 0 { text += " r14=c\(signed(r14_offset))" }
-    if flags & UInt8(SWTRACE_RULE_ASYNC.rawValue) != 0 { text += " async" }
+    let isAsync = flags & UInt8(SWTRACE_RULE_ASYNC.rawValue) != 0
+    if isAsync, r14_offset == SWTRACE_CONTEXT_LOST {
+      text += " context=lost"
+    } else if r14_offset != 0 {
+      text += isAsync && add != 0 ? " r14=[c\(signed(r14_offset))]\(signed(add))" : " r14=c\(signed(r14_offset))"
+    }
+    if isAsync { text += " async" }
     if flags & UInt8(SWTRACE_RULE_GUESSED.rawValue) != 0 { text += " guessed" }
     return text
   }

@@ -29,7 +29,8 @@ package struct BlockedTask {
       let registers = Array(addresses.dropFirst(Int(event.parts.kernel)))
       var task = BlockedTask(event: event, kernelStack: Array(addresses.prefix(Int(event.parts.kernel))))
       if registers.count == SWTRACE_BLOCKED_REGISTERS {
-        let header = swtrace_stack_rest(ip: registers[0], sp: registers[2], bp: registers[1], r14: registers[3], is_leaf: 1, count: 0)
+        let header = swtrace_stack_rest(
+          ip: registers[0], sp: registers[2], bp: registers[1], r14: registers[3], memory: 0, is_leaf: 1, count: 0)
         // Reading memory of a file may wait for whoever serves the file; a stack is in none.
         let isStack = ProcessMaps(of: ProcessID(event.tid))?[VirtualAddress(header.sp)]?.inode == 0
         let memory = ProcessNamespace.isInitial && isStack ? open("/proc/\(event.tid)/mem", O_RDONLY | O_CLOEXEC) : -1

@@ -4,6 +4,7 @@ internal import Formats
 package import Linux
 package import Profiles
 package import Symbolication
+internal import Unwinding
 
 /// Counts equal stacks while events come, and names them when all have come.
 package struct StackAggregator {
@@ -56,14 +57,21 @@ package struct StackAggregator {
   /// Learns of a process that runs already and is traced, so that its first stack can be walked.
   mutating func expect(_ process: ProcessID) {
     guard let walks else { return }
+    let memory = ProcFile.startOfStack(of: process)
     symbolizer.learn(process)
     followProcesses()
-    walks.use(process, symbolizer)
+    // Else it runs another program by now; its first event will tell.
+    guard let memory, ProcFile.startOfStack(of: process) == memory else { return }
+    walks.use(process, memory: memory, symbolizer)
     walks.build(all: true)
   }
 
   /// Has the rules made that the events up to now lacked. Call it after each round of events.
-  mutating func showRules() { if walks?.build() == true, !held.isEmpty { addHeld(canWait: true) } }
+  mutating func showRules() {
+    guard let walks else { return }
+    walks.build()
+    if walks.takeNews(), !held.isEmpty { addHeld(canWait: true) }
+  }
 
   /// Takes in what has waited for rules. Call it after the last event.
   mutating func finishWalks() { addHeld(canWait: false) }
@@ -73,80 +81,111 @@ package struct StackAggregator {
   /// Whether a frame shows why a user stack ends before its thread's first function.
   package var showsEndings = false
 
-  /// Call it when all events before a time have been taken in.
+  /// Call it when all events before a time have been given to `add`.
   package mutating func forgetIdle(before time: UInt64) { symbolizer.forgetIdle(before: time) }
 
   /// Takes in one record.
   package mutating func add(_ record: RawSpan) {
-    if add(record, canWait: true) { return }
+    switch add(record, canWait: true) {
+    case .done: return
+    case .waits(let reason): hold(Held(record: record.withUnsafeBytes { unsafe Array($0) }, reason: reason))
+    }
     if heldSize > Self.heldLimit { addHeld(canWait: false) }
-    hold(record)
   }
 
-  /// Records that need rules which are being made, and those of the same threads that came after them.
-  private var held: [[UInt8]] = []
+  /// A record that needs rules which are being made, or that has to come after such a one of its thread.
+  private struct Held {
+    var record: [UInt8]
+    var reason: Reason
+
+    enum Reason {
+      case file(UnwindExecutable.Key)
+      case thread
+    }
+    var thread: UInt32 { record.span.bytes.header(swtrace_stack_event.self).tid }
+  }
+
+  private enum Outcome {
+    case done
+    case waits(Held.Reason)
+  }
+
+  private var held: [Held] = []
   private var heldThreads: Set<UInt32> = []
   private var heldSize = 0
   /// In bytes. Beyond it the rules are waited for, and the ring may fill up.
   private static let heldLimit = 64 << 20
 
-  private mutating func hold(_ record: RawSpan) {
-    held.append(record.withUnsafeBytes { unsafe Array($0) })
-    heldThreads.insert(record.header(swtrace_stack_event.self).tid)
-    heldSize += record.byteCount
+  private mutating func hold(_ one: Held) {
+    // A user part belongs to the waits before it; else the order does not matter.
+    if takesUserStacksFromCalls { heldThreads.insert(one.thread) }
+    heldSize += one.record.count
+    held.append(one)
   }
 
   /// Takes in what was held, as far as it can be.
   private mutating func addHeld(canWait: Bool) {
-    let records = held
+    let all = held
     (held, heldThreads, heldSize) = ([], [], 0)
-    for record in records where !add(record.span.bytes, canWait: canWait) { hold(record.span.bytes) }
+    for var one in all {
+      if canWait, case .file(let file) = one.reason, walks?.isBuilding(file) ?? false {
+        hold(one)
+      } else if case .waits(let reason) = add(one.record.span.bytes, canWait: canWait) {
+        one.reason = reason
+        hold(one)
+      }
+    }
   }
 
-  /// False, and nothing done, where it has to wait.
-  private mutating func add(_ record: RawSpan, canWait: Bool) -> Bool {
+  /// Takes in a record, unless it has to wait.
+  private mutating func add(_ record: RawSpan, canWait: Bool) -> Outcome {
     let event = record.header(swtrace_stack_event.self)
     let body = record.extracting(droppingFirst: MemoryLayout<swtrace_stack_event>.size)
     addresses.removeAll(keepingCapacity: true)
     for index in 0..<event.frames { addresses.append(body.unsafeLoadUnaligned(fromByteOffset: index * 8, as: UInt64.self)) }
+    // Whose it is has to be asked now, while that is known.
     var owner = owner(event)
-    if canWait, heldThreads.contains(event.tid) { return false }
-    guard let parts = finish(event, &owner, body.extracting(droppingFirst: event.frames * 8), canWait: canWait) else { return false }
+    if canWait, heldThreads.contains(event.tid) { return .waits(.thread) }
+    var parts = event.parts
+    if let file = finish(event, &owner, &parts, body.extracting(droppingFirst: event.frames * 8), canWait: canWait) {
+      return .waits(.file(file))
+    }
     if UInt32(event.kind) == SWTRACE_STACK_USER_PART.rawValue {
       settle(event.tid, since: event.time_ns, addresses, parts, owner.ending)
-      return true
+      return .done
     }
 
     count += 1
     guard let entry = stacks.entry(owner, parts, addresses) else {
       overflow += 1
-      return true
+      return .done
     }
     if UInt32(event.kind) == SWTRACE_STACK_USER_FOLLOWS.rawValue {
       owed[event.tid, default: []].append(Owed(entry: entry, value: event.value, time: event.time_ns))
     } else {
       add(event.value, to: entry, thread: event.tid, time: event.time_ns)
     }
-    return true
+    return .done
   }
 
-  /// Completes the user part of an event in `addresses` where the probe could not, and arranges what awaits its async functions. Nil where
-  /// that has to wait.
+  /// Completes the user part of an event in `addresses` where the probe could not, and arranges what awaits its async functions.
+  ///
+  /// - Returns: the file whose rules it has to wait for.
   private mutating func finish(
-    _ event: swtrace_stack_event, _ owner: inout RawStacks.Owner, _ rest: RawSpan, canWait: Bool
-  ) -> RawStacks.Parts? {
-    var parts = event.parts
+    _ event: swtrace_stack_event, _ owner: inout RawStacks.Owner, _ parts: inout RawStacks.Parts, _ rest: RawSpan, canWait: Bool
+  ) -> UnwindExecutable.Key? {
     // The instruction that a page fault interrupted is no walk.
-    guard let walks, UInt32(event.ending) != SWTRACE_END_UNKNOWN.rawValue else { return parts }
+    guard let walks, UInt32(event.ending) != SWTRACE_END_UNKNOWN.rawValue else { return nil }
     let place = addresses.count - Int(max(event.user_frames, 0)) - Int(event.async_frames)
-    guard
-      let finished = walks.finish(
-        event, Array(addresses[place...]), rest, ProcessID(owner.process), Int(owner.program), symbolizer, canWait: canWait)
-    else { return nil }
-    addresses.replaceSubrange(place..., with: finished.user)
-    parts.async = Int32(finished.asyncFrames)
-    if showsEndings, !finished.ending.isComplete, !finished.user.isEmpty { owner.ending = finished.ending }
-    return parts
+    let (process, program) = (ProcessID(owner.process), Int(owner.program))
+    switch walks.finish(event, Array(addresses[place...]), rest, process, program, symbolizer, canWait: canWait) {
+    case .waits(let file): return file
+    case .stack(let user, let asyncFrames, let ending):
+      addresses.replaceSubrange(place..., with: user)
+      parts.async = Int32(asyncFrames)
+      if showsEndings, !ending.isComplete, !user.isEmpty { owner.ending = ending }
+      return nil
+    }
   }
 
   private mutating func add(_ value: UInt64, to entry: Int, thread: UInt32, time: UInt64) {
@@ -164,12 +203,13 @@ package struct StackAggregator {
     if task.event.user_frames < 0 { withoutUserStack += 1 }
     var owner = owner(task.event)
     var user = task.userStack
+    let (process, program) = (ProcessID(owner.process), Int(owner.program))
     if let walks, !task.rest.isEmpty,
-      let finished = walks.finish(
-        task.event, [], task.rest.span.bytes, ProcessID(owner.process), Int(owner.program), symbolizer, canWait: false)
+      case .stack(let found, _, let ending) = walks.finish(
+        task.event, [], task.rest.span.bytes, process, program, symbolizer, canWait: false)
     {
-      user = finished.user
-      if showsEndings, !finished.ending.isComplete { owner.ending = finished.ending }
+      user = found
+      if showsEndings, !ending.isComplete { owner.ending = ending }
     }
     // Earlier waits in the same system call.
     if task.event.value > 0, !user.isEmpty {

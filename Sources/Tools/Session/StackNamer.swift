@@ -85,20 +85,29 @@ struct StackNamer {
     if !isOfCall, takesUserStacksFromCalls, user.count > 1, !owner.isBlocked { return (push(frames), true) }
     if isDelimited, entry.parts.kernel > 0, !user.isEmpty { frames.append(marker("-")) }
     frames += name(user, owner.process, owner.program)
-    appendAwaiting(stacks.async(entry), owner, to: &frames)
+    appendAwaiting(entry, stacks, to: &frames)
     if let ending = owner.ending { frames.append(marker("[ends \(ending.text)]")) }
     return (push(frames), false)
   }
 
   /// What awaits the last of the user frames.
-  private mutating func appendAwaiting(_ async: ArraySlice<UInt64>, _ owner: RawStacks.Owner, to frames: inout [Frame.ID]) {
-    guard !async.isEmpty else { return }
-    var awaiting = name(async, owner.process, owner.program, .asyncResumePoint)
-    // In a function's first instructions the context is still that of the function that it has awaited.
-    if let first = awaiting.first, let last = frames.last, table[first].function == table[last].function { awaiting.removeFirst() }
+  private mutating func appendAwaiting(_ entry: RawStacks.Entry, _ stacks: borrowing RawStacks, to frames: inout [Frame.ID]) {
+    var async = stacks.async(entry)
+    guard let first = async.first else { return }
+    // In the first instructions of a function that goes on, the context is still that of the function that it has awaited.
+    if let last = stacks.user(entry).last, last &- first < Self.firstInstructions { async.removeFirst() }
+    var awaiting = name(async, entry.owner.process, entry.owner.program, .asyncResumePoint)
+    // The witness of a requirement awaits the function that stands for it.
+    if let outer = awaiting.first, let inner = frames.last, isSwift[outer.index], isSwift[inner.index], let one = form(outer, inner) {
+      frames[frames.count - 1] = one
+      awaiting.removeFirst()
+    }
     frames.append(marker("[async]"))
     frames += awaiting
   }
+
+  /// In bytes: `mov (%r14), %r14` and what may stand before it.
+  private static let firstInstructions: UInt64 = 64
 
   /// The kernel's part of a stack, and whether it was entered by a system call as far as can be known.
   private mutating func name(_ addresses: ArraySlice<UInt64>) -> (frames: [Frame.ID], isOfCall: Bool) {

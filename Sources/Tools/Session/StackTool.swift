@@ -159,7 +159,8 @@ extension StackTool {
           try probe.configure(
             ".rodata.stack",
             swtrace_stack_config(
-              kernel: tool.stacks.userStacksOnly ? 0 : 1, user: tool.stacks.kernelStacksOnly ? 0 : 1, reserved: (0, 0, 0, 0, 0, 0)))
+              kernel: tool.stacks.userStacksOnly ? 0 : 1, user: tool.stacks.kernelStacksOnly ? 0 : 1,
+              async: tool.stacks.async == .physical ? 0 : 1, reserved: (0, 0, 0, 0, 0)))
           isByRules = StackOptions.areByRules(programs)
           if isByRules {
             // Copies of stacks are 16 KiB each.

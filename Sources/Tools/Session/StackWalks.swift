@@ -108,32 +108,41 @@ final class StackWalks {
   /// their first stack.
   func follow(_ symbolizer: inout Symbolizer) {
     let changes = symbolizer.takeChanges()
-    for process in changes.gone { unwinder.forget(process) }
+    // The address space of a new program is known with its first event only.
+    for process in changes.gone.union(changes.replaced) { unwinder.forget(process) }
     let changed = changes.changed.filter { unwinder.knows($0) }
     guard !changed.isEmpty else { return }
-    let code = changed.map { ($0, symbolizer.code(of: $0)) }
-    attempt { () throws(BPFError) in for (process, code) in code { try unwinder.update(process, code) } }
+    for process in changed {
+      let code = symbolizer.code(of: process)
+      attempt { () throws(BPFError) in try unwinder.update(process, code) }
+    }
     build()
   }
 
   /// Makes a process known that had an event, or is expected to.
-  func use(_ process: ProcessID, _ symbolizer: borrowing Symbolizer) {
-    guard !unwinder.use(process) else { return }
+  ///
+  /// - Parameter memory: the address space of its latest program, as the event said; 0 for any.
+  func use(_ process: ProcessID, memory: UInt64 = 0, _ symbolizer: borrowing Symbolizer) {
+    guard !unwinder.use(process, memory: memory), symbolizer.isAlive(process) else { return }
     let code = symbolizer.code(of: process)
-    // Of the kernel's, or gone.
+    // Of the kernel's.
     guard !code.isEmpty else { return }
-    attempt { () throws(BPFError) in try unwinder.update(process, code) }
+    attempt { () throws(BPFError) in try unwinder.update(process, code, memory: memory) }
   }
 
-  /// Has the rules made that known processes wait for, and shows them to the probes; whether some were made since the last time.
+  /// Has the rules made that known processes wait for, and shows them to the probes.
   ///
   /// - Parameter all: waits until all are made.
-  @discardableResult
-  func build(all: Bool = false) -> Bool {
-    var isNew = false
-    attempt { () throws(BPFError) in isNew = try unwinder.build(all: all) }
-    return isNew
+  func build(all: Bool = false) { attempt { () throws(BPFError) in try unwinder.build(all: all) } }
+
+  /// Whether rules were made since the last time.
+  func takeNews() -> Bool {
+    defer { unwinder.hasNewRules = false }
+    return unwinder.hasNewRules
   }
+
+  /// Whether the rules of a file are still being made.
+  func isBuilding(_ file: UnwindExecutable.Key) -> Bool { unwinder.isBuilding(file) }
 
   private func attempt(_ body: () throws(BPFError) -> Void) {
     do { try body() } catch {
@@ -142,30 +151,47 @@ final class StackWalks {
     }
   }
 
-  /// The user part of an event, and how many of the last addresses are of awaiting functions.
+  /// The user part of an event.
+  enum Finished {
+    /// How many of the last addresses are of awaiting functions, and why those before end.
+    case stack([UInt64], asyncFrames: Int, StackEnding)
+    /// It needs the rules of this file, which are being made.
+    case waits(UnwindExecutable.Key)
+  }
+
+  /// Completes the user part of an event.
   ///
   /// - Parameters:
   ///   - user: as the probe found it, with the awaiting functions.
   ///   - rest: what follows the addresses.
   ///   - process: whose program is known to the symbolizer.
-  ///   - canWait: whether to give nil where rules are being made that it needs.
+  ///   - canWait: whether the rules of a file may be waited for by doing something else.
   func finish(
     _ event: swtrace_stack_event, _ user: [UInt64], _ rest: RawSpan, _ process: ProcessID, _ program: Int,
     _ symbolizer: borrowing Symbolizer, canWait: Bool
-  ) -> (user: [UInt64], asyncFrames: Int, ending: StackEnding)? {
-    use(process, symbolizer)
+  ) -> Finished {
+    let hasRest = rest.byteCount >= MemoryLayout<swtrace_stack_rest>.size
+    let memory = hasRest ? rest.unsafeLoadUnaligned(as: swtrace_stack_rest.self).memory : 0
+    if memory != 0, symbolizer.isLatest(program, of: process) {
+      use(process, memory: memory, symbolizer)
+    } else {
+      _ = unwinder.use(process, memory: 0)
+    }
     var frames = Array(user.dropLast(Int(event.async_frames)))
-    var async = user.suffix(Int(event.async_frames))
+    let async = user.suffix(Int(event.async_frames))
     var ending = event.ending
     var isGuessed = event.guessed > 0
     var isAsync = event.async_at != UInt8(SWTRACE_NO_ASYNC)
-    if rest.byteCount >= MemoryLayout<swtrace_stack_rest>.size {
+    if hasRest {
       let code = symbolizer.code(of: process, program: program)
-      guard let more = unwinder.finish(rest, code, hasCallees: !frames.isEmpty, canWait: canWait) else { return nil }
-      frames += more.addresses
-      ending = more.ending
-      isAsync = isAsync || more.isAsync
-      isGuessed = isGuessed || more.guessed > 0
+      switch unwinder.finish(rest, code, hasCallees: !frames.isEmpty, canWait: canWait) {
+      case .waits(let file): return .waits(file)
+      case .ended(let addresses, let reason, let foundAsync, let foundGuessed):
+        frames += addresses
+        ending = reason
+        isAsync = isAsync || foundAsync
+        isGuessed = isGuessed || foundGuessed
+      }
     }
     // While the kernel replaces a program by another one, or ends it, the registers are still those of the old one.
     if event.is_in_kernel != 0, frames.count <= 1,
@@ -173,19 +199,13 @@ final class StackWalks {
     {
       report.betweenPrograms += 1
       // The system call's instruction is its own, if its memory is there no more.
-      return (UInt32(ending) == SWTRACE_END_NO_MAPPING.rawValue ? [] : frames, 0, StackEnding(rawValue: ending))
+      return .stack(UInt32(ending) == SWTRACE_END_NO_MAPPING.rawValue ? [] : frames, asyncFrames: 0, StackEnding(rawValue: ending))
     }
     report.endings[ending, default: 0] += 1
     if rest.byteCount > 0 { report.finished += 1 }
     if isGuessed { report.guessed += 1 }
-    if isAsync { if async.isEmpty { report.async.alone += 1 } else { report.async.awaited += 1 } }
-    if !async.isEmpty {
-      switch callers {
-      case .callers: frames.removeSubrange(min(Int(event.async_at) + 1, frames.count)...)
-      case .physical: async = []
-      case .both: break
-      }
-    }
-    return (frames + async, async.count, StackEnding(rawValue: ending))
+    if isAsync, callers != .physical { if async.isEmpty { report.async.alone += 1 } else { report.async.awaited += 1 } }
+    if !async.isEmpty, callers == .callers { frames.removeSubrange(min(Int(event.async_at) + 1, frames.count)...) }
+    return .stack(frames + async, asyncFrames: async.count, StackEnding(rawValue: ending))
   }
 }
