@@ -8,7 +8,9 @@ internal import SystemPackage
 @safe
 package final class MappedArray {
   private let descriptor: CInt
-  private let base: UnsafeMutableRawPointer
+  private let name: String
+  /// While it is mapped.
+  private var base: UnsafeMutableRawPointer?
   /// Bytes, a multiple of the page size.
   private let size: Int
 
@@ -35,30 +37,35 @@ package final class MappedArray {
   private init(owning descriptor: CInt, size: Int, name: String) throws(BPFError) {
     let page = Int(getpagesize())
     self.size = (size + page - 1) / page * page
-    let mapped = unsafe mmap(nil, self.size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
-    guard unsafe mapped != MAP_FAILED, let mapped = unsafe mapped else {
-      let error = lastError("map", "map \(name)")
-      close(descriptor)
-      throw error
-    }
-    unsafe base = unsafe mapped
     self.descriptor = descriptor
+    self.name = name
   }
 
   deinit {
-    unsafe munmap(base, size)
+    unmap()
     close(descriptor)
   }
 
-  /// Writes values one after another from a byte on. Traps beyond the end.
-  package func store<Element: BitwiseCopyable>(_ elements: some Collection<Element>, at byte: Int) {
-    let stride = MemoryLayout<Element>.stride
-    precondition(byte >= 0 && byte + elements.count * stride <= size)
-    var place = unsafe base + byte
-    for element in elements {
-      unsafe place.storeBytes(of: element, as: Element.self)
-      unsafe place += stride
-    }
+  /// Writes bytes from a place on. Traps beyond the end.
+  package func store(_ bytes: RawSpan, at place: Int) throws(BPFError) {
+    precondition(place >= 0 && place + bytes.byteCount <= size)
+    let base = try unsafe map()
+    unsafe bytes.withUnsafeBytes { unsafe UnsafeMutableRawBufferPointer(start: base + place, count: $0.count).copyMemory(from: $0) }
+  }
+
+  private func map() throws(BPFError) -> UnsafeMutableRawPointer {
+    if let base = unsafe base { return unsafe base }
+    let mapped = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)
+    guard unsafe mapped != MAP_FAILED, let mapped = unsafe mapped else { throw lastError("map", "map \(name)") }
+    unsafe base = unsafe mapped
+    return unsafe mapped
+  }
+
+  /// Gives up the mapping until the next write: all of it counts as memory of this process.
+  package func unmap() {
+    guard let mapped = unsafe base else { return }
+    unsafe munmap(mapped, size)
+    unsafe base = nil
   }
 
   /// Puts this array into an outer map. The kernel waits until no program uses what was there (up to 20 ms).

@@ -125,6 +125,10 @@ static inline void swtrace_release_code(void)
 	madvise((void *)start, end - start, MADV_DONTNEED);
 }
 
+/* malloc.h's. */
+extern int malloc_trim(size_t);
+static inline void swtrace_release_freed(void) { malloc_trim(0); }
+
 /* Function-like macros are not imported. */
 static inline int swtrace_wait_exited(int status) { return WIFEXITED(status); }
 static inline int swtrace_wait_status(int status) { return WEXITSTATUS(status); }

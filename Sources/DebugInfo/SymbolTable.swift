@@ -106,6 +106,9 @@ extension SymbolTable.NameID {
     return unsafe body(UnsafeBufferPointer(start: start.assumingMemoryBound(to: UInt8.self), count: length).span)
   }
 
+  /// Gives up its memory until a name is read again: few of them are.
+  func discard() { unsafe file.discard(bytes) }
+
   func string(at offset: Int) -> String {
     withName(at: offset) { name in unsafe name.withUnsafeBufferPointer { unsafe String(decoding: $0, as: UTF8.self) } }
   }

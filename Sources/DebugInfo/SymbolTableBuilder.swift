@@ -65,6 +65,7 @@ extension ELFFile {
     }
     // Addresses and sizes are in the index now.
     if let start = unsafe data.pointee.d_buf { unsafe discard(UnsafeRawBufferPointer(start: start, count: data.pointee.d_size)) }
+    strings.discard()
     return true
   }
 

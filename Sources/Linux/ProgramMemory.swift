@@ -6,4 +6,7 @@ package enum ProgramMemory {
   ///
   /// Code that is needed again is mapped again from the page cache, without reading the file.
   package static func releaseCode() { swtrace_release_code() }
+
+  /// Gives back what was allocated and freed: the C library keeps it for the next allocations.
+  package static func releaseFreed() { swtrace_release_freed() }
 }

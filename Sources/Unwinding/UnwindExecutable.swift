@@ -101,69 +101,69 @@ package final class UnwindExecutable {
     guard let table else { return false }
     state = .homeless
     let count = Int((table.code.upperBound - table.code.lowerBound) >> 8)
-    guard memory.canHold(pages: pagesNeeded(table, count)), let numbers = memory.allocate(table.rules) else { return false }
+    let rowsOfPages = Self.rowsOfPages(table.starts, count)
+    guard memory.canHold(pages: rowsOfPages.count), let rules = try memory.allocate(table.rules) else { return false }
     guard let entries = try memory.allocateEntries(count) else {
-      memory.free(rules: numbers)
+      memory.free(rules: rules)
       return false
     }
     var pages: [UInt32] = []
     func giveUp() {
       for page in pages { memory.free(page: page) }
       memory.free(entries: entries)
-      memory.free(rules: numbers)
+      memory.free(rules: rules)
     }
-    let rowsPerPage = Int(SWTRACE_ROWS_PER_PAGE)
-    var row = 0
-    var rule = numbers[0]
-    // Rows that wait to be written into the last page.
-    var rows: [UInt32] = []
-    rows.reserveCapacity(rowsPerPage)
-    func flush() {
-      guard let page = pages.last, !rows.isEmpty else { return }
-      memory.store(rows, inPage: page)
-      rows.removeAll(keepingCapacity: true)
-    }
-    for page in 0..<count {
-      let end = UInt32(page + 1) << 8
-      let first = row
-      while row < table.count, table.starts[row] < end { row += 1 }
-      let before = rule
-      var slot: UInt64 = 0
-      if row > first {
-        if pages.isEmpty || rows.count + row - first > rowsPerPage {
-          flush()
-          do {
-            guard let more = try memory.allocatePage() else {
-              giveUp()
-              return false
-            }
-            pages.append(more)
-          } catch {
-            giveUp()
-            throw error
-          }
+    do {
+      let (starts, numbers) = (table.starts, table.numbers)
+      for rows in rowsOfPages {
+        guard let page = try memory.allocatePage() else {
+          giveUp()
+          return false
         }
-        slot = UInt64(pages[pages.count - 1]) * UInt64(rowsPerPage) + UInt64(rows.count)
-        for index in first..<row { rows.append((table.starts[index] & 0xff) << 16 | UInt32(numbers[Int(table.numbers[index])])) }
-        rule = numbers[Int(table.numbers[row - 1])]
+        pages.append(page)
+        let content = rows.map { (starts[$0] & 0xff) << 16 | UInt32(rules[Int(numbers[$0])]) }
+        try memory.store(content.span.bytes, inPage: page)
       }
-      memory.store(entry: slot | UInt64(row - first) << 32 | UInt64(before) << 48, at: entries.lowerBound + UInt32(page))
+      try memory.store(entries: index(starts, numbers, rules, pages, rowsOfPages, count), at: entries.lowerBound)
+    } catch {
+      giveUp()
+      throw error
     }
-    flush()
-    state = .stored(entries: entries, pages: pages, rules: numbers)
+    state = .stored(entries: entries, pages: pages, rules: rules)
     return true
   }
 
-  /// The pages of the pool for its rows, those for 256 bytes of code in one page.
-  private func pagesNeeded(_ table: UnwindTable, _ count: Int) -> Int {
-    var (pages, used, row) = (0, Int(SWTRACE_ROWS_PER_PAGE), 0)
+  /// For each 256 bytes of code where its rows are, and the rule that holds before them.
+  private func index(
+    _ starts: [UInt32], _ numbers: [UInt16], _ rules: [UInt16], _ pages: [UInt32], _ rowsOfPages: [Range<Int>], _ count: Int
+  ) -> [UInt64] {
+    var (row, place) = (0, 0)
+    var rule = rules[0]
+    return (0..<count).map { page in
+      let end = UInt32(page + 1) << 8
+      let first = row
+      while row < starts.count, starts[row] < end { row += 1 }
+      guard row > first else { return UInt64(rule) << 48 }
+      if first == rowsOfPages[place].upperBound { place += 1 }
+      let slot = UInt64(pages[place]) * UInt64(SWTRACE_ROWS_PER_PAGE) + UInt64(first - rowsOfPages[place].lowerBound)
+      defer { rule = rules[Int(numbers[row - 1])] }
+      return slot | UInt64(row - first) << 32 | UInt64(rule) << 48
+    }
+  }
+
+  /// Which rows stand in each page of the pool: those for 256 bytes of code in one.
+  private static func rowsOfPages(_ starts: [UInt32], _ count: Int) -> [Range<Int>] {
+    var pages: [Range<Int>] = []
+    var (begin, row) = (0, 0)
     for page in 0..<count {
       let first = row
-      while row < table.count, table.starts[row] < UInt32(page + 1) << 8 { row += 1 }
-      guard row > first else { continue }
-      if used + row - first > Int(SWTRACE_ROWS_PER_PAGE) { (pages, used) = (pages + 1, 0) }
-      used += row - first
+      let end = UInt32(page + 1) << 8
+      while row < starts.count, starts[row] < end { row += 1 }
+      guard row - begin > Int(SWTRACE_ROWS_PER_PAGE) else { continue }
+      pages.append(begin..<first)
+      begin = first
     }
+    if begin < row { pages.append(begin..<row) }
     return pages
   }
 

@@ -38,8 +38,8 @@ final class UnwindMemory {
       sharing: try probe.descriptor("unwind_rules"), size: Int(SWTRACE_RULES) * MemoryLayout<UnwindRule>.size, name: "unwind_rules")
     shardLimit = max(limit / Self.shardSize, 2)
     // Rule 0 is the one of code without rules; the numbers of the index below SWTRACE_BASE_FIRST have a meaning of their own.
-    gap = number(of: .gap) ?? gap
-    unsupported = number(of: .unsupported) ?? unsupported
+    gap = try number(of: .gap) ?? gap
+    unsupported = try number(of: .unsupported) ?? unsupported
     try addIndexShard()
     freeEntries.remove(UInt32(SWTRACE_BASE_FIRST))
     try addPoolShard()
@@ -65,12 +65,17 @@ final class UnwindMemory {
   /// So many freed pages are worth the wait of some milliseconds until they can be used again, rather than more memory.
   private static let worthAWait = 64
 
-  /// Writes into a page from an element on.
-  func store<Element: BitwiseCopyable>(_ elements: some Collection<Element>, inPage page: UInt32, at element: Int = 0) {
-    let byte = element * MemoryLayout<Element>.stride
-    precondition(byte + elements.count * MemoryLayout<Element>.stride <= Int(SWTRACE_POOL_PAGE))
+  /// Writes a page from its beginning.
+  func store(_ bytes: RawSpan, inPage page: UInt32) throws(BPFError) {
+    precondition(bytes.byteCount <= Int(SWTRACE_POOL_PAGE))
     let (shard, place) = Int(page).quotientAndRemainder(dividingBy: Int(SWTRACE_POOL_PAGES))
-    poolShards[shard].store(elements, at: place * Int(SWTRACE_POOL_PAGE) + byte)
+    try poolShards[shard].store(bytes, at: place * Int(SWTRACE_POOL_PAGE))
+  }
+
+  /// Gives up the mappings of what was written. One more shard in use is mapped again in some 20 us.
+  func unmap() {
+    for shard in poolShards { shard.unmap() }
+    for shard in indexShards { shard.unmap() }
   }
 
   // MARK: The index of pages of code
@@ -86,10 +91,16 @@ final class UnwindMemory {
 
   func free(entries: Range<UInt32>) { usedEntries.append(entries) }
 
-  /// Writes one entry.
-  func store(entry: UInt64, at index: UInt32) {
-    let (shard, place) = Int(index).quotientAndRemainder(dividingBy: Int(SWTRACE_INDEX_SHARD))
-    indexShards[shard].store(CollectionOfOne(entry), at: place * 8)
+  /// Writes entries one after another.
+  func store(entries: [UInt64], at index: UInt32) throws(BPFError) {
+    let bytes = entries.span.bytes
+    var done = 0
+    while done < entries.count {
+      let (shard, place) = (Int(index) + done).quotientAndRemainder(dividingBy: Int(SWTRACE_INDEX_SHARD))
+      let count = min(entries.count - done, Int(SWTRACE_INDEX_SHARD) - place)
+      try indexShards[shard].store(bytes.extracting(done * 8..<(done + count) * 8), at: place * 8)
+      done += count
+    }
   }
 
   // MARK: Rules
@@ -99,10 +110,10 @@ final class UnwindMemory {
 
   /// The numbers of a table's rules, equal ones of all tables sharing one; nil when there is no room. What a file has too many of are rules
   /// that are not supported. Give them back to `free`.
-  func allocate(_ table: [UnwindRule]) -> [UInt16]? {
+  func allocate(_ table: [UnwindRule]) throws(BPFError) -> [UInt16]? {
     var allocated: [UInt16] = []
     for (index, rule) in table.enumerated() {
-      guard let number = index < Self.rulesOfAFile ? number(of: rule) : unsupported else {
+      guard let number = index < Self.rulesOfAFile ? try number(of: rule) : unsupported else {
         free(rules: allocated)
         return nil
       }
@@ -122,11 +133,11 @@ final class UnwindMemory {
     }
   }
 
-  private func number(of rule: UnwindRule) -> UInt16? {
+  private func number(of rule: UnwindRule) throws(BPFError) -> UInt16? {
     if let known = numbers[rule.bits] { return known }
     guard let number = freeRules.popLast() ?? (rules.count < Int(SWTRACE_RULES) ? UInt16(rules.count) : nil) else { return nil }
     if Int(number) == rules.count { rules.append((rule.bits, 0)) } else { rules[Int(number)] = (rule.bits, 0) }
-    ruleArray.store(CollectionOfOne(rule), at: Int(number) * MemoryLayout<UnwindRule>.size)
+    try ruleArray.store([rule].span.bytes, at: Int(number) * MemoryLayout<UnwindRule>.size)
     numbers[rule.bits] = number
     return number
   }

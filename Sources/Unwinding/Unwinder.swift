@@ -149,6 +149,7 @@ package final class Unwinder {
     let ready = changed
     changed = []
     for executable in ready { do { try store(executable) } catch { failure = failure ?? error } }
+    memory.unmap()
     for (number, process) in processes where process.executables.contains(where: { one in ready.contains { $0 === one } }) {
       // It may have had to make room for the one before.
       if processes[number] === process { do { try publish(number, process) } catch { failure = failure ?? error } }
@@ -244,7 +245,7 @@ package final class Unwinder {
     }
     guard let first = try allocate(&pages) else { return false }
     if mappings.count <= perPage {
-      memory.store(filled(mappings), inPage: first)
+      try memory.store(filled(mappings).span.bytes, inPage: first)
       return true
     }
     var directory: [swtrace_mapping] = []
@@ -252,10 +253,10 @@ package final class Unwinder {
     for begin in stride(from: 0, to: min(mappings.count, perPage * perPage), by: perPage) {
       let part = mappings[begin..<min(begin + perPage, mappings.count)]
       guard let page = try allocate(&pages) else { return false }
-      memory.store(filled(part), inPage: page)
+      try memory.store(filled(part).span.bytes, inPage: page)
       directory.append(swtrace_mapping(start: part[begin].start, pages: 0, base: page))
     }
-    memory.store(filled(directory), inPage: first)
+    try memory.store(filled(directory).span.bytes, inPage: first)
     return true
   }
 

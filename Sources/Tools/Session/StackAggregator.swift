@@ -73,6 +73,17 @@ package struct StackAggregator {
     if walks.takeNews(), !held.isEmpty { addHeld(canWait: true) }
   }
 
+  /// Gives up the rules, which are more memory than the names will be. Call it when everything was taken in.
+  ///
+  /// - Returns: how complete the stacks are, and why files had no rules.
+  mutating func endWalks() -> (report: StackReport, failures: String?)? {
+    defer {
+      walks = nil
+      ProgramMemory.releaseFreed()
+    }
+    return walks.map { ($0.report, $0.failures) }
+  }
+
   /// Takes in what has waited for rules. Call it after the last event.
   mutating func finishWalks() { addHeld(canWait: false) }
 
@@ -114,7 +125,7 @@ package struct StackAggregator {
   private var heldThreads: Set<UInt32> = []
   private var heldSize = 0
   /// In bytes. Beyond it the rules are waited for, and the ring may fill up.
-  private static let heldLimit = 64 << 20
+  private static let heldLimit = 32 << 20
 
   private mutating func hold(_ one: Held) {
     // A user part belongs to the waits before it; else the order does not matter.

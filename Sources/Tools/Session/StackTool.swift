@@ -195,6 +195,7 @@ extension StackTool {
     aggregator.finishWalks()
     let elapsed = running.elapsed
     let unfinished = try add(blocked, to: &aggregator, running)
+    let walks = aggregator.endWalks()
     var measured = aggregator.profile(unit: unit, delimited: stacks.delimited)
     if stacks.collapseRecursion { measured = measured.mappingStacks { $0.collapsingRecursion() } }
     var report = try running.finish(read: aggregator.count - unfinished.delivered)
@@ -224,7 +225,7 @@ extension StackTool {
         isForPrograms ? measured : format == .html ? named : profile, as: format, recording, options, annotate: stacks.annotate,
         rows: stacks.summary ?? FunctionTable.usualLimit, into: &out)
       if format == .json {
-        aggregator.walks?.report.writeJSON(into: &out)
+        walks?.report.writeJSON(into: &out)
         symbols.writeJSON(into: &out)
       }
     }
@@ -241,8 +242,8 @@ extension StackTool {
     }
     let toStandardOutput = destinations.first { $0.path == nil }?.format
     if let count = stacks.summary, toStandardOutput != .table { FunctionTable.write(profile, limit: count, into: &output.buffer) }
-    if let report = aggregator.walks?.report, report.total > 0 { complain("swtrace \(settings.tool): \(report.line)") }
-    if let failures = aggregator.walks?.failures { complain("swtrace \(settings.tool): \(failures)") }
+    if let walks, walks.report.total > 0 { complain("swtrace \(settings.tool): \(walks.report.line)") }
+    if let failures = walks?.failures { complain("swtrace \(settings.tool): \(failures)") }
     if symbols.total > 0 { complain("swtrace \(settings.tool): \(symbols.line)") }
     try running.conclude(report, &output, toStandardOutput ?? .stacks, always: stacks.summary != nil)
   }
