@@ -229,4 +229,4 @@ struct HistogramRun {
 }
 
 /// Suites whose workloads would count in each other's: one after the other.
-@Suite(.requiresBPF, .serialized) enum SwitchLiveTests {}
+@Suite(.requiresBPF, .serialized, .switchesMayBeHidden) enum SwitchLiveTests {}
