@@ -31,14 +31,16 @@ static __always_inline int unwind_stop(struct swtrace_unwinder *st, enum swtrace
  * word, so that sp is at the ucontext, whose registers begin 40 bytes further on (arch/x86/include/uapi/asm/sigcontext.h). */
 static __always_inline int unwind_signal(struct swtrace_unwinder *st)
 {
-	__u64 registers[17];            /* r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip */
+	/* r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip. One by one: programs have 512 bytes of stack with all they call. */
+	__u64 registers = st->sp + 40, r14, bp, ends[2];
 
-	if (unwind_read(st, registers, sizeof(registers), st->sp + 40))
+	if (unwind_read(st, &r14, sizeof(r14), registers + 6 * sizeof(__u64)) || unwind_read(st, &bp, sizeof(bp), registers + 10 * sizeof(__u64)) ||
+	    unwind_read(st, ends, sizeof(ends), registers + 15 * sizeof(__u64)))
 		return unwind_stop(st, SWTRACE_END_UNREADABLE);
-	st->r14 = registers[6];
-	st->bp = registers[10];
-	st->sp = registers[15];
-	st->ip = registers[16];
+	st->r14 = r14;
+	st->bp = bp;
+	st->sp = ends[0];
+	st->ip = ends[1];
 	st->is_leaf = 1;
 	return 0;
 }
