@@ -96,7 +96,7 @@ package final class ProcessRecordReader {
   package init() throws(SystemError) {
     var rings: [Ring] = []
     let processors = Processors.online
-    // A program that starts takes 1.5 KB: 512 KB hold what starts in half a second of a storm. Many processors share 4 MB.
+    // 64 KB were lost to a storm of starting programs on a busy machine, 512 KB were not. Many processors share 4 MB.
     var capacity = 512 << 10
     while capacity > 64 << 10, capacity * processors.count > 4 << 20 { capacity /= 2 }
     for processor in processors {

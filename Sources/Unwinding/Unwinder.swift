@@ -7,8 +7,8 @@ package import Symbolication
 
 /// Tells the probes where the code of processes lies and how to unwind through it, and finishes the walks that they could not.
 ///
-/// The rules of a file are made once, whatever number of processes maps it. Where the limit of memory is reached, the processes
-/// without an event for the longest time leave first; their stacks are finished here from then on.
+/// The rules of a file are made once, whatever number of processes maps it. Where the limit of memory is reached, what had no
+/// event for a time leaves, and the stacks of what has no room are finished here.
 package final class Unwinder {
   private let memory: UnwindMemory
   private let published: ProbeMap<UInt32, swtrace_unwind_process>
@@ -270,7 +270,7 @@ package final class Unwinder {
   private static let idleNanoseconds: UInt64 = 10_000_000_000
   /// Something is made to leave once in this time.
   private static let evictionNanoseconds: UInt64 = 1_000_000_000
-  /// The kernel is waited for, some 20 ms, once in this time.
+  /// The kernel is waited for, some milliseconds, once in this time.
   private static let recyclingNanoseconds: UInt64 = 250_000_000
 
   /// Makes what was freed usable again; false when there is nothing, or was a moment ago.

@@ -10,7 +10,7 @@ package struct ProfileTool: StackTool {
   package static let configuration = CommandConfiguration(
     commandName: "profile", abstract: "Sample what the processors run, by kernel and user stack.",
     discussion: """
-      Overhead: about 1.6 us for a sample of 12 frames, 8 us for one of 113: 0.02 to
+      Overhead: about 1.6 us for a sample of 15 frames, 8 us for one of 116: 0.02 to
       0.08 % of a processor at 99 Hz; 80 us for each process that starts.
 
       Example: ten seconds of the whole machine, as a page to explore and as text
