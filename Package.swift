@@ -78,7 +78,7 @@ let package = Package(
 
     .target(name: "CConsumer", path: "Benchmarks/CConsumer"),
     .executableTarget(
-      name: "InProcessBenchmark", dependencies: ["BPF", "CConsumer", "CProbes", "Linux", "Symbolication", "Tools"],
+      name: "InProcessBenchmark", dependencies: ["BPF", "CConsumer", "CProbes", "DebugInfo", "Linux", "Symbolication", "Tools"],
       path: "Benchmarks/InProcess",
       swiftSettings: settings, linkerSettings: archives),
 

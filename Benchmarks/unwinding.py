@@ -3,7 +3,6 @@ import json
 import os
 import re
 import subprocess
-import tempfile
 import time
 
 import common
@@ -85,6 +84,22 @@ def cost():
     program = swift_workload('awaiting')
     yield 'a sample in a chain of 12 async functions, in the kernel', 'ns', '≤ 1.25 x', nanoseconds_a_sample([], program), {
         'without those that await': nanoseconds_a_sample(['--async', 'physical'], program)}
+
+
+def tables():
+    """What the rules of a file take to make, for each MB of its .eh_frame."""
+    def milliseconds(path):
+        sections = subprocess.run(['readelf', '-WS', path], capture_output=True, check=True, text=True).stdout
+        size = int(re.search(r' \.eh_frame +\S+ +\S+ +\S+ +(\S+)', sections).group(1), 16)
+        return lambda: common.in_process('tables', path)['milliseconds'] / (size / 1e6)
+
+    toolchain = os.path.dirname(os.path.realpath(common.program('swift', *os.environ['PATH'].split(':'))))
+    libraries = {'the C library': '/lib/x86_64-linux-gnu/libc.so.6', 'libcrypto': '/lib/x86_64-linux-gnu/libcrypto.so.3',
+                 'libswiftCore': f'{toolchain}/../lib/swift/linux/libswiftCore.so', 'clang': f'{toolchain}/clang',
+                 'swiftc': f'{toolchain}/swift-frontend'}
+    for name, path in libraries.items():
+        if os.path.exists(path):
+            yield f'rules of a MB of .eh_frame, {name}', 'ms', '≤ 10', milliseconds(os.path.realpath(path)), {}
 
 
 def sample_bytes():
@@ -185,4 +200,4 @@ def footprint():
             other: lambda processes=processes: results[other, processes][1]}
 
 
-ROWS = [cost, sample_bytes, slowdown, footprint]
+ROWS = [cost, tables, sample_bytes, slowdown, footprint]

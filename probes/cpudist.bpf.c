@@ -7,18 +7,26 @@
 #include "kernel.h"
 #include "cpudist.h"
 #include "filter.bpf.h"
+#include "hidden.bpf.h"
 #include "histogram.bpf.h"
 #include "loss.bpf.h"
 #include "starts.bpf.h"
 
 SEC(".rodata.config") const volatile struct cpudist_config config = {};
 
-/* The task that runs on this processor, and since when. A stretch begins and ends on one processor, so no map by thread is needed. */
+/* The last switch on a processor. */
+struct coming {
+	__u64 time_ns;                  /* 0: tracing has begun since */
+	struct task_struct *task;       /* who came */
+	__u64 number;                   /* switches_here() */
+};
+
+/* A stretch begins and ends on one processor, so no map by thread is needed. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct start);    /* the note is the thread's id */
+	__type(value, struct coming);
 } running SEC(".maps");
 
 static __always_inline __u64 key_of(bool typed, struct task_struct *task, enum cpudist_reason reason)
@@ -46,11 +54,54 @@ static __always_inline int end_stretch(bool typed, struct task_struct *task, __u
 	return histogram_add(see(), key_of(typed, task, reason), took, task);
 }
 
+/* Whether the stretches of a task are of interest. */
+static __always_inline bool is_wanted(bool typed, struct task_struct *task)
+{
+	return (read_member(typed, task, pid) || config.include_idle) && filter_task(typed, task);
+}
+
+/* Counts the stretches that ended with hidden switches, or began with the last of them: of the task that came before, of some that are not
+ * known, and of the one that leaves now. */
+static __always_inline int lose_stretches(bool typed, struct coming *before, struct task_struct *prev, __u64 hidden)
+{
+	__u64 number = hidden - 1;
+
+	/* By copy: the task may be gone, which gives zeros or what is there now. */
+	if (is_wanted(false, before->task))
+		number++;
+	if (is_wanted(typed, prev))
+		number++;
+	return number ? count_hidden(number) : 0;
+}
+
+/* The stretch of the task that leaves. */
+static __always_inline int handle_leaving(bool typed, struct task_struct *prev, struct task_struct *next, __u64 time_ns,
+					  enum cpudist_reason reason)
+{
+	__u32 zero = 0;
+	struct coming *here = bpf_map_lookup_elem(&running, &zero), before;
+
+	if (!here)
+		return 0;
+	before = *here;
+	here->time_ns = time_ns;
+	here->task = next;
+	here->number = switches_here(typed, prev);
+	if (!before.time_ns)
+		return 0;
+	if (here->number ? here->number - before.number != 1 : before.task != prev)
+		return lose_stretches(typed, &before, prev, here->number ? here->number - before.number - 1 : 1);
+	if (!read_member(typed, prev, pid) && !config.include_idle)
+		return 0;
+	if (!filter_task(typed, prev))
+		return count(see(), SWTRACE_FILTERED);
+	return end_stretch(typed, prev, before.time_ns, time_ns, reason);
+}
+
 static __always_inline int handle_switch(bool typed, bool preempted, struct task_struct *prev, struct task_struct *next)
 {
-	__u32 out = read_member(typed, prev, pid), in = read_member(typed, next, pid), zero = 0;
+	__u32 out = read_member(typed, prev, pid), in = read_member(typed, next, pid), note;
 	__u64 began_ns, time_ns = bpf_ktime_get_ns();
-	struct start *start;
 	enum cpudist_reason reason;
 	long state;
 
@@ -58,38 +109,22 @@ static __always_inline int handle_switch(bool typed, bool preempted, struct task
 	state = task_state(typed, prev);
 	reason = preempted || !state ? CPUDIST_INVOLUNTARY : CPUDIST_VOLUNTARY;
 
-	if (!config.off) {
-		start = bpf_map_lookup_elem(&running, &zero);
-		if (!start)
-			return 0;
-		/* Zero: it came before tracing began. */
-		began_ns = start->note == out ? start->time_ns : 0;
-		start->time_ns = time_ns;
-		start->note = in;
-		if (!began_ns || (!out && !config.include_idle))
-			return 0;
-		if (!filter_task(typed, prev))
-			return count(see(), SWTRACE_FILTERED);
-		return end_stretch(typed, prev, began_ns, time_ns, reason);
-	}
+	if (!config.off)
+		return handle_leaving(typed, prev, next, time_ns, reason);
 
 	/* The idle tasks of all processors share the id 0, under which no time can be kept. */
 	if (out) {
 		if (reason == CPUDIST_VOLUNTARY && state & TASK_DEAD)
-			forget_start(out);
+			end_of_task(typed, prev);
 		else if (!filter_task(typed, prev))
 			count(see(), SWTRACE_FILTERED);
 		else
-			set_start(out, time_ns, reason);
+			begin_off(typed, prev, time_ns, reason);
 	}
 	if (!in)
 		return 0;
-	start = bpf_map_lookup_elem(&starts, &in);
-	if (!start || !start->time_ns)
-		return 0;
-	began_ns = start->time_ns;
-	start->time_ns = 0;
-	return end_stretch(typed, next, began_ns, time_ns, start->note);
+	began_ns = end_off(typed, next, &note);
+	return began_ns ? end_stretch(typed, next, began_ns, time_ns, note) : 0;
 }
 
 SEC("tp_btf/sched_switch")

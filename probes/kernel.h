@@ -130,6 +130,22 @@ struct thread_info {
 	__u32 status;           /* x86 */
 };
 
+struct thread_struct {
+	unsigned long fsbase;   /* x86-64: the thread pointer */
+};
+
+struct rq {
+	__u64 nr_switches;
+};
+
+struct cfs_rq {
+	struct rq *rq;          /* with CONFIG_FAIR_GROUP_SCHED */
+};
+
+struct sched_entity {
+	struct cfs_rq *cfs_rq;  /* of the task's processor, whatever its scheduling class; with CONFIG_FAIR_GROUP_SCHED */
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;   /* since 5.14 */
@@ -139,6 +155,8 @@ struct task_struct {
 	unsigned int flags;
 	__u64 start_time;       /* CLOCK_MONOTONIC */
 	__u64 start_boottime;   /* CLOCK_BOOTTIME; since 5.5 */
+	unsigned long nvcsw, nivcsw;    /* how often it has left a processor: by itself, and because it had to */
+	struct sched_entity se;
 	char comm[16];
 	struct task_struct *group_leader, *real_parent;
 	const struct cred *cred, *real_cred;
@@ -149,6 +167,7 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct nsproxy *nsproxy;
 	void *stack;            /* its lowest address */
+	struct thread_struct thread;
 };
 
 struct task_struct___before_5_14 {

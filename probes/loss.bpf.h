@@ -25,19 +25,32 @@ struct moment {
 };
 
 /* Adds to a remark or a decision. Atomic although the memory is this processor's own: from kernel 6.19 on a
- * tracepoint program can be preempted by another task that runs it. */
-static __always_inline int count(struct moment now, enum swtrace_counter counter)
+ * tracepoint program can be preempted by another task that runs it. The number is never a constant 0: the compiler
+ * would make that an atomic or, which kernel 5.10 does not know. */
+static __always_inline int count_all(struct moment now, enum swtrace_counter counter, __u64 number)
 {
 	if (now.tally)
-		__sync_fetch_and_add(&now.tally->counters[counter], 1);
+		__sync_fetch_and_add(&now.tally->counters[counter], number);
 	return 0;
 }
 
-static __always_inline struct moment see(void)
+static __always_inline int count(struct moment now, enum swtrace_counter counter)
+{
+	return count_all(now, counter, 1);
+}
+
+static __always_inline struct moment this_moment(void)
 {
 	struct moment now = { .copy = control.interval & 1 };
 
 	now.tally = bpf_map_lookup_elem(&tallies, &now.copy);
+	return now;
+}
+
+static __always_inline struct moment see(void)
+{
+	struct moment now = this_moment();
+
 	count(now, SWTRACE_SEEN);
 	return now;
 }
@@ -45,8 +58,5 @@ static __always_inline struct moment see(void)
 /* Adds a remark that belongs to no event, or to one that is decided later. */
 static __always_inline int remark(enum swtrace_counter counter)
 {
-	struct moment now = { .copy = control.interval & 1 };
-
-	now.tally = bpf_map_lookup_elem(&tallies, &now.copy);
-	return count(now, counter);
+	return count(this_moment(), counter);
 }

@@ -15,19 +15,32 @@ SEC(".rodata.config") const volatile struct profile_config config = {};
 /* The user stack by the rules of its code; the bytes that follow the addresses. */
 static __always_inline __u32 walk_by_rules(struct moment now, struct bpf_perf_event_data *ctx, struct stack_room *room)
 {
-	struct user_registers regs;
+	struct user_registers *regs = (void *)room->registers;
 
 	/* The kernel's half of the addresses. */
 	if ((__s64)ctx->regs.ip < 0)
 		return unwind_user_of_call(now, ctx, room, 0);
-	regs.ip = ctx->regs.ip;
-	regs.sp = ctx->regs.sp;
-	regs.bp = ctx->regs.bp;
-	regs.r14 = ctx->regs.r14;
-	regs.cs = ctx->regs.cs;
+	regs->r15 = ctx->regs.r15;
+	regs->r14 = ctx->regs.r14;
+	regs->r13 = ctx->regs.r13;
+	regs->r12 = ctx->regs.r12;
+	regs->bp = ctx->regs.bp;
+	regs->bx = ctx->regs.bx;
+	regs->r11 = ctx->regs.r11;
+	regs->r10 = ctx->regs.r10;
+	regs->r9 = ctx->regs.r9;
+	regs->r8 = ctx->regs.r8;
+	regs->ax = ctx->regs.ax;
+	regs->cx = ctx->regs.cx;
+	regs->dx = ctx->regs.dx;
+	regs->si = ctx->regs.si;
+	regs->di = ctx->regs.di;
+	regs->ip = ctx->regs.ip;
+	regs->cs = ctx->regs.cs;
+	regs->sp = ctx->regs.sp;
 	/* Else the compiler merges both ways into loads from one of two pointers, which the verifier refuses. */
 	asm volatile("" ::: "memory");
-	return unwind_user(now, ctx, room, 0, &regs);
+	return unwind_user(now, ctx, room, 0);
 }
 
 static __always_inline int take_sample(struct bpf_perf_event_data *ctx, bool by_rules)

@@ -7,17 +7,21 @@
 #include "kernel.h"
 #include "runqlat.h"
 #include "filter.bpf.h"
+#include "hidden.bpf.h"
 #include "histogram.bpf.h"
 #include "loss.bpf.h"
 #include "starts.bpf.h"
 
 SEC(".rodata.config") const volatile struct runqlat_config config = {};
 
-static __always_inline int begin_wait(bool typed, struct task_struct *task, __u64 time_ns)
+static __always_inline int begin_wait(bool typed, struct task_struct *task, bool woken, __u64 time_ns)
 {
 	if (!filter_task(typed, task))
 		return count(see(), SWTRACE_FILTERED);
-	set_start(read_member(typed, task, pid), time_ns, 0);
+	if (woken)
+		begin_off_woken(typed, task, time_ns);
+	else
+		begin_off(typed, task, time_ns, 0);
 	return 0;
 }
 
@@ -38,9 +42,8 @@ static __always_inline __u64 key_of(bool typed, struct task_struct *task)
 static __always_inline int handle_switch(bool typed, bool preempted, struct task_struct *prev, struct task_struct *next)
 {
 	__u32 out = read_member(typed, prev, pid), in = read_member(typed, next, pid);
-	__u64 time_ns = bpf_ktime_get_ns();
-	struct start *start;
-	__u64 waited;
+	__u64 time_ns = bpf_ktime_get_ns(), began_ns, waited;
+	__u32 none;
 
 	/* The idle tasks have pid 0; they never wait. */
 	if (out) {
@@ -48,17 +51,16 @@ static __always_inline int handle_switch(bool typed, bool preempted, struct task
 
 		/* A task preempted on its way to sleep is still runnable, whatever its state says. */
 		if (preempted || !state)
-			begin_wait(typed, prev, time_ns);
+			begin_wait(typed, prev, false, time_ns);
 		else if (state & TASK_DEAD)
-			forget_start(out);
+			end_of_task(typed, prev);
 	}
 	if (!in)
 		return 0;
-	start = bpf_map_lookup_elem(&starts, &in);
-	if (!start || !start->time_ns)
+	began_ns = end_off(typed, next, &none);
+	if (!began_ns)
 		return 0;
-	waited = time_ns - start->time_ns;
-	start->time_ns = 0;
+	waited = time_ns - began_ns;
 	/* Clocks of two processors may disagree by some nanoseconds. */
 	if ((__s64)waited < 0)
 		waited = 0;
@@ -66,16 +68,16 @@ static __always_inline int handle_switch(bool typed, bool preempted, struct task
 }
 
 SEC("tp_btf/sched_wakeup")
-int BPF_PROG(wakeup_btf, struct task_struct *task) { return begin_wait(true, task, bpf_ktime_get_ns()); }
+int BPF_PROG(wakeup_btf, struct task_struct *task) { return begin_wait(true, task, true, bpf_ktime_get_ns()); }
 
 SEC("raw_tp/sched_wakeup")
-int BPF_PROG(wakeup_raw, struct task_struct *task) { return begin_wait(false, task, bpf_ktime_get_ns()); }
+int BPF_PROG(wakeup_raw, struct task_struct *task) { return begin_wait(false, task, true, bpf_ktime_get_ns()); }
 
 SEC("tp_btf/sched_wakeup_new")
-int BPF_PROG(wakeup_new_btf, struct task_struct *task) { return begin_wait(true, task, bpf_ktime_get_ns()); }
+int BPF_PROG(wakeup_new_btf, struct task_struct *task) { return begin_wait(true, task, false, bpf_ktime_get_ns()); }
 
 SEC("raw_tp/sched_wakeup_new")
-int BPF_PROG(wakeup_new_raw, struct task_struct *task) { return begin_wait(false, task, bpf_ktime_get_ns()); }
+int BPF_PROG(wakeup_new_raw, struct task_struct *task) { return begin_wait(false, task, false, bpf_ktime_get_ns()); }
 
 SEC("tp_btf/sched_switch")
 int BPF_PROG(switch_btf, bool preempted, struct task_struct *prev, struct task_struct *next)

@@ -21,6 +21,8 @@ SEC(".rodata.stack") const volatile struct swtrace_stack_config stack_config = {
 #ifndef STACK_SLOTS
 #define STACK_SLOTS (4 * (SWTRACE_STACK_DEPTH + 1))
 #define STACK_REST_BYTES 0
+#define STACK_WINDOW 0
+#define STACK_REGISTERS 0
 #endif
 
 struct stack_room {
@@ -28,6 +30,12 @@ struct stack_room {
 	__u64 copies_second;            /* when `copies` was begun, in units of 2^30 ns */
 	__u64 copies;
 	__u64 is_urgent;                /* user space shall be woken for the event */
+	__u64 task_thread;              /* the thread pointer of the one whose task_variable is known */
+	__u64 task_page;                /* of its process's mappings then */
+	__u64 task_variable;            /* where that thread has the address of its Swift task, or 0 */
+	__u64 task_size;
+	__u64 registers[STACK_REGISTERS];       /* struct user_registers, where the walk begins */
+	__u64 window[STACK_WINDOW];     /* what has been read of the user stack, from unwinder.window on */
 	struct swtrace_stack_event event;
 	__u64 addresses[STACK_SLOTS];
 	__u8 rest[STACK_REST_BYTES];
@@ -63,6 +71,7 @@ static __always_inline struct stack_room *empty_room(__u32 which)
 	room->event.kind = SWTRACE_STACK_WHOLE;
 	room->event.is_in_kernel = 0;
 	room->event.relation = SWTRACE_NO_PARTNER;
+	room->event.swift_task = 0;
 	room->event.partner_kernel_frames = 0;
 	room->event.partner_user_frames = 0;
 	room->event.partner_pid = 0;

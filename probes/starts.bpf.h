@@ -26,7 +26,16 @@ struct {
 	__type(value, struct start);
 } starts SEC(".maps");
 
-/* Notes that something begins; counts SEEN and LOST_MAP_FULL where there is no room. */
+/* Makes an entry where there is none; counts SEEN and LOST_MAP_FULL where there is no room. */
+static __always_inline void insert_start(__u32 tid, __u64 time_ns, __u64 note)
+{
+	struct start new = { .time_ns = time_ns, .note = note };
+
+	if (bpf_map_update_elem(&starts, &tid, &new, BPF_ANY))
+		count(see(), SWTRACE_LOST_MAP_FULL);
+}
+
+/* Notes that something begins. */
 static __always_inline void set_start(__u32 tid, __u64 time_ns, __u64 note)
 {
 	struct start *start = bpf_map_lookup_elem(&starts, &tid);
@@ -34,12 +43,8 @@ static __always_inline void set_start(__u32 tid, __u64 time_ns, __u64 note)
 	if (start) {
 		start->time_ns = time_ns;
 		start->note = note;
-	} else {
-		struct start new = { .time_ns = time_ns, .note = note };
-
-		if (bpf_map_update_elem(&starts, &tid, &new, BPF_ANY))
-			count(see(), SWTRACE_LOST_MAP_FULL);
-	}
+	} else
+		insert_start(tid, time_ns, note);
 }
 
 static __always_inline void forget_start(__u32 tid)

@@ -17,6 +17,7 @@ enum swtrace_unwind_cfa {
 	SWTRACE_CFA_SIGNAL,             /* the kernel's signal frame, at rsp */
 	SWTRACE_CFA_STOP,               /* the outermost function: nobody called it */
 	SWTRACE_CFA_REGISTER,           /* register reg + cfa_offset; known where the task was only */
+	SWTRACE_CFA_RSP_INDEXED,        /* *(rsp + 8 * register reg + cfa_offset) + add; the same */
 	SWTRACE_CFA_UNSUPPORTED,        /* an expression that nobody uses, or damage */
 };
 
@@ -82,12 +83,22 @@ struct swtrace_mapping {
 #define SWTRACE_BASE_NONE 1             /* code without rules, such as a just-in-time compiler's */
 #define SWTRACE_BASE_FIRST 2
 
+/* Where the Swift runtime of a process keeps the task that a thread runs. */
+enum swtrace_task_place {
+	SWTRACE_TASK_NONE,              /* there is no runtime, or it is not understood */
+	SWTRACE_TASK_AT_THREAD_POINTER, /* task_offset behind it */
+	SWTRACE_TASK_IN_BLOCK,          /* task_offset behind the place in the module's block that two words at task_descriptor say */
+};
+
 /* What the probes know of a process. */
 struct swtrace_unwind_process {
 	__u32 page;                     /* of the pool: the mappings, or where they are */
-	__u32 reserved;
+	__u32 task_place;               /* enum swtrace_task_place */
 	__u64 memory;                   /* where the stack begins of the program that they are of, 0 for any: those of another one, before
 	                                 * or after an exec, are not believed */
+	__u64 task_descriptor;
+	__s32 task_offset;
+	__u32 task_size;                /* in bytes; behind it a child has the address of its parent */
 };
 #define SWTRACE_NO_PAGE 0xffffffff
 
@@ -103,11 +114,21 @@ struct swtrace_unwind_process {
 
 #define SWTRACE_NO_ASYNC 0xff
 
+/* What stands for an address among the awaiting functions: what follows are those of the task that has made this one. */
+enum swtrace_parent_task {
+	SWTRACE_PARENT_OF_CHILD = 1,    /* in some other way than the two below */
+	SWTRACE_PARENT_OF_GROUP_CHILD,
+	SWTRACE_PARENT_OF_ASYNC_LET,
+};
+
 /* A walk: where it is. */
 struct swtrace_unwinder {
 	__u64 ip, sp, bp, r14;
 	__u64 start, end;               /* the mapping of the last look-up */
 	__u64 context;                  /* of the innermost async function, where one was met; then of those that await it */
+	__u64 window;                   /* in the kernel: where the last read of the stack has begun, or 0 */
+	__u64 task;                     /* the Swift task that the contexts are of, once it was needed */
+	__u32 task_size;
 	__u32 base;                     /* of that mapping */
 	__u32 page;                     /* of the process's mappings in the pool; SWTRACE_NO_PAGE: it is not known */
 	__u32 first;                    /* where the frames begin among the addresses */
@@ -117,5 +138,5 @@ struct swtrace_unwinder {
 	__u8 is_leaf;                   /* ip is where the task was, not where it will return to */
 	__u8 ending;                    /* enum swtrace_unwind_ending */
 	__u8 async_at;                  /* the frame that `context` belongs to, or SWTRACE_NO_ASYNC */
-	__u8 reserved[7];
+	__u8 reserved[3];
 };

@@ -2,8 +2,11 @@
 /* One step of a walk over a stack. Pure: what it runs on supplies
  *
  *   unwind_read(unwinder, to, size, from)           reads memory of the process; 0 when it could
+ *   unwind_read_pair(unwinder, to, from, upward)    reads two words; 0 when it could. The next ones are above or below, mostly near
  *   unwind_rule(unwinder, ip)                       the rule for an instruction; null after setting `ending`
  *   unwind_keep(unwinder, index, address)           keeps a frame
+ *   unwind_register(unwinder, number, to)           a register of the innermost frame by its DWARF number; 0 when it is known
+ *   unwind_running_task(unwinder)                   sets task and task_size to the Swift task that runs; 0 when there is one
  *
  * which are maps and helpers in the kernel, and callbacks in user space.
  */
@@ -11,8 +14,11 @@
 #include "unwind.h"
 
 static __always_inline long unwind_read(struct swtrace_unwinder *st, void *to, __u32 size, __u64 from);
+static __always_inline long unwind_read_pair(struct swtrace_unwinder *st, __u64 *to, __u64 from, int upward);
 static __always_inline const struct swtrace_unwind_rule *unwind_rule(struct swtrace_unwinder *st, __u64 ip);
 static __always_inline void unwind_keep(struct swtrace_unwinder *st, __u32 index, __u64 address);
+static __always_inline long unwind_register(struct swtrace_unwinder *st, __u8 number, __u64 *to);
+static __always_inline long unwind_running_task(struct swtrace_unwinder *st);
 
 /* Swift marks frame pointers of async functions in this bit (on Linux only where asked to). */
 #define ASYNC_FRAME_BIT (1ull << 60)
@@ -100,6 +106,21 @@ static __always_inline int unwind_frame(struct swtrace_unwinder *st)
 			return unwind_stop(st, SWTRACE_END_UNREADABLE);
 		cfa += rule->add;
 		break;
+	case SWTRACE_CFA_REGISTER:
+	case SWTRACE_CFA_RSP_INDEXED:
+		/* Of assembly that has put the place of its frame aside, and of functions that align their stack. */
+		if (count || unwind_register(st, rule->reg, &cfa))
+			return unwind_stop(st, SWTRACE_END_UNSUPPORTED);
+		if (rule->cfa == SWTRACE_CFA_REGISTER) {
+			cfa += rule->cfa_offset;
+		} else {
+			if (unwind_read(st, &address, sizeof(address), st->sp + 8 * cfa + rule->cfa_offset))
+				return unwind_stop(st, SWTRACE_END_UNREADABLE);
+			cfa = address + rule->add;
+		}
+		if (cfa <= st->sp)
+			return unwind_stop(st, SWTRACE_END_UNREADABLE);
+		break;
 	case SWTRACE_CFA_SIGNAL:
 		return unwind_signal(st);
 	case SWTRACE_CFA_STOP:
@@ -109,20 +130,16 @@ static __always_inline int unwind_frame(struct swtrace_unwinder *st)
 	default:
 		return unwind_stop(st, SWTRACE_END_UNSUPPORTED);
 	}
-	if (rule->rbp == SWTRACE_RBP_AT_CFA && rule->rbp_offset == -16) {
-		/* The usual case: both side by side. */
-		if (unwind_read(st, saved, sizeof(saved), cfa - 16))
+	/* Usually both side by side: the caller's frame pointer, and the address to return to. Below that there may be nothing. */
+	if (unwind_read_pair(st, saved, cfa - 16, 1) &&
+	    (rule->rbp_offset == -16 || unwind_read(st, &saved[1], sizeof(saved[1]), cfa - 8)))
+		return unwind_stop(st, SWTRACE_END_UNREADABLE);
+	address = saved[1];
+	if (rule->rbp == SWTRACE_RBP_AT_CFA || rule->rbp == SWTRACE_RBP_AT_RBP) {
+		if ((rule->rbp != SWTRACE_RBP_AT_CFA || rule->rbp_offset != -16) &&
+		    unwind_read_pair(st, saved, (rule->rbp == SWTRACE_RBP_AT_CFA ? cfa : bp) + rule->rbp_offset, 1))
 			return unwind_stop(st, SWTRACE_END_UNREADABLE);
 		bp = saved[0];
-		address = saved[1];
-	} else {
-		if (unwind_read(st, &address, sizeof(address), cfa - 8))
-			return unwind_stop(st, SWTRACE_END_UNREADABLE);
-		if (rule->rbp == SWTRACE_RBP_AT_CFA || rule->rbp == SWTRACE_RBP_AT_RBP) {
-			if (unwind_read(st, &saved[0], sizeof(saved[0]), (rule->rbp == SWTRACE_RBP_AT_CFA ? cfa : bp) + rule->rbp_offset))
-				return unwind_stop(st, SWTRACE_END_UNREADABLE);
-			bp = saved[0];
-		}
 	}
 	if (rule->flags & SWTRACE_RULE_ASYNC) {
 		/* Only the innermost: the others are reached from its context. */
@@ -155,12 +172,53 @@ static __always_inline int unwind_async_frame(struct swtrace_unwinder *st)
 	__u64 context[2];
 	__u32 count = st->async_count;
 
-	if (!st->context || count >= SWTRACE_ASYNC_DEPTH || unwind_read(st, context, sizeof(context), st->context) ||
+	/* Tasks take the memory of contexts one above the other. */
+	if (!st->context || count >= SWTRACE_ASYNC_DEPTH || unwind_read_pair(st, context, st->context, 0) ||
 	    context[1] < LOWEST_ADDRESS)
 		return 1;
 	unwind_keep(st, st->count + count, context[1]);
 	st->async_count = count + 1;
 	st->context = context[0] & ~ASYNC_FRAME_BIT;
+	return 0;
+}
+
+/* Of struct AsyncTask (include/swift/ABI/Task.h and stdlib/public/Concurrency/TaskPrivate.h of Swift; measured with 6.3), where on Linux: what
+ * kind it is, where it will go on and with which context while it waits, and its state. Behind the object is a child's parent. */
+#define TASK_FLAGS 32
+#define TASK_NUMBER 36
+#define TASK_RESUME 56
+#define TASK_STATUS 96
+#define TASK_IS_CHILD (1u << 24)
+#define TASK_IS_GROUP_CHILD (1u << 26)
+#define TASK_IS_ASYNC_LET (1u << 28)
+#define TASK_IS_RUNNING 0x800
+#define TASK_IS_COMPLETE 0x2000
+
+/* At the end of a task's contexts, goes on to those of the task that made it as its child, if that one waits: a running one has its functions
+ * on another thread's stack. 1 when there is none. */
+static __always_inline int unwind_parent_task(struct swtrace_unwinder *st)
+{
+	__u64 parent, types[2], resume[2];
+	__u32 flags, status, count = st->async_count;
+
+	if (st->context || count >= SWTRACE_ASYNC_DEPTH - 1 || (!st->task && unwind_running_task(st)) ||
+	    unwind_read(st, &flags, sizeof(flags), st->task + TASK_FLAGS) || !(flags & TASK_IS_CHILD) ||
+	    unwind_read(st, &parent, sizeof(parent), st->task + st->task_size))
+		return 1;
+	/* Both are objects of one class; else the size is another one's. */
+	if (unwind_read(st, &types[0], sizeof(types[0]), st->task) || unwind_read(st, &types[1], sizeof(types[1]), parent) ||
+	    types[0] != types[1])
+		return 1;
+	if (unwind_read(st, &status, sizeof(status), parent + TASK_STATUS) || status & (TASK_IS_RUNNING | TASK_IS_COMPLETE) ||
+	    unwind_read(st, resume, sizeof(resume), parent + TASK_RESUME) || resume[0] < LOWEST_ADDRESS)
+		return 1;
+	unwind_keep(st, st->count + count,
+		    flags & TASK_IS_GROUP_CHILD ? SWTRACE_PARENT_OF_GROUP_CHILD
+		    : flags & TASK_IS_ASYNC_LET ? SWTRACE_PARENT_OF_ASYNC_LET : SWTRACE_PARENT_OF_CHILD);
+	unwind_keep(st, st->count + count + 1, resume[0]);
+	st->async_count = count + 2;
+	st->context = resume[1];
+	st->task = parent;
 	return 0;
 }
 

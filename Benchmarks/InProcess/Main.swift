@@ -5,7 +5,8 @@
     case "consumer": try ConsumerBenchmark.run()
     case "addresses" where CommandLine.arguments.count == 3: try SymbolsBenchmark.addresses(of: CommandLine.arguments[2])
     case "names": SymbolsBenchmark.names()
-    default: print("usage: InProcessBenchmark consumer | addresses <file> <addresses | names <names")
+    case "tables" where CommandLine.arguments.count == 3: try TablesBenchmark.run(CommandLine.arguments[2])
+    default: print("usage: InProcessBenchmark consumer | addresses <file> <addresses | names <names | tables <file>")
     }
   }
 }

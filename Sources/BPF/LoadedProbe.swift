@@ -124,7 +124,9 @@ package struct LoadedProbe: ~Copyable {
         var size = UInt32(MemoryLayout<bpf_prog_info>.size)
         if unsafe bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0 {
           result.append(
-            ProgramStatistics(name: name, runs: info.run_cnt, runTime: info.run_time_ns, missed: info.recursion_misses))
+            ProgramStatistics(
+              name: name, runs: info.run_cnt, runTime: info.run_time_ns, missed: info.recursion_misses,
+              verified: info.verified_insns))
         }
       }
       unsafe program = unsafe bpf_object__next_program(object, each)
@@ -153,4 +155,6 @@ package struct ProgramStatistics: Sendable {
   package var runTime: UInt64
   /// Events for which the kernel did not run the program, because it was already running on that processor. Since 5.12.
   package var missed: UInt64
+  /// Instructions that the verifier followed, of a million at most. Since 5.16, else 0.
+  package var verified: UInt32
 }

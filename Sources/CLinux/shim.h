@@ -127,6 +127,10 @@ static inline void swtrace_release_code(void)
 
 /* malloc.h's. */
 extern int malloc_trim(size_t);
+extern int mallopt(int, int);
+/* What is large goes back to the kernel as soon as it is freed. Else the limit grows with the first freed piece, up to 32 MB, and tables
+ * that are needed for a moment only stay with the program. */
+static inline void swtrace_return_large(void) { mallopt(-3 /* M_MMAP_THRESHOLD */, 256 << 10); }
 static inline void swtrace_release_freed(void) { malloc_trim(0); }
 
 /* Function-like macros are not imported. */

@@ -25,6 +25,11 @@ static __always_inline long unwind_read(struct swtrace_unwinder *st, void *to, _
 	return 0;
 }
 
+static __always_inline long unwind_read_pair(struct swtrace_unwinder *st, __u64 *to, __u64 from, int upward)
+{
+	return unwind_read(st, to, 2 * sizeof(*to), from);
+}
+
 static __always_inline const struct swtrace_unwind_rule *unwind_rule(struct swtrace_unwinder *st, __u64 ip)
 {
 	struct swtrace_walk *walk = walk_of(st);
@@ -40,6 +45,18 @@ static __always_inline void unwind_keep(struct swtrace_unwinder *st, __u32 index
 {
 	if (index < SWTRACE_UNWIND_DEPTH + 1)
 		walk_of(st)->frames[index] = address;
+}
+
+/* With the copy of a stack come those of which the walk is made only. */
+static __always_inline long unwind_register(struct swtrace_unwinder *st, __u8 number, __u64 *to)
+{
+	return -1;
+}
+
+/* A copy of a stack has no tasks. */
+static __always_inline long unwind_running_task(struct swtrace_unwinder *st)
+{
+	return 1;
 }
 
 void swtrace_walk_run(struct swtrace_walk *walk)

@@ -41,6 +41,8 @@ package import SystemPackage
   package let segments: [Segment]
 
   let handle: OpaquePointer
+  /// Whether libelf keeps the content of a section decompressed, which cannot be done twice.
+  private(set) var hasDecompressed = false
   /// Held as long as libelf may read; nil for what is in memory.
   private let descriptor: CInt?
   private let memory: UnsafeMutableRawBufferPointer?
@@ -55,7 +57,8 @@ package import SystemPackage
     let magic: [UInt8]
     do { magic = try File.read(file, at: 0, count: 4, name: name) } catch { throw ELFError(name, .file(error)) }
     guard magic == Self.magic else { throw ELFError(name, .notELF) }
-    let isTrusted = isOurs && File.isTrusted(file)
+    // Where a file system cannot map it, libelf would read it into memory that must not be taken for a mapping.
+    let isTrusted = isOurs && File.isTrusted(file) && Self.canMap(file, size: identity.size)
     _ = elf_version(UInt32(EV_CURRENT))
     guard let handle = unsafe elf_begin(file.rawValue, isTrusted ? ELF_C_READ_MMAP : ELF_C_READ, nil) else {
       throw ELFError(name, .malformed(Self.problem()))
@@ -64,6 +67,14 @@ package import SystemPackage
     let isComplete = unsafe isTrusted && elf_cntl(handle, ELF_C_FDREAD) == 0
     unsafe try self.init(
       handle, name: name, identity: identity, descriptor: isComplete ? nil : file.release(), memory: nil)
+  }
+
+  private static func canMap(_ file: borrowing Descriptor, size: UInt64) -> Bool {
+    guard let size = Int(exactly: size), size > 0, let start = unsafe mmap(nil, size, PROT_READ, MAP_PRIVATE, file.rawValue, 0),
+      unsafe start != MAP_FAILED
+    else { return false }
+    unsafe munmap(start, size)
+    return true
   }
 
   /// Opens a file by its path.
@@ -179,6 +190,15 @@ package import SystemPackage
     guard start < end, let first = unsafe UnsafeMutableRawPointer(bitPattern: start) else { return }
     unsafe madvise(first, Int(end - start), MADV_DONTNEED)
   }
+
+  /// Decompresses a section's content in place, of either kind; false where it cannot be. Its header tells its new size from then on.
+  func decompress(_ section: OpaquePointer, isOld: Bool = false) -> Bool {
+    hasDecompressed = true
+    return unsafe (isOld ? elf_compress_gnu(section, 0, 0) : elf_compress(section, 0, 0)) >= 0
+  }
+
+  /// As `discard`, of the whole file.
+  func discardAll() { if let file = unsafe mappedFile { unsafe discard(file) } }
 
   /// Where libelf has mapped the file.
   private lazy var mappedFile: UnsafeRawBufferPointer? = {

@@ -8,12 +8,24 @@ internal import SystemPackage
 @safe
 package final class ObjectSymbols {
   package let file: ELFFile
-  private let table: SymbolTable
-  private let debug: (file: ELFFile, path: String)?
+  /// Where the names of functions come from, best first: `.symtab`, `.dynsym`, `.gnu_debugdata`, or a debug file's path.
+  package let origins: [String]
+  private let debug: DebugFile?
   private let search: DebugFileSearch
-  private var names: [UInt32: String] = [:]
-  /// Made when the first address is asked for: opening DWARF takes longer than the symbols.
-  private var opened: DebugInformation??
+  private let hasFunctions: Bool
+  /// Made again after a release.
+  private var contents: Contents?
+
+  fileprivate typealias DebugFile = (file: ELFFile, path: String)
+
+  private final class Contents {
+    let table: SymbolTable
+    var names: [UInt32: String] = [:]
+    /// Made when the first address is asked for: opening DWARF takes longer than the symbols.
+    var information: DebugInformation??
+
+    init(_ file: ELFFile, _ debug: DebugFile?) throws(ELFError) { table = try SymbolTable(file, debug: debug) }
+  }
 
   /// - Throws: where the file's tables are too large.
   package init(_ file: ELFFile, searching search: DebugFileSearch = DebugFileSearch()) throws(ELFError) {
@@ -21,26 +33,47 @@ package final class ObjectSymbols {
     self.search = search
     let parts = file.strippedParts
     debug = parts.symbols || parts.debugInformation ? search.debugFile(of: file) : nil
-    table = try SymbolTable(file, debug: debug)
+    let contents = try Contents(file, debug)
+    self.contents = contents
+    (origins, hasFunctions) = (contents.table.origins, !contents.table.isEmpty)
   }
 
-  /// Where the names of functions come from, best first: `.symtab`, `.dynsym`, `.gnu_debugdata`, or a debug file's path.
-  package var origins: [String] { table.origins }
+  /// Gives up what was read of the file. What is asked for afterwards is read again.
+  ///
+  /// What libelf holds stays: sections that were compressed, which are used on, and the content of files that are not mapped.
+  package func release() {
+    guard !file.hasDecompressed, debug?.file.hasDecompressed != true else { return }
+    contents = nil
+    file.discardAll()
+    debug?.file.discardAll()
+  }
+
+  /// What was read; read again after a release. That it is too large was found, and thrown, when it was read first: a file that is mapped
+  /// does not change, and of others libelf has kept the content.
+  private func prepare() -> Contents? {
+    if contents == nil { contents = try? Contents(file, debug) }
+    return contents
+  }
+
   /// What was stripped from the file, where it was found.
   package var debugFile: ELFFile? { debug?.file }
   /// Whether there is nothing to find.
-  package var isEmpty: Bool { table.isEmpty && information == nil }
+  package var isEmpty: Bool { !hasFunctions && information == nil }
 
   /// The name of the function that covers an address, as the linker knows it: mangled, without its version.
   ///
   /// - Returns: also a key that is equal for equal names.
   package func function(at address: ELFAddress) -> (name: String, key: UInt32)? {
-    guard let identifier = table.name(at: address) else { return nil }
-    if let known = names[identifier.rawValue] { return (known, identifier.rawValue) }
-    let name = table.string(identifier)
-    names[identifier.rawValue] = name
+    guard let contents = prepare(), let identifier = contents.table.name(at: address) else { return nil }
+    if let known = contents.names[identifier.rawValue] { return (known, identifier.rawValue) }
+    let name = contents.table.string(identifier)
+    contents.names[identifier.rawValue] = name
+    if contents.names.count % Self.namesAtOnce == 0 { contents.table.discardNames() }
     return (name, identifier.rawValue)
   }
+
+  /// After so many, what was read of the file for them is given up: 64 KB each, and they lie anywhere.
+  private static let namesAtOnce = 64
 
   /// The functions at an address with their source positions, innermost first; the last is the function itself, and only it is there,
   /// without a name, where just the line is known. Empty without debug information.
@@ -50,10 +83,13 @@ package final class ObjectSymbols {
   }
 
   private var information: DebugInformation? {
-    if let opened { return opened }
+    guard let contents = prepare() else { return nil }
+    if let known = contents.information { return known }
     var found = DebugInformation(file, path: search.path?.string ?? "", bias: 0, search)
-    if found == nil, let debug { found = DebugInformation(debug.file, path: debug.path, bias: file.bias(of: debug.file), search) }
-    opened = .some(found)
+    if found == nil, let debug {
+      found = DebugInformation(debug.file, path: debug.path, bias: file.bias(of: debug.file), search)
+    }
+    contents.information = .some(found)
     return found
   }
 }

@@ -71,6 +71,9 @@ package struct SymbolTable {
     let (table, offset) = name.place
     return strings[table].string(at: offset)
   }
+
+  /// Gives up what was read of the file for names; reading more of them works.
+  func discardNames() { for table in strings { table.discard() } }
 }
 
 extension SymbolTable.NameID {
@@ -104,6 +107,15 @@ extension SymbolTable.NameID {
       if cut > 0 { length = cut }
     }
     return unsafe body(UnsafeBufferPointer(start: start.assumingMemoryBound(to: UInt8.self), count: length).span)
+  }
+
+  /// How long a name is, and how many underscores it begins with.
+  func shape(at offset: Int) -> (length: Int, underscores: Int) {
+    withName(at: offset) { name in
+      var underscores = 0
+      while underscores < name.count && name[underscores] == UInt8(ascii: "_") { underscores += 1 }
+      return (name.count, underscores)
+    }
   }
 
   /// Gives up its memory until a name is read again: few of them are.

@@ -8,10 +8,27 @@ struct RawSymbol {
   var end: UInt64
   /// In the string table.
   var name: UInt32
-  var table: UInt8
-  var isSized: Bool
-  var isFunction: Bool
-  var binding: UInt8
+  /// Of the name, which is read once, in the order of the file: at random, all of a large string table would be in memory.
+  var length: UInt16
+  var underscores: UInt8
+  /// The table, whether it has a size, whether it is a function, and its binding: 24 bytes a symbol count where there are 300,000.
+  private var properties: UInt8
+
+  init(address: UInt64, end: UInt64, name: UInt32, shape: (length: Int, underscores: Int), isSized: Bool, isFunction: Bool, binding: UInt8)
+  {
+    (self.address, self.end, self.name) = (address, end, name)
+    (length, underscores) = (UInt16(clamping: shape.length), UInt8(clamping: shape.underscores))
+    properties = binding << 4 | (isFunction ? 8 : 0) | (isSized ? 4 : 0)
+  }
+
+  /// Of at most four.
+  var table: UInt8 {
+    get { properties & 3 }
+    set { properties = properties & ~3 | newValue & 3 }
+  }
+  var isSized: Bool { properties & 4 != 0 }
+  var isFunction: Bool { properties & 8 != 0 }
+  var binding: UInt8 { properties >> 4 }
 }
 
 extension ELFFile {
@@ -37,7 +54,8 @@ extension ELFFile {
       body(
         RawSymbol(
           address: symbol.st_value &+ bias, end: (symbol.st_size > 0 ? end : max(codeEnd, symbol.st_value)) &+ bias, name: symbol.st_name,
-          table: 0, isSized: symbol.st_size > 0, isFunction: isFunction, binding: symbol.st_info >> 4), strings)
+          shape: strings.shape(at: Int(symbol.st_name)), isSized: symbol.st_size > 0, isFunction: isFunction, binding: symbol.st_info >> 4),
+        strings)
     }
   }
 
@@ -48,25 +66,50 @@ extension ELFFile {
       if unsafe table == nil, section.type == UInt32(type) { unsafe table = (section, pointer) }
     }
     guard let (section, pointer) = unsafe table else { return false }
-    let entry = unsafe max(1, UInt64(gelf_fsize(handle, ELF_T_SYM, 1, UInt32(EV_CURRENT))))
-    let count = section.size / entry
+    let count = count(ofSymbolsIn: section)
     guard count <= UInt64(SymbolTable.maximumSymbols) else {
       throw ELFError(name, .tooMany("symbols", count: count, limit: UInt64(SymbolTable.maximumSymbols)))
     }
     guard let data = unsafe elf_getdata(pointer, nil), let strings = try stringTable(section.link) else { return false }
+    // Those of 64 bits lie there as they are wanted: a call for each of hundreds of thousands is not needed.
+    let symbols =
+      unsafe gelf_getclass(handle) == ELFCLASS64 && data.pointee.d_type == ELF_T_SYM
+      ? UnsafeRawBufferPointer(start: data.pointee.d_buf, count: data.pointee.d_size) : nil
     for index in 0..<Int(min(count, UInt64(Int32.max))) {
       var symbol = GElf_Sym()
-      guard unsafe gelf_getsym(data, Int32(index), &symbol) != nil else { break }
+      if let symbols = unsafe symbols {
+        let offset = index * MemoryLayout<GElf_Sym>.size
+        guard offset + MemoryLayout<GElf_Sym>.size <= symbols.count else { break }
+        symbol = unsafe symbols.loadUnaligned(fromByteOffset: offset, as: GElf_Sym.self)
+      } else {
+        guard unsafe gelf_getsym(data, Int32(index), &symbol) != nil else { break }
+      }
       guard symbol.st_name != 0, symbol.st_name < UInt32(clamping: strings.count) else { continue }
       let number = Int(symbol.st_shndx)
       // Numbers from SHN_LORESERVE on are no sections, but SHN_XINDEX means one with a large number.
       guard number != SHN_UNDEF, number < SHN_LORESERVE || number == SHN_XINDEX else { continue }
       body(symbol, strings)
+      // Names follow each other as their symbols do.
+      if index % Self.symbolsAtOnce == 0 { strings.discard() }
     }
     // Addresses and sizes are in the index now.
     if let start = unsafe data.pointee.d_buf { unsafe discard(UnsafeRawBufferPointer(start: start, count: data.pointee.d_size)) }
     strings.discard()
     return true
+  }
+
+  /// After so many, what was read of their names is given up: some megabytes.
+  private static let symbolsAtOnce = 1 << 15
+
+  /// How many symbols a table can have, as its size says; not more than a reader takes.
+  func countSymbols(_ type: Int32) -> Int {
+    var count: UInt64 = 0
+    unsafe forEachSection { _, section, _ in if count == 0, section.type == UInt32(type) { count = self.count(ofSymbolsIn: section) } }
+    return Int(min(count, UInt64(SymbolTable.maximumSymbols)))
+  }
+
+  private func count(ofSymbolsIn section: Section) -> UInt64 {
+    unsafe section.size / max(1, UInt64(gelf_fsize(handle, ELF_T_SYM, 1, UInt32(EV_CURRENT))))
   }
 
   private func stringTable(_ number: Int) throws(ELFError) -> StringTable? {
@@ -102,7 +145,10 @@ struct SymbolTableBuilder {
     self.symbols = []
     defer { self.symbols = symbols }
     _ = try file.forEachCodeSymbol(section, bias: bias) { symbol, strings in
-      if found == nil { found = strings }
+      if found == nil {
+        found = strings
+        symbols.reserveCapacity(symbols.count + file.countSymbols(section))
+      }
       var symbol = symbol
       symbol.table = UInt8(table)
       symbols.append(symbol)
@@ -180,26 +226,17 @@ struct SymbolTableBuilder {
     if left.isFunction != right.isFunction { return left.isFunction }
     let isLocal = (left: left.binding == UInt8(STB_LOCAL), right: right.binding == UInt8(STB_LOCAL))
     if isLocal.left != isLocal.right { return isLocal.right }
-    let shape = (left: shape(left), right: shape(right))
-    if shape.left.underscores != shape.right.underscores { return shape.left.underscores < shape.right.underscores }
+    if left.underscores != right.underscores { return left.underscores < right.underscores }
     if left.binding != right.binding { return left.binding < right.binding }
-    if shape.left.length != shape.right.length { return shape.left.length < shape.right.length }
+    if left.length != right.length { return left.length < right.length }
     return (left.table, left.name) < (right.table, right.name)
-  }
-
-  private func shape(_ symbol: RawSymbol) -> (underscores: Int, length: Int) {
-    strings[Int(symbol.table)].withName(at: Int(symbol.name)) { name in
-      var underscores = 0
-      while underscores < name.count && name[underscores] == UInt8(ascii: "_") { underscores += 1 }
-      return (underscores, name.count)
-    }
   }
 
   /// The symbols' indices by address, in linear time: comparing costs more than all the rest of the index.
   ///
   /// A radix sort of `(address − lowest) << 23 | index`, 11 bits of the address a pass.
   private func sortedOrder() -> [UInt32] {
-    guard let lowest = symbols.map(\.address).min() else { return [] }
+    guard let lowest = symbols.lazy.map(\.address).min() else { return [] }
     var span: UInt64 = 0
     for symbol in symbols { span |= symbol.address - lowest }
     let indexBits: UInt64 = 23

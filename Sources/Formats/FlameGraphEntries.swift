@@ -93,7 +93,9 @@ struct ThreadIndex {
   private(set) var all: [Profile.Process] = []
   private var indices: [Profile.Process: Int] = [:]
 
-  mutating func index(of thread: Profile.Process) -> Int {
+  mutating func index(of process: Profile.Process) -> Int {
+    var thread = process
+    thread.task = nil
     if let known = indices[thread] { return known }
     indices[thread] = all.count
     all.append(thread)

@@ -11,7 +11,8 @@ package struct PprofError: Error, Hashable, Sendable, CustomStringConvertible {
 ///
 /// - The values are those of the default type, else of the last, else of the one that is asked for. A type of unit `count` beside it gives the
 ///   number of events.
-/// - The process is taken from the labels `comm`, `pid` and `tid` that swtrace and perf's converter write, else from the main binary's name.
+/// - The process is taken from the labels `comm`, `pid`, `tid` and `task` that swtrace and perf's converter write, else from the main
+///   binary's name.
 /// - Frames in mappings called as the kernel is, or in brackets as its modules, are the kernel's. Inlined lines become inlined frames.
 /// - Addresses are not kept; a location without lines becomes its file's name.
 ///
@@ -314,6 +315,7 @@ private struct PprofFile {
     case "comm": process.command = Array(try text(fields[2]).utf8.prefix(256))
     case "pid": process.pid = UInt32(exactly: fields[3])
     case "tid": process.tid = UInt32(exactly: fields[3])
+    case "task": process.task = UInt32(exactly: fields[3])
     default: break
     }
   }

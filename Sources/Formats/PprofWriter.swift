@@ -8,7 +8,7 @@ package import Profiles
 /// - A physical frame and the calls inlined into it are one location. Frames have no address yet, so equal chains are the same location.
 /// - `system_name` is the mangled name. Where it equals the name, `go tool pprof` strips `<…>` and `(…)` from what it takes for C++; so it is
 ///   empty where the readable name cannot be a symbol's.
-/// - The process is in the labels `comm`, `pid` and `tid`; `-tagroot=comm` shows it as a frame.
+/// - The process is in the labels `comm`, `pid`, `tid` and `task`, the Swift task; `-tagroot=comm` shows it as a frame.
 package enum PprofWriter {
   /// The name that profiles have for the kernel as a file.
   static let kernelFile = "[kernel.kallsyms]"
@@ -165,8 +165,23 @@ private struct Tables {
     let main =
       users.first { !command.isEmpty && ($0.module == command || command.utf8.count == 15 && $0.module.hasPrefix(command)) }
       // Programs can be called otherwise than their file, as sh is.
-      ?? users.first { !$0.module.hasPrefix("[") && !isLibrary($0.module) }
+      ?? outermostProgram(of: heaviest)
     if let main { _ = mapping(of: main) }
+  }
+
+  /// The frame nearest to the root of a process's stacks that is of a program, not of a library.
+  private func outermostProgram(of process: Int) -> Frame? {
+    for sample in profile.samples where sample.process == process {
+      var found: Frame?
+      var stack = sample.stack
+      while let (number, caller) = profile.stacks.top(of: stack) {
+        let frame = profile.stacks[number]
+        if frame.kind == .user, !frame.module.isEmpty, !frame.module.hasPrefix("["), !isLibrary(frame.module) { found = frame }
+        stack = caller
+      }
+      if let found { return found }
+    }
+    return nil
   }
 
   /// `libc.so.6`, `libz.so`.
@@ -197,7 +212,7 @@ private struct Tables {
         label.append(2, UInt64(string(command)))
       }
     }
-    for case (let key, let number?) in [("pid", process.pid), ("tid", process.tid)] {
+    for case (let key, let number?) in [("pid", process.pid), ("tid", process.tid), ("task", process.task)] {
       fields.append(3) { label in
         label.append(1, UInt64(string(key)))
         label.append(3, UInt64(number))

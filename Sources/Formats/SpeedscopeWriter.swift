@@ -122,9 +122,17 @@ struct ProcessGroups {
   init(_ profile: Profile) {
     var samples = [[Profile.Sample]](repeating: [], count: profile.processes.count)
     var totals = [Double](repeating: 0, count: profile.processes.count)
+    // The tasks of a process stand with the first of them.
+    var firsts: [Profile.Process: Int] = [:]
+    let places = profile.processes.enumerated().map { place, process in
+      var whole = process
+      whole.task = nil
+      firsts[whole] = firsts[whole] ?? place
+      return firsts[whole] ?? place
+    }
     for sample in profile.samples {
-      samples[sample.process].append(sample)
-      totals[sample.process] += Double(sample.value)
+      samples[places[sample.process]].append(sample)
+      totals[places[sample.process]] += Double(sample.value)
     }
     self.samples = samples
     order = samples.indices.filter { !samples[$0].isEmpty }.sorted { (totals[$1], $0) < (totals[$0], $1) }

@@ -23,7 +23,9 @@ package enum StackWriter {
       let process = profile.processes[sample.process]
       out.append(contentsOf: "{\"type\":\"stack\",\"comm\":".utf8)
       out.append(jsonString: process.command)
-      out.append(contentsOf: ",\"pid\":\(process.pid ?? 0),\"value\":\(sample.value),\"unit\":\"\(profile.unit.name)\",".utf8)
+      out.append(contentsOf: ",\"pid\":\(process.pid ?? 0)".utf8)
+      if let task = process.task { out.append(contentsOf: ",\"task\":\(task)".utf8) }
+      out.append(contentsOf: ",\"value\":\(sample.value),\"unit\":\"\(profile.unit.name)\",".utf8)
       out.append(contentsOf: "\"count\":\(sample.count),\"frames\":[".utf8)
       for (index, frame) in profile.stacks[sample.stack].frames.filter({ !$0.isDelimiter }).reversed().enumerated() {
         if index > 0 { out.append(0x2c) }

@@ -7,6 +7,9 @@ package enum ProgramMemory {
   /// Code that is needed again is mapped again from the page cache, without reading the file.
   package static func releaseCode() { swtrace_release_code() }
 
+  /// From now on, gives back large blocks as soon as they are freed. Call it first.
+  package static func returnLargeBlocks() { swtrace_return_large() }
+
   /// Gives back what was allocated and freed: the C library keeps it for the next allocations.
   package static func releaseFreed() { swtrace_release_freed() }
 }

@@ -34,11 +34,14 @@ package struct Profile: Sendable {
     package var command: [UInt8]
     package var pid: UInt32?
     package var tid: UInt32?
+    /// The number of the Swift task.
+    package var task: UInt32?
 
-    package init(command: [UInt8], pid: UInt32? = nil, tid: UInt32? = nil) {
+    package init(command: [UInt8], pid: UInt32? = nil, tid: UInt32? = nil, task: UInt32? = nil) {
       self.command = command
       self.pid = pid
       self.tid = tid
+      self.task = task
     }
   }
 

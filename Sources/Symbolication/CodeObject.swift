@@ -82,6 +82,12 @@ package final class CodeObject {
     }
   }
 
+  /// Gives up all that is kept to answer sooner. What is asked for afterwards is read again.
+  func release() {
+    (answers, readable) = ([:], [:])
+    if case .ready(let symbols) = state { symbols.release() }
+  }
+
   /// Where its code can be read.
   package enum Source {
     /// Open already, for this thread only.

@@ -61,10 +61,21 @@ package enum Demangler {
 
   private static func shortSwift(_ name: UnsafeBufferPointer<UInt8>) -> String? {
     let (mangled, count) = (UnsafeRawBufferPointer(name).assumingMemoryBound(to: CChar.self), name.count)
-    guard let start = mangled.baseAddress, let text = swiftSimpleDemangle(start, count, nil, nil) else { return nil }
-    defer { free(text) }
-    let simplified = UnsafeRawBufferPointer(start: text, count: strlen(text)).assumingMemoryBound(to: UInt8.self)
-    return isUnchanged(simplified, name) ? nil : SwiftName.short(name, simplified: simplified)
+    guard let start = mangled.baseAddress else { return nil }
+    func short(_ text: UnsafeMutablePointer<CChar>, _ length: Int) -> String? {
+      let simplified = UnsafeRawBufferPointer(start: text, count: length).assumingMemoryBound(to: UInt8.self)
+      return isUnchanged(simplified, name) ? nil : SwiftName.short(name, simplified: simplified)
+    }
+    // Most fit into what the stack has for such buffers.
+    return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 1024) { buffer in
+      // The size of the buffer, then that of the text with its end.
+      var size = buffer.count
+      guard let text = swiftSimpleDemangle(start, count, buffer.baseAddress, &size) else { return nil }
+      if size <= buffer.count { return short(text, size - 1) }
+      guard let text = swiftSimpleDemangle(start, count, nil, nil) else { return nil }
+      defer { free(text) }
+      return short(text, strlen(text))
+    }
   }
 
   private static func fullSwift(_ name: UnsafeBufferPointer<UInt8>) -> String? {

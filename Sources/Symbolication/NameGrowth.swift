@@ -22,6 +22,8 @@ enum NameGrowth {
     case .itanium: parts.countItanium()
     }
     guard parts.types > 0 else { return true }
+    // It is less than e^r times the length: most names have few references.
+    if parts.references <= 8, name.count + parts.repeated < 1 << 16 { return true }
     let (types, references) = (Double(parts.types), Double(parts.references))
     return pow(1 + references / types, types) * Double(name.count + parts.repeated) < limit
   }

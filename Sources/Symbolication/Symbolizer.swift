@@ -3,77 +3,6 @@ internal import Glibc
 package import Linux
 package import Profiles
 
-/// What an address stands for; decides which instruction is looked up.
-package enum StackAddress: UInt8, Sendable {
-  /// Where the task was.
-  case programCounter
-  /// Where it will go on: the call is the instruction before.
-  case returnAddress
-  /// Where a suspended async function will go on: exactly a function's start.
-  case asyncResumePoint
-
-  /// The address to look up.
-  func instruction(_ address: UInt64) -> UInt64 { self == .returnAddress && address > 0 ? address - 1 : address }
-}
-
-/// What is known of an address. That nothing is known is an answer, not an error.
-package enum Symbolized: Sendable {
-  /// Innermost first; more than one where calls were inlined.
-  case frames([Frame])
-  case unknown(Reason)
-
-  package enum Reason: String, Error, CaseIterable, Hashable, Sendable {
-    case unmapped = "unmapped address"
-    case processGone = "process gone before it could be read"
-    case fileGone = "file not accessible"
-    case fileChanged = "file replaced since it was mapped"
-    case damagedFile = "damaged or oversized file"
-    case noSymbols = "file without symbols"
-    case outsideSymbols = "outside every symbol"
-    case anonymous = "code without a file or perf map"
-    case kernelHidden = "kernel addresses hidden"
-  }
-}
-
-/// How many addresses got a name, and why others did not.
-package struct SymbolizationReport: Sendable {
-  package var named = 0
-  /// Those of `named` whose source line is known, too.
-  package var withLine = 0
-  package var unknown: [Symbolized.Reason: Int] = [:]
-
-  /// What an address counts as.
-  package enum Outcome: Sendable {
-    case named(hasLine: Bool)
-    case unknown(Symbolized.Reason)
-
-    package init(_ answer: Symbolized) {
-      switch answer {
-      case .frames(let frames): self = .named(hasLine: (frames.last?.line ?? 0) > 0)
-      case .unknown(let reason): self = .unknown(reason)
-      }
-    }
-  }
-
-  package var total: Int { named + unknown.values.reduce(0, +) }
-
-  /// Records of processes that the kernel had no room for; names may be missing or wrong since.
-  package var lostRecords: UInt64 = 0
-
-  /// One line for people.
-  package var line: String {
-    let reasons = Symbolized.Reason.allCases.compactMap { reason in unknown[reason].map { "\($0) \(reason.rawValue)" } }
-    return "symbols: \(share(named)) of \(total) addresses, \(share(withLine)) with a source line"
-      + (reasons.isEmpty ? "" : "; \(reasons.joined(separator: ", "))")
-      + (lostRecords == 0 ? "" : "; \(lostRecords) records of processes were lost")
-  }
-
-  private func share(_ count: Int) -> String {
-    let thousandths = total == 0 ? 1000 : count * 1000 / total
-    return "\(thousandths / 10).\(thousandths % 10) %"
-  }
-}
-
 /// Turns addresses of processes and of the kernel into frames.
 ///
 /// Ask after the run, not per event; but tell it of each event's process (`program`) and of what happens to processes (`note`) in time,
@@ -116,7 +45,7 @@ package struct Symbolizer {
   private var latest: (process: ProcessID, traced: TracedProcess)?
   private var files: FileCache
   private var noted: Set<ObjectIdentifier> = []
-  /// Processes that began another program, oldest first.
+  /// Processes that began another program, or other code in the place of some, oldest first.
   private var replaced: [(process: ProcessID, time: UInt64)] = []
   /// Processes that have ended, oldest first.
   private var ended: [(process: ProcessID, time: UInt64)] = []
@@ -134,6 +63,8 @@ package struct Symbolizer {
     package var gone: Set<ProcessID> = []
     /// Those that run another program than before.
     package var replaced: Set<ProcessID> = []
+    /// Where other code took the place of some, and when.
+    package var replacedCode: [(process: ProcessID, addresses: Range<UInt64>, since: UInt64)] = []
   }
 
   /// - Parameter openFiles: files held open at once until something in them needs a name; beyond that the oldest are indexed early.
@@ -200,7 +131,7 @@ package struct Symbolizer {
       if remembersChanges { changes.replaced.insert(record.process) }
     case .mapped(let mapping):
       guard mapping.isExecutable else { return }
-      add(mapping, to: traced(record.process), traced(record.process).programs.count - 1, record.process)
+      add(mapping, to: traced(record.process), traced(record.process).programs.count - 1, record.process, since: record.time)
     case .exited:
       guard let traced = processes[record.process] else { return }
       traced.endedAt = record.time
@@ -226,7 +157,7 @@ package struct Symbolizer {
       guard let traced = processes[process], traced.endedAt == endedAt else { continue }
       if isRunning(process) {
         traced.endedAt = nil
-        headless.append((process, traced, traced.programs.count, time + 1_000_000_000))
+        headless.append((process, traced, traced.startCount, time + 1_000_000_000))
       } else {
         forget(process, traced, areNamed: areNamed)
       }
@@ -234,7 +165,7 @@ package struct Symbolizer {
     ended.removeSubrange(..<count)
     if headless.contains(where: { $0.lookAt < time }) { lookAtHeadless(time, areNamed: areNamed) }
     let replacements = replaced.firstIndex { $0.time >= time } ?? replaced.count
-    for (process, _) in replaced[..<replacements] { processes[process]?.dropIdlePrograms() }
+    for process in Set(replaced[..<replacements].map(\.process)) { processes[process]?.dropIdlePrograms() }
     replaced.removeSubrange(..<replacements)
   }
 
@@ -244,7 +175,7 @@ package struct Symbolizer {
     headless = []
     for (process, traced, programs, _) in all {
       // The number may belong to another process by now.
-      guard processes[process] === traced, traced.programs.count == programs, traced.endedAt == nil else { continue }
+      guard processes[process] === traced, traced.startCount == programs, traced.endedAt == nil else { continue }
       if isRunning(process) {
         headless.append((process, traced, programs, time + 1_000_000_000))
       } else {
@@ -265,7 +196,7 @@ package struct Symbolizer {
   }
 
   private mutating func traced(_ process: ProcessID) -> TracedProcess {
-    // Addresses come stack by stack.
+    // Many addresses of one process follow each other.
     if let latest, latest.process == process { return latest.traced }
     let known = processes[process]
     let traced = known ?? TracedProcess(.init(since: 0, isComplete: false))
@@ -288,17 +219,37 @@ package struct Symbolizer {
     }
   }
 
-  private mutating func add(_ mapping: Mapping, to traced: TracedProcess, _ number: Int, _ process: ProcessID) {
+  /// - Parameter since: when it was mapped, if that is known.
+  private mutating func add(_ mapping: Mapping, to traced: TracedProcess, _ number: Int, _ process: ProcessID, since: UInt64? = nil) {
     noteChange(process)
     if !traced.isRootKnown, let root = files.root(of: process) { (traced.root, traced.isRootKnown) = (root, true) }
     let object = files.object(behind: mapping, of: process, root: traced.root)
-    traced.programs[number].add(
-      .init(start: mapping.start.rawValue, end: mapping.end.rawValue, offset: mapping.offset.rawValue, object: object))
+    let region = CodeRegion(start: mapping.start.rawValue, end: mapping.end.rawValue, offset: mapping.offset.rawValue, object: object)
+    var number = number
+    if let since, traced.programs[number].isChanged(by: region) {
+      if remembersChanges { changes.replacedCode.append((process, region.start..<region.end, since)) }
+      // The events before were in what was there before. They come later than this, so that the last program may seem to have none.
+      var next = traced.programs[number]
+      if traced.programs.count < Self.copyLimit, traced.programs.count * next.regions.count < Self.regionLimit {
+        // It is not read again with its first event: by then there may be yet other code.
+        (next.since, next.isContinued, next.isWanted, next.isComplete) = (since, true, false, !next.isStale)
+        traced.programs.append(next)
+        replaced.append((process, since))
+        number += 1
+      }
+    }
+    traced.programs[number].add(region)
     if mapping.isAnonymousCode, traced.programs[number].ownCode.identity == nil {
       traced.programs[number].ownCode.identity = PerfMap.Identity(of: process)
     }
     if JITDump.isMeant(by: mapping.name) { traced.programs[number].ownCode.dumpFile = files.open(mapping, of: process) }
   }
+
+  /// Of a process that loads and unloads libraries for ever, later ones have the names of the last in their place: stacks of each are
+  /// counted, and named, apart.
+  private static let copyLimit = 256
+  /// In all of these, about: 5 MB.
+  private static let regionLimit = 1 << 17
 
   /// Reads the mappings of a process that lives, at most once a second; those of one that has ended stay as they were.
   ///
@@ -387,6 +338,26 @@ package struct Symbolizer {
     options.namesAddresses
       ? find(kind.instruction(address.rawValue), process, program)
       : .frames([placeholder(address, in: process, program: program)])
+  }
+
+  /// A place in code that is shared by processes.
+  package struct Place {
+    package let object: CodeObject
+    /// In the file.
+    package let offset: UInt64
+  }
+
+  /// Where the instruction is that an address of a process stands for; nil where no code is known.
+  package mutating func place(_ address: VirtualAddress, _ kind: StackAddress, in process: ProcessID, program: Int) -> Place? {
+    let instruction = kind.instruction(address.rawValue)
+    guard let region = region(at: instruction, traced(process), program, process) else { return nil }
+    return Place(object: region.object, offset: region.offset(of: instruction).rawValue)
+  }
+
+  /// Gives up what is kept to answer sooner for one file, or for the kernel: large programs take tens of megabytes. What is asked for
+  /// afterwards is read again.
+  package mutating func release(_ object: CodeObject?) {
+    if let object { object.release() } else { kernel = nil }
   }
 
   private mutating func region(at address: UInt64, _ traced: TracedProcess, _ number: Int, _ process: ProcessID) -> TracedProcess.Region? {

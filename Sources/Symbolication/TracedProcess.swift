@@ -15,10 +15,13 @@ package struct CodeRegion {
 final class TracedProcess {
   typealias Region = CodeRegion
 
-  /// From an exec, or since the process was seen first, up to the next exec.
+  /// From an exec, or since the process was seen first, up to the next exec; or up to where other code takes the place of some that had
+  /// events.
   struct Program {
     /// On the monotonic clock; 0 for what ran before the process was watched.
     var since: UInt64
+    /// Whether it is the one before, with some other code.
+    var isContinued = false
     /// Sorted, without overlaps. Regions that are gone (a library unloaded) stay for the samples that were taken in them.
     var regions: [Region] = []
     /// Whether the kernel told of every region since the program began.
@@ -42,12 +45,25 @@ final class TracedProcess {
       return regions[low - 1]
     }
 
+    /// Whether `add` would put other code in the place of some.
+    func isChanged(by region: Region) -> Bool {
+      if case .memory = region.object.state { return false }
+      let (first, place) = overlap(region)
+      return first < place
+        && regions[first..<place].contains {
+          $0.object !== region.object || $0.offset &- $0.start != region.offset &- region.start
+        }
+    }
+
+    /// From which region on and before which one those lie that a region covers, if only in part.
+    private func overlap(_ region: Region) -> (first: Int, end: Int) {
+      (regions.partition { $0.end > region.start }, regions.partition { $0.start >= region.end })
+    }
+
     /// Adds a region; what it covers of older ones is replaced.
     mutating func add(_ region: Region) {
       guard region.start < region.end, regions.count < Program.regionLimit else { return }
-      // Those that begin before its end, and of these those that end after its start.
-      let place = regions.partition { $0.start >= region.end }
-      let first = regions.partition { $0.end > region.start }
+      let (first, place) = overlap(region)
       // A program that moves its code into large pages puts a copy in the same place: it is that code still.
       if case .memory = region.object.state, regions[first..<place].contains(where: \.object.isFile) { return }
       var pieces: [Region] = []
@@ -96,6 +112,9 @@ final class TracedProcess {
       (programs[number].regions, programs[number].ownCode) = ([], OwnCode())
     }
   }
+
+  /// How many programs it has begun.
+  var startCount: Int { programs.count { !$0.isContinued } }
 
   /// Whether an event was in any of its programs.
   var isWanted: Bool { programs.contains(where: \.isWanted) }

@@ -188,7 +188,7 @@ package final class Unwinder {
     }
     do {
       guard try store(mappings, in: &pages) else { return giveUp() }
-      try show(pages[0], of: number, in: process.memory)
+      try show(swtrace_unwind_process(page: pages[0], memory: process.memory, tasks(process.regions)), of: number)
     } catch {
       giveUp()
       throw error
@@ -199,8 +199,18 @@ package final class Unwinder {
     for executable in before.executables { release(executable) }
   }
 
-  private func show(_ page: UInt32, of process: ProcessID, in memory: UInt64) throws(BPFError) {
-    let shown = swtrace_unwind_process(page: page, reserved: 0, memory: memory)
+  /// Where the Swift runtime of a process keeps the task that a thread runs.
+  private func tasks(_ regions: [CodeRegion]) -> (tasks: SwiftTasks, bias: UInt64)? {
+    for region in regions {
+      guard let executable = executable(of: region.object), let tasks = executable.table?.tasks,
+        let address = executable.address(at: region.offset)
+      else { continue }
+      return (tasks, region.start &- address)
+    }
+    return nil
+  }
+
+  private func show(_ shown: swtrace_unwind_process, of process: ProcessID) throws(BPFError) {
     do { try published.set(process.rawValue, shown) } catch {
       // More processes than the map holds.
       guard error.isFullMap else { throw error }
@@ -370,6 +380,24 @@ package final class Unwinder {
       if hasCallees, header.is_leaf != 0, !addresses.isEmpty { addresses[0] &+= 1 }
       return .ended(
         addresses, walk.state.ending, isAsync: walk.state.async_at != UInt8(SWTRACE_NO_ASYNC), isGuessed: walk.state.guessed > 0)
+    }
+  }
+}
+
+extension swtrace_unwind_process {
+  fileprivate init(page: UInt32, memory: UInt64, _ runtime: (tasks: SwiftTasks, bias: UInt64)?) {
+    self.init()
+    (self.page, self.memory) = (page, memory)
+    guard let runtime else { return }
+    task_size = runtime.tasks.size
+    switch runtime.tasks.place {
+    case .threadPointer(let offset):
+      task_place = UInt32(SWTRACE_TASK_AT_THREAD_POINTER.rawValue)
+      task_offset = Int32(clamping: offset)
+    case .block(let descriptor, let offset):
+      task_place = UInt32(SWTRACE_TASK_IN_BLOCK.rawValue)
+      task_descriptor = runtime.bias &+ descriptor.rawValue
+      task_offset = Int32(clamping: offset)
     }
   }
 }

@@ -23,6 +23,7 @@ struct Swtrace: ParsableCommand {
     ])
 
   static func main() {
+    ProgramMemory.returnLargeBlocks()
     StandardDescriptors.complete()
     do {
       try ensureKnown(CommandLine.arguments.dropFirst())

@@ -1,4 +1,4 @@
-import Glibc
+import Foundation
 import TestSupport
 import Testing
 
@@ -49,8 +49,18 @@ import Testing
 
   /// Said on a terminal only, by tools of every kind, and wiped away before the output.
   @Test func progressIsShownOnATerminal() throws {
-    for tool in ["runqlat", "opensnoop --comm kthreadd", "funccount c:qsort", "profile"] {
-      let finished = try run(["script", "-qec", "\(Swtrace.path) \(tool) --duration 1500ms -o /dev/null", "/dev/null"])
+    let folder = try TemporaryFolder()
+    for (number, tool) in ["runqlat", "opensnoop --comm kthreadd", "funccount c:qsort", "profile"].enumerated() {
+      let terminal = folder.file("\(number)")
+      // A shell that waits for the tool would die of the same Ctrl-C.
+      let running = try Running(["script", "-qefc", "exec \(Swtrace.path) \(tool) -o /dev/null", terminal], input: true)
+      while !running.hasEnded, (try? String(contentsOfFile: terminal, encoding: .utf8))?.contains("s; Ctrl-C ends") != true {
+        usleep(10_000)
+      }
+      // Ctrl-C
+      running.write("\u{3}")
+      let finished = running.finish()
+      #expect(finished.status == 0, "\(tool): \(finished.outputText)")
       #expect(finished.outputText.contains("s; Ctrl-C ends"), "\(tool): \(finished.outputText)")
       #expect(finished.outputText.contains("\r\u{1b}[K"))
     }

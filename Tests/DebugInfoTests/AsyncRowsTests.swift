@@ -206,12 +206,28 @@ import Testing
     return output
   }
 
+  /// Functions are marked some at a time, as their rows come.
+  @Test func rowsAreTheSameHoweverManyAreMarkedAtOnce() throws {
+    for path in [
+      try build(["-O"]), "\(SwiftLibraries.folder)/libswift_Concurrency.so", "\(SwiftLibraries.folder)/libFoundationEssentials.so",
+    ] {
+      let file = try ELFFile(path: FilePath(path))
+      let whole = try UnwindTable(file, rowsAtOnce: .max)
+      #expect((0..<whole.count).contains { whole[$0].rule.flags & UInt8(SWTRACE_RULE_ASYNC.rawValue) != 0 })
+      for rows in [0, 1000] {
+        let table = try UnwindTable(file, rowsAtOnce: rows)
+        try #require(table.count == whole.count)
+        #expect((0..<whole.count).allSatisfy { table[$0].start == whole[$0].start && table[$0].rule.bits == whole[$0].rule.bits })
+      }
+    }
+  }
+
   @Test(arguments: [["-O"], ["-O", "-g"], ["-Onone", "-g"], ["-O", "-Xcc", "-fno-omit-frame-pointer"]])
   func rulesAreTrueAtEveryInstruction(_ flags: [String]) throws {
     let path = try build(flags)
     let file = try ELFFile(path: FilePath(path))
     let table = try UnwindTable(file)
-    let functions = try #require(SwiftFunctions(file, debug: nil)).functions
+    let functions = try #require(SwiftFunctions(file, SegmentBytes(file), debug: nil)).functions
     let (low, high) = (try #require(functions.first).start, try #require(functions.last).end)
     let stepper = try compile(Self.stepper, in: folder, name: "stepper", compiler: "gcc", flags: ["-O1", "-w"])
     let entries = functions.map { String($0.start, radix: 16) }.joined(separator: "\n")

@@ -23,19 +23,21 @@ import Testing
   static func compare(_ path: String, isAsync: Bool? = nil) throws -> Comparison {
     let file = try ELFFile(path: FilePath(path))
     let table = try UnwindTable(file)
-    let text = CodeBytes(file)
-    let swift = try #require(SwiftFunctions(file, debug: nil))
+    let text = SegmentBytes(file)
+    let swift = try #require(SwiftFunctions(file, text, debug: nil))
+    var tracker = FrameTracker()
     var comparison = Comparison()
     for function in swift.functions where isAsync.map({ $0 == function.isAsync }) ?? true {
       guard let first = table.row(at: ELFAddress(function.start)), !table[first].rule.isGuessed,
         ![SWTRACE_CFA_GAP, SWTRACE_CFA_STOP].contains(table[first].rule.kind)
       else { continue }
       comparison.functions += 1
-      guard let rows = FrameTracker.rows(text.bytes(from: function.start, to: function.end)) else {
+      guard tracker.follow(text.bytes(from: function.start, to: function.end)) else {
         comparison.failures += 1
         comparison.examples.insert("0x\(String(function.start, radix: 16)) is given up", at: 0)
         continue
       }
+      let rows = tracker.rows
       // From each change of either on.
       var starts = rows.map { function.start + UInt64($0.offset) }
       var index = first

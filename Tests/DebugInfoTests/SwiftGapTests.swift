@@ -122,7 +122,7 @@ import Testing
       #expect(try rows(function(name, body)) == expected, "\(name)")
     }
     let record =
-      ".data\n.globl \"$s4test1fyyYaFTu\"\n\"$s4test1fyyYaFTu\": .quad 0\n.type \"$s4test1fyyYaFTu\", @object\n.size \"$s4test1fyyYaFTu\", 8\n"
+      ".data\n.globl \"$s4test1fyyYaFTu\"\n\"$s4test1fyyYaFTu\": .long \"$s4test1fyyYaF\" - ., 16\n.type \"$s4test1fyyYaFTu\", @object\n.size \"$s4test1fyyYaFTu\", 8\n"
     #expect(try rows(function("$s4test1fyyYaF", body) + record) == expected)
     for name in ["$s4test1fyyYaF", "$s4test1fyyYaFTY_", "$s4test1fyyYaFTX0_", "TY0_", "_"] {
       #expect(try rows(function(name, body)).allSatisfy { !$0.contains("async") }, "\(name)")

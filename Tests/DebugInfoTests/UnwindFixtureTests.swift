@@ -94,6 +94,18 @@ import Testing
         == ["0 plt+11", "10 plt+10", "20 unsupported", "40 gap"])
   }
 
+  /// Of OpenSSL's multiplications, and its neighbours that nobody writes.
+  @Test func placesInArraysAreKnown() throws {
+    let expression = { (bytes: String) in "0x0f, 10, \(bytes)" }
+    #expect(
+      try rows(
+        records: UnwindFixture.common()
+          + UnwindFixture.function(0, 16, instructions: expression("0x77, 8, 0x79, 0, 0x38, 0x1e, 0x22, 0x06, 0x23, 8"))
+          + UnwindFixture.function(16, 32, instructions: expression("0x77, 16, 0x79, 8, 0x38, 0x1e, 0x22, 0x06, 0x23, 8"))
+          + UnwindFixture.function(32, 48, instructions: expression("0x77, 16, 0x77, 0, 0x38, 0x1e, 0x22, 0x06, 0x23, 8")))
+        == ["0 [rsp+8+8*r9]+8", "10 unsupported", "30 gap"])
+  }
+
   /// As gcc writes it for functions that align their stack.
   @Test func alignedStacksAreFoundThroughMemory() throws {
     #expect(

@@ -94,7 +94,7 @@ import Testing
       ("g++", ["-gdwarf-5", "-gsplit-dwarf"], .package), ("g++", ["-gdwarf-4", "-gsplit-dwarf"], .package),
       ("clang++", ["-gdwarf-5", "-gsplit-dwarf"], .package), ("g++", ["-gdwarf-4", "-gsplit-dwarf"], .moved),
       ("clang++", ["-gdwarf-5", "-gsplit-dwarf"], .moved), ("g++", ["-gdwarf-4"], .shared), ("g++", ["-gdwarf-5"], .shared),
-      ("g++", ["-gdwarf-5"], .separate),
+      ("g++", ["-gdwarf-5"], .separate), ("g++", ["-gdwarf-5", "-gz"], .strangers),
     ] as [(String, [String], Place)])
   func callsAreTheSameElsewhere(_ compiler: String, _ flags: [String], _ place: Place) throws {
     let file = try folder.file("shop.cpp", Self.source)
@@ -119,6 +119,9 @@ import Testing
       try mustRun([
         "sh", "-c", "cd \(folder.path) && cp shop twin && dwz -m common shop twin && readelf -S shop | grep -q gnu_debugaltlink",
       ])
+    case .strangers:
+      // Not mapped: whoever it belongs to could make it shorter.
+      try mustRun(["chown", "65534", path])
     case .separate:
       try mustRun([
         "sh", "-c",
@@ -128,14 +131,16 @@ import Testing
     try compare(path, addresses, expected)
   }
 
-  enum Place: Sendable { case package, moved, shared, separate }
+  enum Place: Sendable { case package, moved, shared, separate, strangers }
 
   private func compare(_ path: String, _ addresses: [UInt64], _ expected: [Answer]) throws {
     let symbols = try ObjectSymbols(
       ELFFile(path: FilePath(path)), searching: DebugFileSearch(path: FilePath(path), folders: []))
     var (frames, inlined) = (0, 0)
     var differences: [String] = []
-    for (address, expected) in zip(addresses, expected) {
+    for (number, (address, expected)) in zip(addresses, expected).enumerated() {
+      // What has been given up is read again.
+      if number % (addresses.count / 3) == 1 { symbols.release() }
       let calls = symbols.calls(at: ELFAddress(address))
       // What has no debug information, such as the start-up code.
       guard expected.lines.contains(where: { $0 > 0 }) else { continue }

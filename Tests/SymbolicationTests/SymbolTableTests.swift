@@ -145,6 +145,8 @@ import Testing
     let table = try Fixture.table(path)
     #expect(table.origins.first == ".gnu_debugdata")
     try compare(table, with: oracle, atLeast: 5)
+    table.release()
+    try compare(table, with: oracle, atLeast: 5)
   }
 
   @Test func boundsMiniDebugInformation() throws {

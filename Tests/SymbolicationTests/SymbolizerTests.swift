@@ -267,6 +267,41 @@ import Testing
     #expect(name(line.symbolize(VirtualAddress(0x1000), .programCounter, in: gone(100_002))) == "? processGone")
   }
 
+  /// Libraries that take turns in one place: an event has the names of what was there at its time, though it comes after all of that.
+  @Test func whatReplacesCodeHasNamesOfItsOwn() throws {
+    let start: UInt64 = 1 << 20
+    func library(_ name: String) throws -> (mapping: Mapping, address: UInt64) {
+      let flags = ["-O1", "-shared", "-fPIC", "-DNAME=\(name)"]
+      let path = try compile("int NAME(int x) { return x * 3; }", in: folder, name: "\(name).so", flags: flags)
+      let symbols = try mustRun(["nm", path]).split(separator: "\n").map { $0.split(separator: " ") }
+      let address = try #require(symbols.first { $0.last == Substring(name) }.flatMap { UInt64($0[0], radix: 16) })
+      var status = stat()
+      #expect(stat(path, &status) == 0)
+      let mapping = Mapping(
+        start: VirtualAddress(start), end: VirtualAddress(start + 0x10000), isExecutable: true, offset: FileOffset(0),
+        device: UInt64(status.st_dev), inode: UInt64(status.st_ino), path: path)
+      return (mapping, start + address)
+    }
+    let (one, two) = (try library("one"), try library("two"))
+    var symbolizer = Symbolizer()
+    // Beyond the largest number that Linux gives a process.
+    let process = ProcessID(1 << 23)
+    symbolizer.note(ProcessRecord(time: 1, process: process, .executed))
+    symbolizer.note(ProcessRecord(time: 2, process: process, .mapped(one.mapping)))
+    var programs = [symbolizer.program(of: process, at: 3)]
+    symbolizer.note(ProcessRecord(time: 4, process: process, .mapped(two.mapping)))
+    symbolizer.note(ProcessRecord(time: 6, process: process, .mapped(one.mapping)))
+    symbolizer.note(ProcessRecord(time: 7, process: process, .mapped(one.mapping)))
+    programs += [5, 8].map { symbolizer.program(of: process, at: $0) }
+    symbolizer.forgetIdle(before: 9)
+    let names = zip(programs, [one, two, one]).map { program, library in
+      name(symbolizer.symbolize(VirtualAddress(library.address), .programCounter, in: process, program: program))
+    }
+    #expect(names == ["one", "two", "one"])
+    // What is mapped again is nothing new.
+    #expect(programs == [1, 2, 3])
+  }
+
   @Test func theVDSOHasNames() throws {
     let program = try start(try compile(Self.source, in: folder))
     defer { _ = program.running.finishAfterInput() }

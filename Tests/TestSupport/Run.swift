@@ -140,6 +140,12 @@ package final class Running: @unchecked Sendable {
     throw RunError("the output is no pipe")
   }
 
+  /// Whether it has ended; its status is still there for `finish`.
+  package var hasEnded: Bool {
+    var info = siginfo_t()
+    return waitid(P_PID, id_t(pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_signo == SIGCHLD
+  }
+
   /// Waits for the end.
   ///
   /// - Parameter isReading: whether the rest is read before; else what is left in the pipe is read after.
@@ -237,17 +243,21 @@ package enum Swtrace {
     return ".build/debug/swtrace"
   }()
 
-  /// Runs the program to its end.
+  /// Runs the program to its end, again where a probe was busy.
+  package static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Finished {
+    try repeatWhileBusy { try TestSupport.run([path] + arguments, environment: environment) }
+  }
+
+  /// Repeats a run of which an exact number is expected.
   ///
   /// Kernels from 6.19 on let another task preempt one that is inside a probe, and skip that probe for the other's events: such events are
-  /// counted as missed, but an exact number cannot be expected of that run, so it is repeated.
-  package static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Finished {
-    var attempts = 0
-    while true {
-      let finished = try TestSupport.run([path] + arguments, environment: environment)
-      attempts += 1
-      guard kernelVersion >= (6, 19), attempts < 9, finished.errorText.contains("probe busy") else { return finished }
+  /// counted as missed, but an exact number cannot be expected of that run.
+  package static func repeatWhileBusy(_ run: () throws -> Finished) rethrows -> Finished {
+    for _ in 1..<9 {
+      let finished = try run()
+      guard kernelVersion >= (6, 19), finished.errorText.contains("probe busy") else { return finished }
     }
+    return try run()
   }
 
   package static func start(_ arguments: [String], outputPath: String? = nil) throws -> Running {

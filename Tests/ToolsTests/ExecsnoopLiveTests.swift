@@ -154,19 +154,24 @@ import Testing
 
   /// -P, -C and -M: the children of one process only, with their processor and the parent's name.
   @Test func theParentSelects() throws {
-    let parent = try Running(["bash", "-c", "read line; for i in {1..13}; do /bin/true; done"], input: true)
-    let other = try Running(["bash", "-c", "read line; for i in {1..7}; do /bin/true; done"], input: true)
-    let tool = try Swtrace.start(["execsnoop", "-C", "-M", "-P", "\(parent.pid)"])
-    // The heading is written when everything is attached.
-    #expect(try tool.wait(for: "PCOMM") == "CPU PCOMM            PID     PPID    PARENT           RET ARGS")
-    for running in [other, parent] {
-      running.write("go\n")
-      #expect(running.finish().status == 0)
+    var pid: pid_t = 0
+    let finished = try Swtrace.repeatWhileBusy {
+      let parent = try Running(["bash", "-c", "read line; for i in {1..13}; do /bin/true; done"], input: true)
+      let other = try Running(["bash", "-c", "read line; for i in {1..7}; do /bin/true; done"], input: true)
+      pid = parent.pid
+      let tool = try Swtrace.start(["execsnoop", "-C", "-M", "-P", "\(pid)"])
+      // The heading is written when everything is attached.
+      #expect(try tool.wait(for: "PCOMM") == "CPU PCOMM            PID     PPID    PARENT           RET ARGS")
+      for running in [other, parent] {
+        running.write("go\n")
+        #expect(running.finish().status == 0)
+      }
+      tool.signal(2)
+      return tool.finish()
     }
-    tool.signal(2)
-    let lines = tool.finish().lines.map { $0.split(separator: " ").map(String.init) }
+    let lines = finished.lines.map { $0.split(separator: " ").map(String.init) }
     #expect(lines.count == 13)
     #expect(
-      lines.allSatisfy { Int($0[0]) != nil && $0[1] == "true" && $0[3] == "\(parent.pid)" && $0[4] == "bash" && $0[6] == "/bin/true" })
+      lines.allSatisfy { Int($0[0]) != nil && $0[1] == "true" && $0[3] == "\(pid)" && $0[4] == "bash" && $0[6] == "/bin/true" })
   }
 }

@@ -86,18 +86,23 @@ import Testing
       end.set()
       for thread in threads: thread.join()
       """
-    let threaded = try Running(["python3", "-c", program], input: true)
-    let other = try #require(threaded.readLine())
-    let thread = isFirst ? "\(threaded.pid)" : other
-    let tool = try Swtrace.start(["exitsnoop", "--tid", thread] + options)
-    // The heading is written when everything is attached.
-    _ = try tool.wait(for: "PCOMM")
-    threaded.closeInput()
-    #expect(threaded.finish().status == 0)
-    tool.signal(2)
-    let lines = tool.finish().lines.map { $0.split(separator: " ").map(String.init) }
-    #expect(lines.count == 1)
-    #expect(lines.first?[1] == "\(threaded.pid)")
+    var (pid, thread) = (0 as pid_t, "")
+    let finished = try Swtrace.repeatWhileBusy {
+      let threaded = try Running(["python3", "-c", program], input: true)
+      let other = try #require(threaded.readLine())
+      pid = threaded.pid
+      thread = isFirst ? "\(pid)" : other
+      let tool = try Swtrace.start(["exitsnoop", "--tid", thread] + options)
+      // The heading is written when everything is attached.
+      _ = try tool.wait(for: "PCOMM")
+      threaded.closeInput()
+      #expect(threaded.finish().status == 0)
+      tool.signal(2)
+      return tool.finish()
+    }
+    let lines = finished.lines.map { $0.split(separator: " ").map(String.init) }
+    #expect(lines.count == 1, "\(finished.errorText)")
+    #expect(lines.first?[1] == "\(pid)")
     #expect(lines.first?[3] == thread)
   }
 

@@ -1,4 +1,7 @@
 import CProbes
+import CUnwind
+import Formats
+import Glibc
 import Profiles
 import Testing
 
@@ -10,7 +13,7 @@ import Testing
 
   private func record(_ kind: swtrace_stack_kind, thread: UInt32 = 1, time: UInt64 = 0, value: UInt64 = 0, user: [UInt64] = []) -> [UInt8] {
     var event = swtrace_stack_event()
-    event.kind = UInt16(kind.rawValue)
+    event.kind = UInt8(kind.rawValue)
     event.pid = Self.process
     event.tid = thread
     event.time_ns = time
@@ -32,6 +35,28 @@ import Testing
     #expect(aggregator.count == 6)
     #expect(depths(&aggregator) == [2: 15, 3: 100])
     #expect(aggregator.withoutUserStack == 0)
+  }
+
+  /// Frames are numbered alike in every run, though addresses are named file by file.
+  @Test func addressesAreNamedInOneOrder() throws {
+    // Each a little behind a function's beginning, in two libraries.
+    let own = try ["qsort", "swift_allocObject", "getenv", "swift_getTypeByMangledNameInContext", "fopen"].map { (name: String) in
+      1 + UInt64(UInt(bitPattern: try #require(dlsym(nil, name))))
+    }
+    func frames(_ events: [[UInt64]]) -> [Frame] {
+      var aggregator = StackAggregator()
+      for user in events {
+        var event = swtrace_stack_event()
+        (event.kind, event.pid, event.user_frames) = (UInt8(SWTRACE_STACK_WHOLE.rawValue), UInt32(getpid()), Int32(user.count))
+        aggregator.add((withUnsafeBytes(of: event) { Array($0) } + user.flatMap { withUnsafeBytes(of: $0) { Array($0) } }).span.bytes)
+      }
+      return aggregator.profile(unit: .nanoseconds).stacks.frames
+    }
+    let events = [own, Array(own.dropFirst()), Array(own.reversed()), [own[2], own[0], own[4]]]
+    let first = frames(events)
+    #expect(Set(first.map { $0.module }) == ["libc.so.6", "libswiftCore.so"])
+    #expect(first.contains { $0.function == "qsort" } && first.contains { $0.function == "getenv" })
+    for _ in 0..<3 { #expect(frames(events) == first) }
   }
 
   @Test func aUserPartIsForAllWaitsOfItsCall() {
@@ -63,7 +88,7 @@ import Testing
   @Test func aWakersStackIsUpsideDownOnTop() throws {
     var event = swtrace_stack_event()
     (event.pid, event.value, event.user_frames) = (Self.process, 3, 2)
-    (event.relation, event.partner_pid, event.partner_user_frames) = (SWTRACE_PARTNER_WOKE.rawValue, Self.process, 3)
+    (event.relation, event.partner_pid, event.partner_user_frames) = (UInt16(SWTRACE_PARTNER_WOKE.rawValue), Self.process, 3)
     event.partner.0 = 0x77
     let addresses: [UInt64] = [16, 32, 48, 64, 80]
     var aggregator = StackAggregator()
@@ -75,6 +100,28 @@ import Testing
     #expect(frames.count == 2 + 1 + 3 + 1)
     #expect(frames[2].function == "--" && frames[2].kind == .marker)
     #expect(frames.last?.function == "w" && frames.last?.kind == .marker)
+  }
+
+  @Test func theParentsOfATaskFollowItsOwnCallers() throws {
+    let addresses = [
+      1 << 20, 2 << 20, UInt64(SWTRACE_PARENT_OF_GROUP_CHILD.rawValue), 3 << 20, UInt64(SWTRACE_PARENT_OF_ASYNC_LET.rawValue), 4 << 20,
+    ]
+    var stacks = RawStacks()
+    let owner = RawStacks.Owner(process: Self.process, command: SIMD16(repeating: 0), task: 9)
+    let entry = stacks.entry(owner, RawStacks.Parts(kernel: 0, async: 5), addresses)
+    stacks.add(1, to: try #require(entry))
+    var aggregator = StackAggregator(stacks: stacks)
+    let profile = aggregator.profile(unit: .samples)
+    let sample = try #require(profile.samples.first)
+    let frames = profile.stacks[sample.stack].frames
+    // From the root to the leaf.
+    #expect(
+      frames.map(\.function).filter { $0.hasPrefix("[") && $0 != "[unknown]" } == ["[task 9]", "[async let]", "[task group]", "[async]"])
+    #expect(frames.count == 4 + 4 && frames[1].kind != .marker && frames[7].kind != .marker)
+    #expect(profile.processes[sample.process].task == 9)
+    var json: [UInt8] = []
+    StackWriter.writeJSON(profile, into: &json)
+    #expect(String(decoding: json, as: UTF8.self).contains(#""pid":\#(Self.process),"task":9,"#))
   }
 
   /// The part of the first call was lost: its wait must not get that of the second.

@@ -113,6 +113,43 @@ import Testing
     }
   }
 
+  /// Its frame pointer leads to memory that nobody supplies: reading that would take as long as the process likes.
+  @Test func memoryThatOthersSupplyIsNotWaitedFor() throws {
+    let path = try compile(
+      """
+      #define _GNU_SOURCE
+      #include <fcntl.h>
+      #include <linux/userfaultfd.h>
+      #include <sys/ioctl.h>
+      #include <sys/mman.h>
+      #include <sys/syscall.h>
+      #include <unistd.h>
+      int main(void) {
+        int faults = syscall(SYS_userfaultfd, O_CLOEXEC);
+        char *page = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), byte;
+        struct uffdio_api api = {.api = UFFD_API};
+        struct uffdio_register where = {.range = {(unsigned long)page, 4096}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+        if (faults < 0 || ioctl(faults, UFFDIO_API, &api) || ioctl(faults, UFFDIO_REGISTER, &where)) return 1;
+        if (write(1, "here\\n", 5) != 5) return 1;
+        register long result asm("rax") = SYS_read;
+        asm volatile("push %%rbp; mov %[page], %%rbp; syscall; pop %%rbp"
+          : "+r"(result) : [page] "r"(page), "D"(0l), "S"(&byte), "d"(1l) : "rcx", "r11", "memory");
+        return 0;
+      }
+      """, in: folder, name: "supplied", compiler: "clang", flags: ["-O1", "-mno-red-zone"])
+    let process = try Running([path], input: true)
+    defer {
+      process.closeInput()
+      _ = process.finish()
+    }
+    _ = try process.wait(for: "here")
+    while ProcFile.read("/proc/\(process.pid)/syscall")?.hasPrefix("0 ") != true { sched_yield() }
+    let trace = ["offcputime", "-p", "\(process.pid)", "-m", "0", "--unwind", "fp", "--duration", "200ms", "--format", "json"]
+    let records = try Swtrace.run(trace).json()
+    let blocked = records.filter { functions($0).first == "[still blocked]" || functions($0).last == "[still blocked]" }
+    #expect(blocked.count == 1 && (records.last?["remarks"] as? [String: Int])?["still_blocked"] == 1, "\(records)")
+  }
+
   /// One wait that has begun before the trace and ends in it, and one that begins in it.
   @Test func aWaitFromBeforeTheTraceCounts() throws {
     let path = try compile(
@@ -146,7 +183,7 @@ import Testing
         (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\($0)"))?.contains("eventpoll") == true
       }
     }
-    while try !waitsForEvents(), ProcFile.read("/proc/\(trace.pid)/stat")?.contains(") Z ") == false { sched_yield() }
+    while try !waitsForEvents(), !trace.hasEnded { sched_yield() }
     dozer.write("x")
     try waitUntilItDozes()
     trace.signal(SIGINT)

@@ -127,7 +127,7 @@ import Testing
     finished.output = Array((lines.joined(separator: "\n") + "\n").utf8) + finished.output
     let records = try finished.json()
     let counts = try summary(of: records)
-    // See Swtrace.run; this one cannot be repeated.
+    // See Swtrace.repeatWhileBusy; this one cannot be repeated.
     let missed = kernelVersion >= (6, 19) ? counts.lost["missed"] ?? 0 : 0
     #expect(counts.lost.values.reduce(0, +) == missed, "\(counts.lost)")
     #expect(records.dropLast().reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == counts.delivered)

@@ -94,21 +94,38 @@ struct AsyncShape: CustomTestStringConvertible {
         @main struct Main { static func main() async { ready(); while true { sink &+= await descend(20) } } }
         """,
       chain: ["async_Main"] + [String](repeating: "deep.descend(_:)", count: 21)),
+    // The children begin when their parent waits: what it has to do before is done where it would be.
+    AsyncShape(
+      name: "children",
+      source: """
+        @inline(never) func leaf(_ n: Int) async -> Int { let a = spin(n); await Task.yield(); return a &+ spin(n) }
+        @inline(never) func work(_ n: Int) async -> Int { let a = await leaf(n); return a &+ 1 }
+        @inline(never) @MainActor func gather() async {
+          await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+              await MainActor.run { ready() }
+              while true { sink &+= await work(30_000) }
+            }
+            await group.waitForAll()
+          }
+        }
+        @inline(never) @MainActor func request() async -> Int { async let a: Void = gather(); await a; return 1 }
+        @main struct Main { @MainActor static func main() async { sink &+= await request() } }
+        """,
+      chain: [
+        "children.request()", "[async let]", "children.request()", "children.gather()", "[task group]", "children.gather()",
+        "children.work(_:)", "children.leaf(_:)",
+      ]),
   ]
 }
 
 /// Those that await, in programs of many shapes. Not in the virtual machines, where a compiler takes minutes.
 @Suite(.serialized, .requiresBPF) struct UnwindAsyncTests {
-  private let folder: TemporaryFolder
-  private let programs: WorkingProgram
+  private let programs: WorkingPrograms
 
-  init() throws {
-    folder = try TemporaryFolder()
-    programs = WorkingProgram(folder: folder)
-  }
+  init() throws { programs = try WorkingPrograms() }
 
   private static let prelude = """
-    import Glibc
     @inline(never) func spin(_ n: Int) -> Int { var s = 0; for i in 0..<n { s = s &+ (i &* 7 ^ s) }; return s }
     func ready() { print("ready"); fflush(stdout) }
     nonisolated(unsafe) var sink = 0
@@ -116,13 +133,12 @@ struct AsyncShape: CustomTestStringConvertible {
     """
 
   /// Every sample in the function below the chain has the whole chain, and nothing else that is awaited.
-  @Test(arguments: AsyncShape.all) func chainsAreWhole(_ shape: AsyncShape) throws {
-    let file = try folder.file("\(shape.name).swift", Self.prelude + shape.source)
-    let program = "\(folder.path)/\(shape.name)"
-    try mustRun(["swiftc", "-O", "-parse-as-library", "-module-name", shape.name, "-o", program, file])
-    let (stacks, report) = try programs.profile([program])
-    programs.expectComplete(report)
-    let spinning = stacks.filter { $0.frames.contains("\(shape.name).spin(_:)") }
+  @Test(arguments: AsyncShape.all.map { ($0, ["-O"]) } + AsyncShape.all.suffix(1).map { ($0, ["-O", "-static-stdlib"]) })
+  func chainsAreWhole(_ shape: AsyncShape, _ flags: [String]) throws {
+    let program = try programs.swift(shape.name, Self.prelude + shape.source, flags)
+    let sampled = try programs.profile([program])
+    sampled.expectComplete()
+    let spinning = sampled.stacks.filter { $0.frames.contains("\(shape.name).spin(_:)") }
     let samples = spinning.reduce(0) { $0 + $1.count }
     let whole = spinning.filter { stack in
       let known = stack.frames.filter { name in shape.chain.contains { name.hasSuffix($0) } }
@@ -130,5 +146,41 @@ struct AsyncShape: CustomTestStringConvertible {
         && !stack.frames.contains("[unknown]")
     }.reduce(0) { $0 + $1.count }
     #expect(samples >= 100 && whole * 1000 >= samples * 995, "\(whole) of \(samples): \(spinning)")
+  }
+
+  /// Each sample of a task has the number that the runtime says; the others have none.
+  @Test(arguments: [["-O"], ["-O", "-static-stdlib"]]) func tasksAreToldApart(_ flags: [String]) throws {
+    let program = try programs.swift(
+      "tasks\(flags.joined())",
+      Self.prelude + """
+        @_silgen_name("swift_task_getCurrent") func current() -> UnsafeRawPointer
+        @_silgen_name("swift_task_getJobTaskId") func number(_ task: UnsafeRawPointer) -> UInt64
+        @inline(never) func one(_ n: Int) async { while true { sink &+= spin(n &+ sink & 15); await Task.yield() } }
+        @inline(never) func another(_ n: Int) async { while true { sink &+= spin(n &+ sink & 15); await Task.yield() } }
+        @MainActor var numbers: [UInt64] = [0, 0]
+        @MainActor func say(_ place: Int, _ number: UInt64) {
+          numbers[place] = number
+          if !numbers.contains(0) { print("numbers \\(numbers[0]) \\(numbers[1])"); fflush(stdout) }
+        }
+        @main struct Main {
+          @MainActor static func main() async {
+            ready()
+            async let first: Void = { await say(0, number(current())); await one(Int(CommandLine.argc) * 30_000) }()
+            async let second: Void = { await say(1, number(current())); await another(Int(CommandLine.argc) * 30_000) }()
+            _ = await (first, second)
+          }
+        }
+        """, flags)
+    try programs.during([program]) { running in
+      let numbers = try running.wait(for: "numbers").split(separator: " ").compactMap { Int($0) }
+      let sampled = try programs.stacks(["-p", "\(running.pid)", "-d", "1", "--tasks"])
+      for (function, number) in zip(["one", "another"], numbers) {
+        let name = "tasks.\(function)(_:)"
+        let own = sampled.count { $0.contains(name) }
+        let labelled = sampled.count { $0.contains(name) && $0.contains("[task \(number)]") }
+        #expect(own >= 100 && labelled * 1000 >= own * 995, "\(labelled) of \(own): \(sampled.stacks)")
+      }
+      #expect(numbers.count == 2 && numbers[0] != numbers[1])
+    }
   }
 }

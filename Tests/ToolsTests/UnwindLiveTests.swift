@@ -7,63 +7,12 @@ import Testing
 
 @testable import Tools
 
-/// Profiles of programs that work until they are killed.
-struct WorkingProgram {
-  let folder: TemporaryFolder
-
-  /// The folded stacks of a program while it works, and the report of stacks. It says `ready` when it has begun.
-  func profile(_ program: [String], _ options: [String] = []) throws -> (stacks: [(frames: [String], count: Int)], report: [String: Int]) {
-    let running = try Running(program)
-    defer {
-      kill(running.pid, SIGKILL)
-      _ = running.finish()
-    }
-    _ = try running.wait(for: "ready")
-    return try stacks(["-p", "\(running.pid)", "-d", "1"] + options)
-  }
-
-  func stacks(_ options: [String]) throws -> (stacks: [(frames: [String], count: Int)], report: [String: Int]) {
-    let (folded, json) = ("\(folder.path)/out.folded", "\(folder.path)/out.json")
-    let finished = try Swtrace.run(["profile", "-U", "-F", "997", "-o", folded, "-o", json] + options)
-    #expect(finished.status == 0, "\(finished.errorText)")
-    let stacks = try String(contentsOfFile: folded, encoding: .utf8).split(separator: "\n").compactMap { line -> ([String], Int)? in
-      guard let space = line.lastIndex(of: " "), let count = Int(line[line.index(after: space)...]) else { return nil }
-      return (line[..<space].split(separator: ";").map(String.init), count)
-    }
-    var report: [String: Int] = [:]
-    for line in try String(contentsOfFile: json, encoding: .utf8).split(separator: "\n") where line.contains("\"type\":\"stacks\"") {
-      let object = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
-      for (key, value) in object { report[key] = value as? Int }
-    }
-    return (stacks, report)
-  }
-
-  /// At least so many of 1000, of a workload with enough samples.
-  func expectComplete(
-    _ report: [String: Int], thousandths: Int = 995, atLeast samples: Int = 100, sourceLocation: SourceLocation = #_sourceLocation
-  ) {
-    let (total, complete) = (report["total"] ?? 0, report["complete"] ?? 0)
-    #expect(total >= samples && complete * 1000 >= total * thousandths, "\(report)", sourceLocation: sourceLocation)
-  }
-
-}
-
 /// User stacks of code without frame pointers, from programs that are made for it.
 @Suite(.serialized, .requiresBPF) struct UnwindLiveTests {
-  private static let folder = Result { try TemporaryFolder() }
-  private let folder: TemporaryFolder
+  private static let shared = Result { try WorkingPrograms() }
+  private let programs: WorkingPrograms
 
-  private let programs: WorkingProgram
-
-  init() throws {
-    folder = try Self.folder.get()
-    programs = WorkingProgram(folder: folder)
-  }
-
-  private func build(_ name: String, _ source: String, _ flags: [String]) throws -> String {
-    if FileManager.default.fileExists(atPath: "\(folder.path)/\(name)") { return "\(folder.path)/\(name)" }
-    return try compile(source, in: folder, name: name, compiler: name.hasSuffix(".cpp") ? "c++" : "cc", flags: flags)
-  }
+  init() throws { programs = try Self.shared.get() }
 
   private static let chain = """
     #include <alloca.h>
@@ -83,28 +32,27 @@ struct WorkingProgram {
 
   /// Recursion, memory on the stack, a callback from a library: the whole chain from the first function on, exactly.
   @Test func wholeChainsOfCodeWithoutFramePointers() throws {
-    let program = try build("chain", Self.chain, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-inline"])
-    let (stacks, report) = try programs.profile([program])
-    programs.expectComplete(report)
-    let bottoms = stacks.filter { $0.frames.last == "bottom" }
-    let samples = bottoms.reduce(0) { $0 + $1.count }
-    let exact = bottoms.filter { stack in
-      stack.frames.contains("main") && stack.frames.contains { $0.hasPrefix("qsort") } && stack.frames.contains("compare")
-        && stack.frames.suffix(43) == ["room"] + [String](repeating: "down", count: 41) + ["bottom"]
-    }.reduce(0) { $0 + $1.count }
+    let program = try programs.c("chain", Self.chain, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-inline"])
+    let sampled = try programs.profile([program])
+    sampled.expectComplete()
+    let samples = sampled.count { $0.last == "bottom" }
+    let exact = sampled.count { frames in
+      frames.contains("main") && frames.contains { $0.hasPrefix("qsort") } && frames.contains("compare")
+        && frames.suffix(43) == ["room"] + [String](repeating: "down", count: 41) + ["bottom"]
+    }
     #expect(samples >= 100 && exact * 1000 >= samples * 995, "\(exact) of \(samples)")
   }
 
   /// What frame pointers find of the same program, so that the test above shows something.
   @Test func framePointersFindLess() throws {
-    let program = try build("chain", Self.chain, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-inline"])
-    let (stacks, report) = try programs.profile([program], ["--unwind", "fp"])
-    #expect(report.isEmpty)
-    #expect(stacks.filter { $0.frames.contains("main") && $0.frames.last == "bottom" }.isEmpty)
+    let program = try programs.c("chain", Self.chain, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-inline"])
+    let sampled = try programs.profile([program], ["--unwind", "fp"])
+    #expect(sampled.report.isEmpty)
+    #expect(sampled.count() >= 100 && sampled.count { $0.contains("main") && $0.last == "bottom" } == 0)
   }
 
   @Test func handlersOfSignalsAndWhatTheyInterrupted() throws {
-    let program = try build(
+    let program = try programs.c(
       "signals",
       """
       #include <signal.h>
@@ -130,9 +78,9 @@ struct WorkingProgram {
         return sink;
       }
       """, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"])
-    let (stacks, report) = try programs.profile([program])
-    programs.expectComplete(report)
-    let handled = stacks.filter { $0.frames.contains("inside") }
+    let sampled = try programs.profile([program])
+    sampled.expectComplete()
+    let handled = sampled.stacks.filter { $0.frames.contains("inside") }
     #expect(handled.reduce(0) { $0 + $1.count } >= 20)
     for stack in handled where stack.count > 1 {
       #expect(stack.frames.contains("main") && stack.frames.contains("caller") && stack.frames.contains("handler"), "\(stack)")
@@ -141,7 +89,7 @@ struct WorkingProgram {
 
   /// The kernel is running; the registers of the system call lead on.
   @Test func systemCallsAreReachedThroughTheirCallers() throws {
-    let program = try build(
+    let program = try programs.c(
       "calls",
       """
       #include <fcntl.h>
@@ -153,17 +101,15 @@ struct WorkingProgram {
       __attribute__((noinline)) static void reader(int file) { reading(file); sink++; }
       int main(void) { int file = open("/dev/zero", O_RDONLY); puts("ready"); for (fflush(stdout);;) reader(file); }
       """, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"])
-    let (stacks, report) = try programs.profile([program])
-    programs.expectComplete(report)
-    let all = stacks.reduce(0) { $0 + $1.count }
-    let found = stacks.filter { $0.frames.contains("main") && $0.frames.contains("reader") && $0.frames.contains("reading") }
-      .reduce(0) { $0 + $1.count }
-    #expect(found * 10 >= all * 9, "\(found) of \(all)")
+    let sampled = try programs.profile([program])
+    sampled.expectComplete()
+    let found = sampled.count { $0.contains("main") && $0.contains("reader") && $0.contains("reading") }
+    #expect(found * 10 >= sampled.count() * 9, "\(found) of \(sampled.count())")
   }
 
   /// Frames that are larger than a page, a stack that is aligned anew, and recursion that goes too deep.
   @Test func largeAndDeepStacks() throws {
-    let program = try build(
+    let program = try programs.c(
       "deep",
       """
       #include <stdio.h>
@@ -179,22 +125,22 @@ struct WorkingProgram {
         for (fflush(stdout);;) if (count > 1) sink += deep(atoi(values[1])); else sink += aligned(5);
       }
       """, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"])
-    let (stacks, report) = try programs.profile([program])
-    programs.expectComplete(report)
-    let bottoms = stacks.filter { $0.frames.last == "bottom" && $0.count > 1 }
+    let sampled = try programs.profile([program])
+    sampled.expectComplete()
+    let bottoms = sampled.stacks.filter { $0.frames.last == "bottom" && $0.count > 1 }
     #expect(!bottoms.isEmpty)
     for stack in bottoms {
       #expect(stack.frames.suffix(44) == ["main", "aligned"] + [String](repeating: "large", count: 41) + ["bottom"], "\(stack)")
     }
-    let (cut, cutReport) = try programs.profile([program, "400"], ["--endings"])
-    #expect((cutReport["too_deep"] ?? 0) * 2 > cutReport["total"] ?? 0, "\(cutReport)")
-    #expect(cut.contains { $0.frames.contains("[ends deeper than 255 frames]") })
+    let cut = try programs.profile([program, "400"], ["--endings"])
+    #expect((cut.report["too_deep"] ?? 0) * 2 > cut.report["total"] ?? 0, "\(cut.report)")
+    #expect(cut.stacks.contains { $0.frames.contains("[ends deeper than 255 frames]") })
   }
 
   /// While an exception is caught, its handler's frame replaces that of the function that looks for it: such samples, some in a
   /// thousand of this program's, have no whole stack.
   @Test func exceptionsOfCPlusPlus() throws {
-    let program = try build(
+    let program = try programs.c(
       "throwing.cpp",
       """
       #include <cstdio>
@@ -210,17 +156,17 @@ struct WorkingProgram {
       }
       int main() { puts("ready"); fflush(stdout); for (int n = 0;; n++) catcher(n); }
       """, ["-O2", "-fomit-frame-pointer"])
-    let (stacks, report) = try programs.profile([program])
-    programs.expectComplete(report, thousandths: 975)
+    let sampled = try programs.profile([program])
+    sampled.expectComplete(thousandths: 975)
     #expect(
-      stacks.contains {
+      sampled.stacks.contains {
         $0.frames.contains("main") && $0.frames.contains { $0.contains("catcher") } && $0.frames.contains { $0.hasPrefix("_Unwind_") }
       })
   }
 
   /// Programs of 3 ms: nearly all samples lead to their first function or to that of their loader.
   @Test func processesThatLiveForMilliseconds() throws {
-    let program = try build(
+    let program = try programs.c(
       "short",
       """
       #include <time.h>
@@ -230,16 +176,15 @@ struct WorkingProgram {
       __attribute__((noinline)) static void middle(int n) { leaf(); if (n) middle(n - 1); sink++; }
       int main(void) { while (used() < 0.003) middle(5); return 0; }
       """, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"])
-    let (_, report) = try programs.stacks([
+    let sampled = try programs.stacks([
       "--comm", "short", "--", "/bin/sh", "-c", "i=0; while [ $i -lt 100 ]; do \(program); i=$((i+1)); done",
     ])
-    let (total, complete) = (report["total"] ?? 0, report["complete"] ?? 0)
-    #expect(total >= 100 && complete * 100 >= total * 95, "\(report)")
+    sampled.expectComplete(thousandths: 950)
   }
 
   /// Waits, and who ends them, of code without frame pointers.
   @Test func waitsHaveWholeStacksToo() throws {
-    let program = try build(
+    let program = try programs.c(
       "napping",
       """
       #include <time.h>
@@ -256,7 +201,7 @@ struct WorkingProgram {
 
   /// Where the ring has no room for a copy of a stack, the event comes without it, and with the address where the walk stopped.
   @Test func whatHasNoRoomForACopyComesWithoutIt() throws {
-    let program = try build(
+    let program = try programs.c(
       "roomy",
       """
       #include <stdio.h>

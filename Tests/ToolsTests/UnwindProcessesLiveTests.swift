@@ -4,13 +4,9 @@ import Testing
 
 /// Whose stacks are walked: programs that replace each other, and more code than there is room for.
 @Suite(.serialized, .requiresBPF) struct UnwindProcessesLiveTests {
-  private let folder: TemporaryFolder
-  private let programs: WorkingProgram
+  private let programs: WorkingPrograms
 
-  init() throws {
-    folder = try TemporaryFolder()
-    programs = WorkingProgram(folder: folder)
-  }
+  init() throws { programs = try WorkingPrograms() }
 
   /// Two programs at the same addresses with other frames take turns in one process: none is walked by the rules of the other.
   @Test func programsThatReplaceEachOther() throws {
@@ -36,16 +32,14 @@ import Testing
       }
       """
     let flags = ["-O1", "-no-pie", "-fomit-frame-pointer"]
-    let one = try compile(source, in: folder, name: "one", flags: flags + ["-DSPIN=spin_one", "-DROOM=40"])
-    let two = try compile(source, in: folder, name: "two", flags: flags + ["-DSPIN=spin_two", "-DROOM=4000"])
-    let (stacks, report) = try programs.profile([one, two])
-    programs.expectComplete(report, thousandths: 950)
+    let one = try programs.c("one", source, flags + ["-DSPIN=spin_one", "-DROOM=40"])
+    let two = try programs.c("two", source, flags + ["-DSPIN=spin_two", "-DROOM=4000"])
+    let sampled = try programs.profile([one, two], atLeast: 400)
+    sampled.expectComplete(thousandths: 950)
     for name in ["spin_one", "spin_two"] {
-      let chains = stacks.filter { $0.frames.contains(name) }
-      let samples = chains.reduce(0) { $0 + $1.count }
-      let right = chains.filter { $0.frames.contains("main") && $0.frames.firstIndex(of: "main")! + 1 == $0.frames.firstIndex(of: name) }
-      #expect(samples >= 20)
-      #expect(right.reduce(0) { $0 + $1.count } * 100 >= samples * 95)
+      let samples = sampled.count { $0.contains(name) }
+      let right = sampled.count { frames in frames.firstIndex(of: "main").map { $0 + 1 == frames.firstIndex(of: name) } ?? false }
+      #expect(samples >= 20 && right * 100 >= samples * 95, "\(right) of \(samples)")
     }
   }
 
@@ -62,7 +56,7 @@ import Testing
         for (fflush(stdout);;) { int numbers[] = { 3, 1, 2, 5, 4 }; qsort(numbers, 5, sizeof(*numbers), compare); }
       }
       """
-    let program = try compile(source, in: folder, name: "sorter", flags: ["-O1", "-fomit-frame-pointer"])
+    let program = try programs.c("sorter", source, ["-O1", "-fomit-frame-pointer"])
     // Interpreters with libraries of 4 MB of code beside it, so that 2 MB of memory are too little.
     let others = try (0..<2).map { _ in
       let other = try Running(["perl", "-MPOSIX", "-e", "$| = 1; print qq(ready\\n); while (1) { $x = sin(rand()) . join(q(,), 1 .. 9) }"])
@@ -75,17 +69,10 @@ import Testing
         _ = other.finish()
       }
     }
-    let running = try Running([program])
-    defer {
-      kill(running.pid, SIGKILL)
-      _ = running.finish()
-    }
-    _ = try running.wait(for: "ready")
-    let (stacks, report) = try programs.stacks(["-d", "2", "--unwind-memory", "2"])
-    let own = stacks.filter { $0.frames.first == "sorter" }
-    let whole = own.filter { $0.frames.contains("main") }
-    #expect(own.reduce(0) { $0 + $1.count } >= 50)
-    #expect(whole.reduce(0) { $0 + $1.count } * 3 >= own.reduce(0) { $0 + $1.count }, "\(report)")
-    #expect((report["finished_from_copies"] ?? 0) * 10 >= report["total"] ?? 0, "\(report)")
+    let sampled = try programs.during([program]) { _ in try programs.stacks(["-d", "2", "--unwind-memory", "2"]) }
+    let own = sampled.count { $0.first == "sorter" }
+    let whole = sampled.count { $0.first == "sorter" && $0.contains("main") }
+    #expect(own >= 50 && whole * 3 >= own, "\(sampled.report)")
+    #expect((sampled.report["finished_from_copies"] ?? 0) * 10 >= sampled.report["total"] ?? 0, "\(sampled.report)")
   }
 }

@@ -3,17 +3,13 @@ import Testing
 
 /// User stacks of Swift, and the callers that await its async functions. Not in the virtual machines, where a compiler takes minutes.
 @Suite(.serialized, .requiresBPF) struct UnwindSwiftTests {
-  private let folder: TemporaryFolder
-  private let programs: WorkingProgram
+  private let programs: WorkingPrograms
 
-  init() throws {
-    folder = try TemporaryFolder()
-    programs = WorkingProgram(folder: folder)
-  }
+  init() throws { programs = try WorkingPrograms() }
 
   /// Optimized Swift, whose functions have neither frame pointers nor, partly, rules.
   @Test func optimizedSwift() throws {
-    let program = try swift(
+    let program = try programs.swift(
       "words",
       """
       @inline(never) func count(_ text: String, _ counts: inout [String: Int]) { for word in text.split(separator: " ") { counts[String(word), default: 0] += 1 } }
@@ -23,16 +19,16 @@ import Testing
       fflush(stdout)
       for round in 0... { sum &+= work(round) }
       """)
-    let (stacks, report) = try programs.profile([program])
-    programs.expectComplete(report)
-    let all = stacks.reduce(0) { $0 + $1.count }
-    let named = stacks.filter { $0.frames.contains("words.work(_:)") }.reduce(0) { $0 + $1.count }
-    #expect(named * 10 >= all * 9, "\(named) of \(all)")
+    let sampled = try programs.profile([program])
+    sampled.expectComplete()
+    let named = sampled.count { $0.contains("words.work(_:)") }
+    #expect(named * 10 >= sampled.count() * 9, "\(named) of \(sampled.count())")
   }
 
   /// The functions that await one another stand in order, from the task's first on; what runs them does not.
-  @Test(arguments: [["-O"], ["-O", "-g"], ["-Onone", "-g"]]) func asyncCallersThatAwait(_ flags: [String]) throws {
-    let program = try swift(
+  @Test(arguments: [["-O"], ["-O", "-g"], ["-Onone", "-g"], ["-O", "-static-stdlib"]]) func asyncCallersThatAwait(_ flags: [String]) throws
+  {
+    let program = try programs.swift(
       "awaiting\(flags.joined())",
       """
       @inline(never) func spin(_ n: Int) -> Int { var s = 0; for i in 0..<n { s = s &+ (i &* 7 ^ s) }; return s }
@@ -54,9 +50,11 @@ import Testing
         }
       }
       """, flags)
-    let (stacks, report) = try programs.profile([program])
-    programs.expectComplete(report)
-    let spinning = stacks.filter { $0.frames.contains { $0.hasSuffix(".spin(_:)") } && $0.frames.contains { $0.hasSuffix(".plain(_:)") } }
+    let sampled = try programs.profile([program])
+    sampled.expectComplete()
+    let spinning = sampled.stacks.filter {
+      $0.frames.contains { $0.hasSuffix(".spin(_:)") } && $0.frames.contains { $0.hasSuffix(".plain(_:)") }
+    }
     let samples = spinning.reduce(0) { $0 + $1.count }
     let whole = spinning.filter { stack in
       let names = stack.frames.compactMap { name in
@@ -66,15 +64,7 @@ import Testing
         && !stack.frames.contains { $0.contains("runJobInEstablishedExecutorContext") }
     }.reduce(0) { $0 + $1.count }
     #expect(samples >= 100 && whole * 1000 >= samples * 995, "\(whole) of \(samples): \(spinning.prefix(3))")
-    let (executor, _) = try programs.profile([program], ["--async", "physical"])
-    #expect(executor.contains { $0.frames.contains { $0.contains("runJobInEstablishedExecutorContext") } })
-  }
-
-  private func swift(_ name: String, _ source: String, _ flags: [String] = ["-O"]) throws -> String {
-    let path = "\(folder.path)/\(name)"
-    let file = try folder.file("\(name).swift", "import Glibc\n" + source)
-    let library = source.contains("@main") ? ["-parse-as-library"] : []
-    try mustRun(["swiftc", "-module-name", String(name.prefix { $0 != "-" })] + flags + library + ["-o", path, file])
-    return path
+    let executor = try programs.profile([program], ["--async", "physical"])
+    #expect(executor.stacks.contains { $0.frames.contains { $0.contains("runJobInEstablishedExecutorContext") } })
   }
 }

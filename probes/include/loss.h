@@ -12,6 +12,7 @@ enum swtrace_counter {
 	SWTRACE_LOST_RING,              /* the ring buffer was full */
 	SWTRACE_LOST_MAP_FULL,          /* a map had no room for its key */
 	SWTRACE_LOST_SCRATCH,           /* working memory was not to be had */
+	SWTRACE_LOST_HIDDEN,            /* the kernel did not run the probe for its beginning or its end */
 	/* Below: remarks about events that were counted above. */
 	SWTRACE_TRUNCATED_TEXT,         /* a path, name or argument list was cut or could not be read */
 	SWTRACE_MISSING_KERNEL_STACK,
@@ -25,6 +26,14 @@ enum swtrace_counter {
 /* One copy per processor and interval. Counters only grow: user space subtracts what it has seen. */
 struct swtrace_tally {
 	__u64 counters[SWTRACE_COUNTERS];
+};
+
+/* A task's events that were hidden and that the probe has not noticed, as long as the next coming in its start's note is that one. */
+struct swtrace_hidden {
+	__u64 next;
+	__u64 count;
+	__u32 tid;
+	__u32 reserved;
 };
 
 /* Written by user space while probes run. */

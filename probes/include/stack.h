@@ -10,7 +10,8 @@ struct swtrace_stack_config {
 	__u8 kernel;                    /* walk the kernel's part of stacks */
 	__u8 user;                      /* walk the user part */
 	__u8 async;                     /* find those that await async functions */
-	__u8 reserved[5];
+	__u8 tasks;                     /* tell tasks of Swift apart */
+	__u8 reserved[4];
 };
 
 enum swtrace_stack_kind {
@@ -40,9 +41,10 @@ struct swtrace_stack_event {
 	__u32 pid, tid;
 	__s32 kernel_frames;            /* negative: the error of bpf_get_stack */
 	__s32 user_frames;
-	__u16 kind;                     /* enum swtrace_stack_kind */
-	__u16 is_in_kernel;             /* the kernel ran for the task when the user part was walked */
-	__u32 relation;                 /* enum swtrace_relation */
+	__u8 kind;                      /* enum swtrace_stack_kind */
+	__u8 is_in_kernel;              /* the kernel ran for the task when the user part was walked */
+	__u16 relation;                 /* enum swtrace_relation */
+	__u32 swift_task;               /* the low half of its number; 0: none, or not asked for */
 	__s32 partner_kernel_frames;    /* as those of the task */
 	__s32 partner_user_frames;
 	__u32 partner_pid;

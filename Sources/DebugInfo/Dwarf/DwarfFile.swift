@@ -92,9 +92,9 @@ extension ELFFile {
       size = size.addingReportingOverflow(section.size).overflow ? .max : size + section.size
       guard identity.map({ size <= $0.size }) ?? true else { return }
       if section.flags & UInt64(SHF_COMPRESSED) != 0 {
-        guard unsafe elf_compress(pointer, 0, 0) >= 0 else { return }
+        guard unsafe decompress(pointer) else { return }
       } else if isOld {
-        guard unsafe elf_compress_gnu(pointer, 0, 0) >= 0 else { return }
+        guard unsafe decompress(pointer, isOld: true) else { return }
       }
       guard let data = unsafe elf_getdata(pointer, nil), let start = unsafe data.pointee.d_buf else { return }
       found[name] = unsafe Bytes(UnsafeRawBufferPointer(start: start, count: data.pointee.d_size))

@@ -123,42 +123,45 @@ extension Bytes {
 }
 
 extension UnwindTableBuilder {
-  /// Marks the rows of async functions, says where each has its context, and mends what swiftc writes wrongly.
+  /// Marks the last rows that are of async functions, says where each has its context, and mends what swiftc writes wrongly.
   ///
   /// An async function with a frame keeps its context right below the caller's rbp; others in r14, or where they spill it. The records of
   /// such frames lag behind in the first instructions, and stay behind in the last: they do not say what `push %r14` and `pop %rbp` do.
   ///
   /// Functions of the runtime that begin so (`swift_task_switch`) are mended, but not marked: their context is another function's.
-  mutating func mark(_ functions: [SwiftFunctions.Function], _ text: CodeBytes) {
-    let (oldStarts, oldNumbers) = (starts, numbers)
-    starts.removeAll(keepingCapacity: true)
-    numbers.removeAll(keepingCapacity: true)
+  ///
+  /// - Parameter functions: ascending; all their rows are there. What is before the first stays as it is.
+  mutating func mark(_ functions: ArraySlice<SwiftFunctions.Function>, _ text: SegmentBytes) {
+    let functions = functions.filter {
+      $0.end > code.lowerBound && $0.start < code.upperBound
+        && ($0.isAsync || text.bytes(from: $0.start, to: $0.end).firstWord == AsyncCode.prologue)
+    }
+    guard let first = functions.first else { return }
+    let old = removeRows(from: max(first.start, code.lowerBound))
     var next = 0
     /// Adds rows as they are.
     func copy(until limit: UInt64) {
-      while next < oldStarts.count, code.lowerBound + UInt64(oldStarts[next]) < limit {
-        append(code.lowerBound + UInt64(oldStarts[next]), oldNumbers[next])
+      while next < old.rows.count, old.rows[next].start < limit {
+        append(old.rows[next].start, old.rows[next].number)
         next += 1
       }
     }
-    for function in functions where function.end > code.lowerBound && function.start < code.upperBound {
-      guard function.isAsync || text.bytes(from: function.start, to: function.end).firstWord == AsyncCode.prologue else { continue }
+    for function in functions {
       let (start, end) = (max(function.start, code.lowerBound), min(function.end, code.upperBound))
       copy(until: start)
       let first = next
-      while next < oldStarts.count, code.lowerBound + UInt64(oldStarts[next]) < end { next += 1 }
+      while next < old.rows.count, old.rows[next].start < end { next += 1 }
+      func number(before index: Int) -> UInt16 { index > 0 ? old.rows[index - 1].number : old.before }
       var rows: [(offset: Int, rule: UnwindRule)] = []
-      if first == oldStarts.count || code.lowerBound + UInt64(oldStarts[first]) > start, first > 0 {
-        rows.append((0, rules[Int(oldNumbers[first - 1])]))
-      }
-      for index in first..<next { rows.append((Int(code.lowerBound + UInt64(oldStarts[index]) - start), rules[Int(oldNumbers[index])])) }
+      if first == old.rows.count || old.rows[first].start > start { rows.append((0, rules[Int(number(before: first))])) }
+      for row in old.rows[first..<next] { rows.append((Int(row.start - start), rules[Int(row.number)])) }
       let instructions = AsyncCode(text.bytes(from: start, to: end))
       if rows.count <= Self.maximumMendedRows { mend(&rows, instructions) }
       if function.isAsync { mark(&rows, instructions) }
       for row in rows where start + UInt64(row.offset) < end {
-        append(start + UInt64(row.offset), number(of: row.rule))
+        append(start + UInt64(row.offset), self.number(of: row.rule))
       }
-      if end < code.upperBound { append(end, oldNumbers[max(next - 1, 0)]) }
+      if end < code.upperBound { append(end, number(before: next)) }
     }
     copy(until: code.upperBound)
   }

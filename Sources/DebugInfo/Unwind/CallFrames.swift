@@ -28,6 +28,7 @@ struct CallFrames {
   /// Honest ones have tens of bytes. Each function may name another place in the same bytes.
   private static let maximumCommonLength = 1024
 
+  private let file: ELFFile
   let section: Bytes
   private let address: UInt64
   private let isDebugFrame: Bool
@@ -40,7 +41,8 @@ struct CallFrames {
   /// - Parameters:
   ///   - address: of the section, which addresses in it are relative to.
   ///   - isDebugFrame: whether it is `.debug_frame`.
-  init(_ section: Bytes, address: UInt64, isDebugFrame: Bool) {
+  init(_ file: ELFFile, _ section: Bytes, address: UInt64, isDebugFrame: Bool) {
+    self.file = file
     self.section = section
     self.address = address
     self.isDebugFrame = isDebugFrame
@@ -51,7 +53,11 @@ struct CallFrames {
     if !zip(functions, functions.dropFirst()).allSatisfy({ $0.start <= $1.start }) {
       functions.sort { ($0.start, $0.end) < ($1.start, $1.end) }
     }
+    discard()
   }
+
+  /// Gives up the pages of the records, which are read again as they are needed.
+  func discard() { section.discard(0..<section.count, of: file) }
 
   /// What a function's instructions say, from its beginning.
   func machine(_ function: Function) -> FrameMachine {

@@ -30,6 +30,11 @@ struct FrameState: Equatable {
   var rbp = Place()
   var r14 = Place()
   var returnAddress = Place()
+
+  /// Whether it means something only beside the section that it was read from.
+  var hasExpressions: Bool {
+    cfaExpressionCount > 0 || rbp.kind == .expression || r14.kind == .expression || returnAddress.kind == .expression
+  }
 }
 
 /// Runs call frame instructions (DWARF 5, 6.4.2).
@@ -245,6 +250,13 @@ extension UnwindRule {
         cursor.u8() == 0x2a, cursor.u8() == 0x33, cursor.u8() == 0x24, cursor.u8() == 0x22
       else { return }
       self = UnwindRule(SWTRACE_CFA_PLT, offset: Int32(literal) - 0x30)
+    } else if code == 0x77, (0x70...0x7f).contains(next), next != 0x77 {
+      // OpenSSL's multiplications keep it at the end of an array on the stack: *(rsp + n + register * 8) + m.
+      guard cursor.u8() == 0, cursor.u8() == 0x38, cursor.u8() == 0x1e, cursor.u8() == 0x22, cursor.u8() == 0x06, cursor.u8() == 0x23,
+        case let add = cursor.uleb(), cursor.isAtEnd, !cursor.hasFailed, let add = Int32(exactly: add)
+      else { return }
+      self = UnwindRule(SWTRACE_CFA_RSP_INDEXED, offset: offset)
+      (reg, self.add) = (next - 0x70, add)
     }
   }
 }

@@ -54,45 +54,48 @@ struct FrameTracker {
   /// Far beyond any depth, but without overflows.
   fileprivate static let maximumDistance: Int32 = 1 << 28
 
-  private init() {}
+  /// Of the last function that was followed.
+  private(set) var rows: [Row] = []
 
-  /// The rows of a function; nil where an instruction is not known, or the stack pointer goes where none should be.
-  static func rows(_ code: Bytes) -> [Row]? {
-    var tracker = FrameTracker()
+  /// Finds the rows of a function; false where an instruction is not known, or the stack pointer goes where none should be.
+  mutating func follow(_ code: Bytes) -> Bool {
+    state = State()
+    deepest = State()
+    targets.removeAll(keepingCapacity: true)
+    rows.removeAll(keepingCapacity: true)
     var cursor = code.cursor()
-    var rows: [Row] = []
     var last: State?
     /// Whether only a jump can lead here, and what it brings along is not known.
     var isAssumed = false
     while !cursor.isAtEnd {
-      if isAssumed, let known = tracker.targets.first(where: { $0.offset == cursor.position })?.state {
-        tracker.state = known
+      if isAssumed, let known = targets.first(where: { $0.offset == cursor.position })?.state {
+        state = known
         isAssumed = false
       }
-      if last != tracker.state {
-        guard let rule = tracker.state.rule, rows.count < Self.maximumRows else { return nil }
+      if last != state {
+        guard let rule = state.rule, rows.count < Self.maximumRows else { return false }
         rows.append(Row(offset: cursor.position, rule: rule))
-        last = tracker.state
+        last = state
       }
-      guard let instruction = Instruction(&cursor) else { return nil }
-      switch tracker.follow(instruction, to: cursor.position, of: code.count) {
+      guard let instruction = Instruction(&cursor) else { return false }
+      switch follow(instruction, to: cursor.position, of: code.count) {
       case .next: break
       case .elsewhere:
-        tracker.state = tracker.deepest
+        state = deepest
         isAssumed = true
-      case .lost: return nil
+      case .lost: return false
       case .leaving:
         // The rest of the arguments goes, and the return address has been put where the stack pointer is.
-        tracker.state = State()
+        state = State()
         rows.append(Row(offset: cursor.position, rule: State().rule ?? .gap))
-        guard let jump = Instruction(&cursor), tracker.follow(jump, to: cursor.position, of: code.count) == .elsewhere else { return nil }
-        tracker.state = tracker.deepest
+        guard let jump = Instruction(&cursor), follow(jump, to: cursor.position, of: code.count) == .elsewhere else { return false }
+        state = deepest
         isAssumed = true
         last = nil
       }
-      if tracker.state.rank > tracker.deepest.rank { tracker.deepest = tracker.state }
+      if state.rank > deepest.rank { deepest = state }
     }
-    return rows
+    return true
   }
 
   private enum Continuation { case next, elsewhere, lost, leaving }

@@ -17,16 +17,56 @@ struct Instruction {
   /// `-` nothing, `m` ModRM, `b` 1 byte, `w` 2 bytes, `z` 4 bytes or 2 with the prefix 66, `v` the same or 8 with REX.W, `j` 4 bytes,
   /// `B` ModRM and 1 byte, `Z` ModRM and `z`, `a` an address, `E` 3 bytes, `6` and `7` ModRM and `b` or `z` for TEST only,
   /// `p` it is a prefix, `*` it leads to another map, `x` it is none.
-  private static let oneByte = Array(
-    ("mmmmbzxxmmmmbzx*" + "mmmmbzxxmmmmbzxx" + "mmmmbzpxmmmmbzpx" + "mmmmbzpxmmmmbzpx"
-      + "pppppppppppppppp" + "----------------" + "xx*mppppzZbB----" + "bbbbbbbbbbbbbbbb"
-      + "BZxBmmmmmmmmmmmm" + "----------x-----" + "aaaa----bz------" + "bbbbbbbbvvvvvvvv"
-      + "BBw-**BZE-w--bx-" + "mmmmxxx-mmmmmmmm" + "bbbbbbbbjjxb----" + "p-pp--67------mm").utf8)
-  private static let twoBytes = Array(
-    ("mmmmx-----x-xm-B" + "mmmmmmmmmmmmmmmm" + "mmmmxxxxmmmmmmmm" + "------x-*x*xxxxx"
-      + "mmmmmmmmmmmmmmmm" + "mmmmmmmmmmmmmmmm" + "mmmmmmmmmmmmmmmm" + "BBBBmmm-mmxxmmmm"
-      + "jjjjjjjjjjjjjjjj" + "mmmmmmmmmmmmmmmm" + "---mBmxx---mBmmm" + "mmmmmmmmmmBmmmmm"
-      + "mmBmBBBm--------" + "mmmmmmmmmmmmmmmm" + "mmmmmmmmmmmmmmmm" + "mmmmmmmmmmmmmmmm").utf8)
+  private static let oneByte = OpcodeMap(
+    """
+    mmmmbzxxmmmmbzx*\
+    mmmmbzxxmmmmbzxx\
+    mmmmbzpxmmmmbzpx\
+    mmmmbzpxmmmmbzpx\
+    pppppppppppppppp\
+    ----------------\
+    xx*mppppzZbB----\
+    bbbbbbbbbbbbbbbb\
+    BZxBmmmmmmmmmmmm\
+    ----------x-----\
+    aaaa----bz------\
+    bbbbbbbbvvvvvvvv\
+    BBw-**BZE-w--bx-\
+    mmmmxxx-mmmmmmmm\
+    bbbbbbbbjjxb----\
+    p-pp--67------mm
+    """)
+  private static let twoBytes = OpcodeMap(
+    """
+    mmmmx-----x-xm-B\
+    mmmmmmmmmmmmmmmm\
+    mmmmxxxxmmmmmmmm\
+    ------x-*x*xxxxx\
+    mmmmmmmmmmmmmmmm\
+    mmmmmmmmmmmmmmmm\
+    mmmmmmmmmmmmmmmm\
+    BBBBmmm-mmxxmmmm\
+    jjjjjjjjjjjjjjjj\
+    mmmmmmmmmmmmmmmm\
+    ---mBmxx---mBmmm\
+    mmmmmmmmmmBmmmmm\
+    mmBmBBBm--------\
+    mmmmmmmmmmmmmmmm\
+    mmmmmmmmmmmmmmmm\
+    mmmmmmmmmmmmmmmm
+    """)
+
+  /// A letter for each of 256 bytes, in the program's own constants: an array would be looked for at each use.
+  private struct OpcodeMap {
+    private let letters: StaticString
+
+    init(_ letters: StaticString) {
+      precondition(letters.utf8CodeUnitCount == 256)
+      self.letters = letters
+    }
+
+    subscript(byte: UInt8) -> UInt8 { unsafe letters.utf8Start[Int(byte)] }
+  }
 
   /// Reads the instruction that begins there; nil where there is none that is known.
   init?(_ cursor: inout Cursor) {
@@ -35,7 +75,7 @@ struct Instruction {
     var hasAddressSize = false
     var byte = cursor.u8()
     // REX is one only right before the opcode.
-    while Self.oneByte[Int(byte)] == UInt8(ascii: "p") {
+    while Self.oneByte[byte] == UInt8(ascii: "p") {
       rex = byte & 0xf0 == 0x40 ? byte : 0
       if byte == 0x66 { hasOperandSize = true }
       if byte == 0x67 { hasAddressSize = true }
@@ -43,7 +83,7 @@ struct Instruction {
       guard !cursor.hasFailed, cursor.position - start < Self.maximumLength else { return nil }
     }
     opcode = UInt32(byte)
-    var operands = Self.oneByte[Int(byte)]
+    var operands = Self.oneByte[byte]
     if operands == UInt8(ascii: "*") {
       guard let found = byte == 0x0f ? readEscaped(&cursor) : readVector(&cursor, byte) else { return nil }
       operands = found
@@ -74,7 +114,7 @@ struct Instruction {
   private mutating func readEscaped(_ cursor: inout Cursor) -> UInt8? {
     let second = cursor.u8()
     opcode = 0x0f00 | UInt32(second)
-    guard second == 0x38 || second == 0x3a else { return Self.twoBytes[Int(second)] }
+    guard second == 0x38 || second == 0x3a else { return Self.twoBytes[second] }
     opcode = opcode << 8 | UInt32(cursor.u8())
     return UInt8(ascii: second == 0x38 ? "m" : "B")
   }

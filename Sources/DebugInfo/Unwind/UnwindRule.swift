@@ -58,6 +58,7 @@ extension swtrace_unwind_rule {
     case SWTRACE_CFA_SIGNAL: "signal"
     case SWTRACE_CFA_STOP: "stop"
     case SWTRACE_CFA_REGISTER: "\(Self.registers[Int(reg) % Self.registers.count])\(signed(cfa_offset))"
+    case SWTRACE_CFA_RSP_INDEXED: "[rsp\(signed(cfa_offset))+8*\(Self.registers[Int(reg) % Self.registers.count])]\(signed(add))"
     default: "unsupported"
     }
   }

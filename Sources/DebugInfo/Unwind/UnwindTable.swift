@@ -50,9 +50,14 @@ package struct UnwindTable: Sendable {
   package let starts: [UInt32]
   /// Of the rules that begin there.
   package let numbers: [UInt16]
+  /// Where the Swift runtime in this file keeps the task that a thread runs.
+  package let tasks: SwiftTasks?
 
   /// - Throws: `Failure`.
-  package init(_ file: ELFFile, debug: ELFFile? = nil) throws(Failure) {
+  package init(_ file: ELFFile, debug: ELFFile? = nil) throws(Failure) { try self.init(file, debug: debug, rowsAtOnce: 1 << 16) }
+
+  /// - Parameter rowsAtOnce: after so many, what was read for them is given up.
+  init(_ file: ELFFile, debug: ELFFile? = nil, rowsAtOnce: Int) throws(Failure) {
     guard file.isForX8664 else { throw .otherArchitecture }
     let executable = file.segments.filter { $0.isExecutable && $0.memorySize > 0 }
     guard let low = executable.map(\.address.rawValue).min(), let high = executable.map(\.end).max(), low < high else { throw .noCode }
@@ -63,9 +68,13 @@ package struct UnwindTable: Sendable {
     let frames = file.callFrames(".eh_frame") ?? debug?.callFrames(".eh_frame")
     let debugFrames = file.callFrames(".debug_frame") ?? debug?.callFrames(".debug_frame")
     functions = (frames?.functions.count ?? 0) + (debugFrames?.functions.count ?? 0)
-    let swift = SwiftFunctions(file, debug: debug)
-    var builder = UnwindTableBuilder(code: code, entry: file.entry)
-    builder.build(frames, debugFrames, swift, swift.map { _ in CodeBytes(file) })
+    let bytes = SegmentBytes(file)
+    let swift = SwiftFunctions(file, bytes, debug: debug)
+    var builder = UnwindTableBuilder(code: code, entry: file.entry, rowsAtOnce: rowsAtOnce)
+    builder.build(frames, debugFrames, swift, bytes)
+    tasks = swift?.taskGetter.flatMap { getter in
+      SwiftTasks(bytes.bytes(from: getter.lowerBound, to: getter.upperBound), at: getter.lowerBound, size: swift?.taskSize)
+    }
     (rules, starts, numbers) = (builder.rules, builder.starts, builder.numbers)
   }
 
@@ -119,11 +128,11 @@ extension ELFFile {
         identity.map({ section.size <= $0.size }) ?? true
       else { return }
       if section.flags & UInt64(SHF_COMPRESSED) != 0 {
-        guard name.hasPrefix(".debug_"), decompressesWithinLimit, unsafe elf_compress(pointer, 0, 0) >= 0 else { return }
+        guard name.hasPrefix(".debug_"), decompressesWithinLimit, unsafe decompress(pointer) else { return }
       }
       guard let data = unsafe elf_rawdata(pointer, nil), let start = unsafe data.pointee.d_buf else { return }
       found = unsafe CallFrames(
-        Bytes(UnsafeRawBufferPointer(start: start, count: data.pointee.d_size)), address: section.address,
+        self, Bytes(UnsafeRawBufferPointer(start: start, count: data.pointee.d_size)), address: section.address,
         isDebugFrame: name == ".debug_frame")
     }
     return found.flatMap { $0.functions.isEmpty ? nil : $0 }

@@ -38,7 +38,7 @@ package struct Cpudist: HistogramTool {
     if offcpu, includeIdle { throw ValidationError("--include-idle and --offcpu exclude each other: an idle task is off while others run") }
   }
 
-  package var hooks: [Hook] { [Hook("task switches", ["switch_btf", "switch_raw"])] }
+  package var hooks: [Hook] { [Hook("task switches", ["switch_btf", "switch_raw"])] + (offcpu ? [HiddenEvents.hook] : []) }
 
   package var unit: HistogramUnit { milliseconds ? .milliseconds : .microseconds }
 

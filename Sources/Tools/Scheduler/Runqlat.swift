@@ -37,6 +37,7 @@ package struct Runqlat: HistogramTool {
       Hook("wake-ups", ["wakeup_btf", "wakeup_raw"]),
       Hook("wake-ups of new tasks", ["wakeup_new_btf", "wakeup_new_raw"]),
       Hook("task switches", ["switch_btf", "switch_raw"]),
+      HiddenEvents.hook,
     ]
   }
 

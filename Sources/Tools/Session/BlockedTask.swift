@@ -31,11 +31,8 @@ package struct BlockedTask {
       if registers.count == SWTRACE_BLOCKED_REGISTERS {
         let header = swtrace_stack_rest(
           ip: registers[0], sp: registers[2], bp: registers[1], r14: registers[3], memory: 0, is_leaf: 1, count: 0)
-        // Reading memory of a file may wait for whoever serves the file; a stack is in none.
-        let isStack = ProcessMaps(of: ProcessID(event.tid))?[VirtualAddress(header.sp)]?.inode == 0
-        let memory = ProcessNamespace.isInitial && isStack ? open("/proc/\(event.tid)/mem", O_RDONLY | O_CLOEXEC) : -1
+        let memory = ProcessNamespace.isInitial ? ResidentMemory(of: event.tid) : nil
         if byRules { task.rest = copy(header, memory) } else { task.userStack = userStack(header, memory) }
-        if memory >= 0 { close(memory) }
       }
       tasks.append(task)
     }
@@ -49,7 +46,7 @@ package struct BlockedTask {
   }
 
   /// The registers and what of the stack can be read, up to the size that the probes copy.
-  private static func copy(_ registers: swtrace_stack_rest, _ memory: CInt) -> [UInt8] {
+  private static func copy(_ registers: swtrace_stack_rest, _ memory: borrowing ResidentMemory?) -> [UInt8] {
     var header = registers
     let limit = Int(SWTRACE_REST_PAGES) * 4096
     let stack = [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
@@ -57,9 +54,10 @@ package struct BlockedTask {
       while count < limit {
         let from = header.sp &+ UInt64(count)
         let length = min(4096 - Int(from & 4095), limit - count)
-        let got = pread(memory, buffer.baseAddress! + count, length, off_t(bitPattern: UInt(from)))
-        guard got == length else { break }
-        count += got
+        guard memory?.read(from, into: UnsafeMutableRawBufferPointer(start: buffer.baseAddress! + count, count: length)) == true else {
+          break
+        }
+        count += length
       }
     }
     header.count = UInt32(stack.count)
@@ -67,14 +65,13 @@ package struct BlockedTask {
   }
 
   /// Follows the frame pointers as the kernel does for the task that runs.
-  private static func userStack(_ registers: swtrace_stack_rest, _ memory: CInt) -> [UInt64] {
+  private static func userStack(_ registers: swtrace_stack_rest, _ memory: borrowing ResidentMemory?) -> [UInt64] {
     var stack = [registers.ip]
     var frame = registers.bp
     // The caller's frame pointer and the address to return to.
     var pair = SIMD2<UInt64>()
-    while memory >= 0, stack.count < SWTRACE_STACK_DEPTH, frame != 0 {
-      let got = withUnsafeMutableBytes(of: &pair) { pread(memory, $0.baseAddress, $0.count, off_t(bitPattern: UInt(frame))) }
-      guard got == MemoryLayout<SIMD2<UInt64>>.size else { break }
+    while stack.count < SWTRACE_STACK_DEPTH, frame != 0 {
+      guard withUnsafeMutableBytes(of: &pair, { memory?.read(frame, into: $0) }) == true else { break }
       stack.append(pair.y)
       frame = pair.x
     }

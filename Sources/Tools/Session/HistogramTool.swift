@@ -57,6 +57,7 @@ extension HistogramTool {
     let (path, format) = try settings.destination()
     let tool = self
     var output = try Output(path: path)
+    var hidden = HiddenEvents()
     var running = try Session(
       Plan(
         image: .named(Self.probe), hooks: hooks,
@@ -68,7 +69,8 @@ extension HistogramTool {
           if tool.isKeyed { try probe.resize("histogram_cells", to: 16384) }
           try tool.configure(&probe, programs)
         },
-        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
+        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) },
+        beforeDetaching: { (probe, programs) throws(BPFError) in try hidden.read(probe, programs) }, activity: Self.activity),
       settings, interval: schedule.nanoseconds, count: schedule.count, watching: output)
     var reader = try HistogramReader(running.attachment.probe, unit: unit, keyed: isKeyed)
     let writer = HistogramWriter(unit: unit)
@@ -84,7 +86,11 @@ extension HistogramTool {
       try output.flush()
       if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
     }
-    try running.conclude(try running.finish(read: reader.count), &output, format)
+    var report = try running.finish(read: reader.count)
+    let atTheEnd = try hidden.count(running.attachment.probe)
+    report.seen += atTheEnd
+    report.lost[.hidden, default: 0] += atTheEnd
+    try running.conclude(report, &output, format)
   }
 
   private func print(_ entries: [KeyedHistogram], _ format: OutputFormat, _ writer: HistogramWriter, _ out: inout [UInt8]) {

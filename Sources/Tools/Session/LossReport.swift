@@ -16,6 +16,8 @@ package struct LossReport: Equatable, Sendable {
 
   package enum Reason: String, CaseIterable, Sendable {
     case ring, mapFull, scratch
+    /// The kernel did not run the probe for its beginning or its end, as the scheduler's numbers show.
+    case hidden
     /// The kernel did not run the probe, because it was already running on that processor.
     case missed
     /// Delivered by the kernel, but never read.
@@ -29,6 +31,7 @@ package struct LossReport: Equatable, Sendable {
       case .ring: "ring buffer full"
       case .mapFull: "map full"
       case .scratch: "no working memory"
+      case .hidden: "hidden by the kernel"
       case .missed: "probe busy"
       case .unread: "not read"
       }
@@ -112,7 +115,10 @@ extension LossReport {
   init(counters: [UInt64]) {
     func value(_ counter: swtrace_counter) -> UInt64 { counters[Int(counter.rawValue)] }
     self.init(seen: value(SWTRACE_SEEN), filtered: value(SWTRACE_FILTERED), delivered: value(SWTRACE_DELIVERED))
-    lost = [.ring: value(SWTRACE_LOST_RING), .mapFull: value(SWTRACE_LOST_MAP_FULL), .scratch: value(SWTRACE_LOST_SCRATCH)]
+    lost = [
+      .ring: value(SWTRACE_LOST_RING), .mapFull: value(SWTRACE_LOST_MAP_FULL), .scratch: value(SWTRACE_LOST_SCRATCH),
+      .hidden: value(SWTRACE_LOST_HIDDEN),
+    ]
     remarks = [
       .truncatedText: value(SWTRACE_TRUNCATED_TEXT), .missingKernelStack: value(SWTRACE_MISSING_KERNEL_STACK),
       .missingUserStack: value(SWTRACE_MISSING_USER_STACK), .unfollowed: value(SWTRACE_UNFOLLOWED),

@@ -11,6 +11,8 @@ struct RawStacks {
     var program: UInt32 = 0
     /// The kernel's `char[16]`.
     var command: SIMD16<UInt8>
+    /// The number of the Swift task, where it was asked for and there is one; else 0.
+    var task: UInt32 = 0
     /// Whether the stack is of a wait that had not ended.
     var isBlocked = false
     /// Why the user part ends, where that is shown.
@@ -131,6 +133,7 @@ struct RawStacks {
       hash = (hash ^ word) &* 0x9e37_79b9_7f4a_7c15
       hash ^= hash >> 29
     }
+    if owner.task != 0 { mix(UInt64(owner.task)) }
     mix(command.x)
     mix(command.y)
     if owner.relation != SWTRACE_NO_PARTNER.rawValue {

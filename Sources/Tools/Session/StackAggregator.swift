@@ -162,7 +162,7 @@ package struct StackAggregator {
       return .waits(.file(file))
     }
     if UInt32(event.kind) == SWTRACE_STACK_USER_PART.rawValue {
-      settle(event.tid, since: event.time_ns, addresses, parts, owner.ending)
+      settle(event.tid, since: event.time_ns, addresses, parts, owner)
       return .done
     }
 
@@ -194,7 +194,7 @@ package struct StackAggregator {
     case .stack(let user, let asyncFrames, let ending):
       addresses.replaceSubrange(place..., with: user)
       parts.async = Int32(asyncFrames)
-      if showsEndings, !ending.isComplete, !user.isEmpty { owner.ending = ending }
+      if showsEndings, !ending.isPlain, !user.isEmpty { owner.ending = ending }
       return nil
     }
   }
@@ -212,7 +212,10 @@ package struct StackAggregator {
   package mutating func add(_ task: BlockedTask, waited: UInt64, now: UInt64) {
     count += 1
     if task.event.user_frames < 0 { withoutUserStack += 1 }
-    var owner = owner(task.event)
+    // The stack was read now, in what the process has mapped now; another program would have ended the thread, or the wait.
+    var event = task.event
+    event.time_ns = now
+    var owner = owner(event)
     var user = task.userStack
     let (process, program) = (ProcessID(owner.process), Int(owner.program))
     if let walks, !task.rest.isEmpty,
@@ -220,11 +223,11 @@ package struct StackAggregator {
         task.event, [], task.rest.span.bytes, process, program, symbolizer, canWait: false)
     {
       user = found
-      if showsEndings, !ending.isComplete { owner.ending = ending }
+      if showsEndings, !ending.isPlain { owner.ending = ending }
     }
     // Earlier waits in the same system call.
     if task.event.value > 0, !user.isEmpty {
-      settle(task.event.tid, since: task.event.value, user, RawStacks.Parts(kernel: 0), owner.ending)
+      settle(task.event.tid, since: task.event.value, user, RawStacks.Parts(kernel: 0), owner)
     }
     owner.isBlocked = true
     guard let entry = stacks.entry(owner, task.event.parts, task.kernelStack + user) else {
@@ -241,12 +244,13 @@ package struct StackAggregator {
       process == 0 || !ProcessNamespace.isInitial ? 0 : UInt32(symbolizer.program(of: ProcessID(process), at: event.time_ns))
     }
     var owner = RawStacks.Owner(
-      process: event.pid, program: program(event.pid), command: unsafeBitCast(event.comm, to: SIMD16<UInt8>.self))
-    if event.relation != SWTRACE_NO_PARTNER.rawValue {
-      owner.relation = event.relation
+      process: event.pid, program: program(event.pid), command: unsafeBitCast(event.comm, to: SIMD16<UInt8>.self),
+      task: event.swift_task)
+    if UInt32(event.relation) != SWTRACE_NO_PARTNER.rawValue {
+      owner.relation = UInt32(event.relation)
       owner.partner = unsafeBitCast(event.partner, to: SIMD16<UInt8>.self)
       (owner.partnerProcess, owner.partnerProgram) = (event.partner_pid, program(event.partner_pid))
-      if event.relation == SWTRACE_PARTNER_WOKE.rawValue, event.partner_pid != 0 {
+      if owner.relation == SWTRACE_PARTNER_WOKE.rawValue, event.partner_pid != 0 {
         walks?.use(ProcessID(event.partner_pid), symbolizer)
       }
     }
@@ -255,7 +259,7 @@ package struct StackAggregator {
 
   /// Gives a thread's waits the user stack that they ended in. Waits from before `since` were in an earlier system call, whose
   /// record was lost.
-  private mutating func settle(_ thread: UInt32, since: UInt64, _ user: [UInt64], _ parts: RawStacks.Parts, _ ending: StackEnding?) {
+  private mutating func settle(_ thread: UInt32, since: UInt64, _ user: [UInt64], _ parts: RawStacks.Parts, _ owner: RawStacks.Owner) {
     for wait in owed.removeValue(forKey: thread) ?? [] {
       guard wait.time >= since, !user.isEmpty else {
         withoutUserStack += 1
@@ -264,7 +268,7 @@ package struct StackAggregator {
       }
       var whole = stacks.entries[wait.entry]
       let others = stacks.withoutUser(whole)
-      (whole.owner.ending, whole.parts.async) = (ending, parts.async)
+      (whole.owner.ending, whole.owner.task, whole.parts.async) = (owner.ending, owner.task, parts.async)
       if let whole = stacks.entry(whole.owner, whole.parts, others + user) {
         add(wait.value, to: whole, thread: thread, time: wait.time)
       } else {
@@ -286,6 +290,7 @@ package struct StackAggregator {
     owed = [:]
     var profile = Profile(unit: unit)
     var namer = StackNamer(symbolizer, profile.stacks, isDelimited: delimited, takesUserStacksFromCalls: takesUserStacksFromCalls)
+    namer.nameAddresses(of: stacks)
     let named = stacks.entries.map { entry -> Stack.ID? in
       guard entry.events > 0 else { return nil }
       let (stack, lacksUserPart) = namer.name(entry, stacks)
@@ -297,7 +302,9 @@ package struct StackAggregator {
       guard let stack else { return nil }
       let command = withUnsafeBytes(of: entry.owner.command) { Text(zeroTerminated: $0.bytes) }
       return profile.add(
-        entry.value, count: entry.events, stack: stack, process: Profile.Process(command: command.bytes, pid: entry.owner.process))
+        entry.value, count: entry.events, stack: stack,
+        process: Profile.Process(
+          command: command.bytes, pid: entry.owner.process, task: entry.owner.task > 0 ? entry.owner.task : nil))
     }
     profile.moments = moments.mappingSamples { places[$0] }
     return profile

@@ -1,4 +1,5 @@
 internal import CProbes
+internal import CUnwind
 internal import Formats
 internal import Linux
 internal import Profiles
@@ -16,6 +17,7 @@ struct StackNamer {
   let takesUserStacksFromCalls: Bool
   private var kernel: [KernelKey: KernelAnswer] = [:]
   private var user: [UserKey: Answer] = [:]
+  private var answered: [Frame.ID] = []
   private var forms: [FormKey: Frame.ID?] = [:]
   /// By the frames' numbers.
   private var isSwift: [Bool] = []
@@ -25,11 +27,15 @@ struct StackNamer {
     var isExact: Bool
   }
 
-  private struct UserKey: Hashable {
+  private struct UserKey: Hashable, Comparable {
     var address: UInt64
     var process: UInt32
     var program: UInt32
-    var kind: UInt8
+    var kind: StackAddress
+
+    static func < (one: Self, other: Self) -> Bool {
+      (one.process, one.program, one.address, one.kind.rawValue) < (other.process, other.program, other.address, other.kind.rawValue)
+    }
   }
 
   /// Two frames, of which the first calls the second.
@@ -39,7 +45,8 @@ struct StackNamer {
   }
 
   private struct Answer {
-    var frames: [Frame.ID]
+    /// In `answered`: arrays of their own would take as much again.
+    var frames: Range<UInt32>
     var outcome: SymbolizationReport.Outcome
   }
 
@@ -57,6 +64,60 @@ struct StackNamer {
     self.table = table
     self.isDelimited = isDelimited
     self.takesUserStacksFromCalls = takesUserStacksFromCalls
+  }
+
+  /// Names the addresses of all entries, the kernel's and then one file's after the other, each in its order: what is known of a large
+  /// program takes tens of megabytes, which are given up before the next one is read.
+  mutating func nameAddresses(of stacks: borrowing RawStacks) {
+    var keys: Set<UserKey> = []
+    for entry in stacks.entries where entry.events > 0 {
+      let isOfCall = answers(stacks.kernel(entry)).allSatisfy { !$0.isOutsideCalls }
+      if entry.owner.relation == SWTRACE_PARTNER_WOKE.rawValue {
+        let partner = stacks.partner(entry)
+        _ = answers(partner.kernel)
+        keys.formUnion(Self.keys(partner.user, entry.owner.partnerProcess, entry.owner.partnerProgram))
+      }
+      guard !lacksUserPart(entry, stacks, isOfCall: isOfCall) else { continue }
+      keys.formUnion(Self.keys(stacks.user(entry), entry.owner.process, entry.owner.program))
+      for part in Self.awaiting(entry, stacks).parts {
+        keys.formUnion(Self.keys(part, entry.owner.process, entry.owner.program, .asyncResumePoint))
+      }
+    }
+    symbolizer.release(nil)
+    var groups = FileGroups()
+    let places = keys.sorted().map { key in
+      let place = symbolizer.place(VirtualAddress(key.address), key.kind, in: ProcessID(key.process), program: Int(key.program))
+      return (key: key, file: groups.number(of: place?.object), offset: place?.offset ?? key.address)
+    }
+    var last = 0
+    for place in places.sorted(by: { (groups[$0.file].size, $0.file, $0.offset) < (groups[$1.file].size, $1.file, $1.offset) }) {
+      if groups[place.file].size != groups[last].size { release(groups.ofSize(groups[last].size)) }
+      last = place.file
+      _ = answer(place.key)
+    }
+    release(groups.ofSize(groups[last].size))
+    ProgramMemory.releaseFreed()
+  }
+
+  private mutating func release(_ files: [CodeObject]) { for file in files { symbolizer.release(file) } }
+
+  /// Files by numbers, with their sizes: only those of equal size may be copies, for which there is one index.
+  private struct FileGroups {
+    private var files: [(object: CodeObject?, size: UInt64)] = [(nil, 0)]
+    private var numbers: [ObjectIdentifier: Int] = [:]
+
+    /// - Returns: 0 for nil.
+    mutating func number(of object: CodeObject?) -> Int {
+      guard let object else { return 0 }
+      if let known = numbers[ObjectIdentifier(object)] { return known }
+      numbers[ObjectIdentifier(object)] = files.count
+      files.append((object, object.identity?.size ?? 0))
+      return files.count - 1
+    }
+
+    subscript(number: Int) -> (object: CodeObject?, size: UInt64) { files[number] }
+
+    func ofSize(_ size: UInt64) -> [CodeObject] { files.filter { $0.size == size }.compactMap(\.object) }
   }
 
   /// The stack of an entry, and whether it lacks the user part that it has: that was another one's.
@@ -81,22 +142,37 @@ struct StackNamer {
     let (kernel, isOfCall) = name(stacks.kernel(entry))
     frames += kernel
     let user = stacks.user(entry)
-    // A wait in a page fault is not part of any system call: the user stack at the next call's end is another one.
-    if !isOfCall, takesUserStacksFromCalls, user.count > 1, !owner.isBlocked { return (push(frames), true) }
+    if lacksUserPart(entry, stacks, isOfCall: isOfCall) { return (push(frames), true) }
     if isDelimited, entry.parts.kernel > 0, !user.isEmpty { frames.append(marker("-")) }
     frames += name(user, owner.process, owner.program)
     appendAwaiting(entry, stacks, to: &frames)
-    if let ending = owner.ending { frames.append(marker("[ends \(ending.text)]")) }
+    if owner.task > 0 { frames.append(marker("[task \(owner.task)]")) }
+    if let ending = owner.ending {
+      if ending.hasGuesses { frames.append(marker("[guessed frames]")) }
+      if !ending.isComplete { frames.append(marker("[ends \(ending.text)]")) }
+    }
     return (push(frames), false)
+  }
+
+  /// A wait in a page fault is not part of any system call: the user stack at the next call's end is another one.
+  private func lacksUserPart(_ entry: RawStacks.Entry, _ stacks: borrowing RawStacks, isOfCall: Bool) -> Bool {
+    !isOfCall && takesUserStacksFromCalls && stacks.user(entry).count > 1 && !entry.owner.isBlocked
+  }
+
+  /// What awaits the last of the user frames: that of one task after the other, and what stands before each but the first.
+  private static func awaiting(_ entry: RawStacks.Entry, _ stacks: borrowing RawStacks) -> (parts: [ArraySlice<UInt64>], marks: [String]) {
+    var async = stacks.async(entry)
+    guard let first = async.first else { return ([], []) }
+    // In the first instructions of a function that goes on, the context is still that of the function that it has awaited.
+    if let last = stacks.user(entry).last, last &- first < firstInstructions { async.removeFirst() }
+    return (async.split(omittingEmptySubsequences: false) { parentMarks[$0] != nil }, async.compactMap { parentMarks[$0] })
   }
 
   /// What awaits the last of the user frames.
   private mutating func appendAwaiting(_ entry: RawStacks.Entry, _ stacks: borrowing RawStacks, to frames: inout [Frame.ID]) {
-    var async = stacks.async(entry)
-    guard let first = async.first else { return }
-    // In the first instructions of a function that goes on, the context is still that of the function that it has awaited.
-    if let last = stacks.user(entry).last, last &- first < Self.firstInstructions { async.removeFirst() }
-    var awaiting = name(async, entry.owner.process, entry.owner.program, .asyncResumePoint)
+    let (parts, marks) = Self.awaiting(entry, stacks)
+    guard !parts.isEmpty else { return }
+    var awaiting = name(parts[0], entry.owner.process, entry.owner.program, .asyncResumePoint)
     // The witness of a requirement awaits the function that stands for it.
     if let outer = awaiting.first, let inner = frames.last, isSwift[outer.index], isSwift[inner.index], let one = form(outer, inner) {
       frames[frames.count - 1] = one
@@ -104,7 +180,17 @@ struct StackNamer {
     }
     frames.append(marker("[async]"))
     frames += awaiting
+    for (mark, part) in zip(marks, parts.dropFirst()) {
+      frames.append(marker(mark))
+      frames += name(part, entry.owner.process, entry.owner.program, .asyncResumePoint)
+    }
   }
+
+  /// What stands between a task and the one that has made it.
+  private static let parentMarks = [
+    UInt64(SWTRACE_PARENT_OF_CHILD.rawValue): "[child task]", UInt64(SWTRACE_PARENT_OF_GROUP_CHILD.rawValue): "[task group]",
+    UInt64(SWTRACE_PARENT_OF_ASYNC_LET.rawValue): "[async let]",
+  ]
 
   /// In bytes: `mov (%r14), %r14` and what may stand before it.
   private static let firstInstructions: UInt64 = 64
@@ -113,18 +199,34 @@ struct StackNamer {
   private mutating func name(_ addresses: ArraySlice<UInt64>) -> (frames: [Frame.ID], isOfCall: Bool) {
     var frames: [Frame.ID] = []
     var isOfCall = true
-    // What an interrupt or an exception came upon is an instruction, not the return from a call.
-    var isExact = true
-    for address in addresses {
-      let found = answer(KernelKey(address: address, isExact: isExact))
+    for found in answers(addresses) {
       symbolizer.count(found.answer.outcome)
-      isExact = found.isEntryOfInterrupt
       // A walk by the task itself begins in the probe and in what runs it.
       if frames.isEmpty, found.isOfProbe { continue }
-      frames += found.answer.frames
+      frames += answered(found.answer)
       if found.isOutsideCalls { isOfCall = false }
     }
     return (frames, isOfCall)
+  }
+
+  private mutating func answers(_ addresses: ArraySlice<UInt64>) -> [KernelAnswer] {
+    // What an interrupt or an exception came upon is an instruction, not the return from a call.
+    var isExact = true
+    return addresses.map { address in
+      let found = answer(KernelKey(address: address, isExact: isExact))
+      isExact = found.isEntryOfInterrupt
+      return found
+    }
+  }
+
+  private func answered(_ answer: Answer) -> ArraySlice<Frame.ID> {
+    answered[Int(answer.frames.lowerBound)..<Int(answer.frames.upperBound)]
+  }
+
+  private mutating func made(_ frames: [Frame], _ found: Symbolized) -> Answer {
+    let start = UInt32(answered.count)
+    for frame in frames { answered.append(intern(frame)) }
+    return Answer(frames: start..<UInt32(answered.count), outcome: .init(found))
   }
 
   private mutating func answer(_ key: KernelKey) -> KernelAnswer {
@@ -133,7 +235,7 @@ struct StackNamer {
     var made: KernelAnswer
     switch found {
     case .frames(let frames):
-      made = KernelAnswer(answer: Answer(frames: frames.map { intern($0) }, outcome: .init(found)))
+      made = KernelAnswer(answer: self.made(frames, found))
       if let first = frames.first {
         made.isEntryOfInterrupt = Self.entriesOfInterrupts.contains { first.function.hasPrefix($0) }
         made.isOutsideCalls = made.isEntryOfInterrupt || Self.endsOfInterrupts.contains { first.function.hasPrefix($0) }
@@ -141,7 +243,7 @@ struct StackNamer {
       }
     case .unknown:
       let frame = Frame(function: "[unknown]", module: "[kernel]", kind: .kernel)
-      made = KernelAnswer(answer: Answer(frames: [intern(frame)], outcome: .init(found)))
+      made = KernelAnswer(answer: self.made([frame], found))
     }
     kernel[key] = made
     return made
@@ -155,25 +257,33 @@ struct StackNamer {
     _ addresses: ArraySlice<UInt64>, _ process: UInt32, _ program: UInt32, _ kind: StackAddress = .returnAddress
   ) -> [Frame.ID] {
     var frames: [Frame.ID] = []
-    for (index, address) in addresses.enumerated() {
-      let kind = index == 0 && kind == .returnAddress ? .programCounter : kind
-      let key = UserKey(address: address, process: process, program: program, kind: kind.rawValue)
-      let found = user[key] ?? answer(key, kind)
+    for key in Self.keys(addresses, process, program, kind) {
+      let found = answer(key)
       symbolizer.count(found.outcome)
-      frames += found.frames
+      frames += answered(found)
     }
     return frames
   }
 
-  private mutating func answer(_ key: UserKey, _ kind: StackAddress) -> Answer {
+  private static func keys(
+    _ addresses: ArraySlice<UInt64>, _ process: UInt32, _ program: UInt32, _ kind: StackAddress = .returnAddress
+  ) -> some Sequence<UserKey> {
+    addresses.enumerated().lazy.map { index, address in
+      let kind = index == 0 && kind == .returnAddress ? .programCounter : kind
+      return UserKey(address: address, process: process, program: program, kind: kind)
+    }
+  }
+
+  private mutating func answer(_ key: UserKey) -> Answer {
+    if let known = user[key] { return known }
     let (address, process, program) = (VirtualAddress(key.address), ProcessID(key.process), Int(key.program))
-    let found = symbolizer.lookUp(address, kind, in: process, program: program)
+    let found = symbolizer.lookUp(address, key.kind, in: process, program: program)
     let frames =
       switch found {
       case .frames(let frames): frames
       case .unknown: [symbolizer.placeholder(address, in: process, program: program)]
       }
-    let made = Answer(frames: frames.map { intern($0) }, outcome: .init(found))
+    let made = made(frames, found)
     user[key] = made
     return made
   }

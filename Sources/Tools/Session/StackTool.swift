@@ -35,7 +35,8 @@ package struct StackOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Memory of the kernel for the rules of code.", valueName: "MB")) package var unwindMemory = 64
   @Option(help: ArgumentHelp("Of async functions show the callers that await them, the physical ones, or both.", valueName: "which"))
   package var async = AsyncCallers.callers
-  @Flag(help: "Show as a frame why a user stack ends too early.") package var endings = false
+  @Flag(help: "Tell Swift tasks apart: a frame, and a label of json and pprof, with the task's number.") package var tasks = false
+  @Flag(help: "Show as a frame why a user stack ends too early, or that callers in it are guessed.") package var endings = false
   @Option(help: ArgumentHelp("Print so many of the hottest functions as well; rows of table.", valueName: "count")) package var summary:
     Int?
 
@@ -48,6 +49,7 @@ package struct StackOptions: ParsableArguments {
   /// What of the given options does nothing, and why.
   var remarks: [String] {
     [
+      tasks && unwind == .fp ? "--tasks has no effect with --unwind fp: the rules lead to the runtime's variables" : nil,
       stackStorageSize.map { _ in "--stack-storage-size has no effect: stacks are streamed, none is left out for lack of storage" },
       perfMaxStackDepth.map { _ in "--perf-max-stack-depth has no effect: stacks have up to \(SWTRACE_STACK_DEPTH) frames of each kind" },
     ].compactMap(\.self)
@@ -160,7 +162,7 @@ extension StackTool {
             ".rodata.stack",
             swtrace_stack_config(
               kernel: tool.stacks.userStacksOnly ? 0 : 1, user: tool.stacks.kernelStacksOnly ? 0 : 1,
-              async: tool.stacks.async == .physical ? 0 : 1, reserved: (0, 0, 0, 0, 0)))
+              async: tool.stacks.async == .physical ? 0 : 1, tasks: tool.stacks.tasks ? 1 : 0, reserved: (0, 0, 0, 0)))
           isByRules = StackOptions.areByRules(programs)
           if isByRules {
             // Copies of stacks are 16 KiB each.

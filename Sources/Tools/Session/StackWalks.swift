@@ -19,9 +19,11 @@ package enum AsyncCallers: String, CaseIterable, ExpressibleByArgument, Sendable
   case both
 }
 
-/// Why a user stack ends where it does (enum swtrace_unwind_ending).
+/// Why a user stack ends where it does (enum swtrace_unwind_ending), and whether all of it is certain.
 package struct StackEnding: Hashable, Sendable {
   let rawValue: UInt8
+  /// Callers of some frames were found by a frame pointer for lack of a rule.
+  var hasGuesses = false
 
   /// For people, the most usual first.
   static let texts: [(swtrace_unwind_ending, key: String, text: String)] = [
@@ -37,6 +39,8 @@ package struct StackEnding: Hashable, Sendable {
     (SWTRACE_END_COMPAT, "by_frame_pointers", "as frame pointers lead, in 32-bit programs"),
   ]
 
+  /// Whether there is nothing to say of it.
+  var isPlain: Bool { isComplete && !hasGuesses }
   var isComplete: Bool { UInt32(rawValue) == SWTRACE_END_COMPLETE.rawValue }
   var text: String { Self.texts.first { $0.0.rawValue == UInt32(rawValue) }?.text ?? "for an unknown reason" }
 }
@@ -109,7 +113,10 @@ final class StackWalks {
   func follow(_ symbolizer: inout Symbolizer) {
     let changes = symbolizer.takeChanges()
     // The address space of a new program is known with its first event only.
-    for process in changes.gone.union(changes.replaced) { unwinder.forget(process) }
+    for process in changes.gone.union(changes.replaced) {
+      unwinder.forget(process)
+      replacedCode[process] = nil
+    }
     let changed = changes.changed.filter { unwinder.knows($0) }
     guard !changed.isEmpty else { return }
     for process in changed {
@@ -117,6 +124,26 @@ final class StackWalks {
       attempt { () throws(BPFError) in try unwinder.update(process, code) }
     }
     build()
+    let now = Clock.monotonic
+    for (process, addresses, since) in changes.replacedCode where unwinder.knows(process) {
+      replacedCode[process, default: []].removeAll { $0.until + Self.memoryOfReplacedCode < now }
+      replacedCode[process]?.append((addresses, since, now))
+      if let count = replacedCode[process]?.count, count > Self.maximumReplacements { replacedCode[process]?.removeFirst(count / 2) }
+    }
+  }
+
+  /// Where other code took the place of some, and from when to when the probes knew the former.
+  private var replacedCode: [ProcessID: [(addresses: Range<UInt64>, since: UInt64, until: UInt64)]] = [:]
+  /// In nanoseconds; events do not wait longer for rules.
+  private static let memoryOfReplacedCode: UInt64 = 10_000_000_000
+  /// All are looked at for each event.
+  private static let maximumReplacements = 256
+
+  /// The first frame that was not walked by the rules of its code, but by those of what was there before.
+  private func firstMisled(_ frames: [UInt64], _ process: ProcessID, at time: UInt64) -> Int? {
+    guard let all = replacedCode[process] else { return nil }
+    let places = all.filter { $0.since <= time && time <= $0.until }
+    return places.isEmpty ? nil : frames.firstIndex { frame in places.contains { $0.addresses.contains(frame) } }
   }
 
   /// Makes a process known that had an event, or is expected to.
@@ -178,7 +205,7 @@ final class StackWalks {
       _ = unwinder.use(process, memory: 0)
     }
     var frames = Array(user.dropLast(Int(event.async_frames)))
-    let async = user.suffix(Int(event.async_frames))
+    var async = user.suffix(Int(event.async_frames))
     var ending = event.ending
     var isGuessed = event.guessed > 0
     var isAsync = event.async_at != UInt8(SWTRACE_NO_ASYNC)
@@ -193,8 +220,13 @@ final class StackWalks {
         isGuessed = isGuessed || foundGuessed
       }
     }
+    let misled = firstMisled(frames, process, at: event.time_ns)
+    if let misled, misled + 1 < frames.count {
+      frames.removeSubrange((misled + 1)...)
+      (async, ending) = ([], UInt8(SWTRACE_END_NO_MAPPING.rawValue))
+    }
     // While the kernel replaces a program by another one, or ends it, the registers are still those of the old one.
-    if event.is_in_kernel != 0, frames.count <= 1,
+    if event.is_in_kernel != 0, frames.count <= 1, misled == nil,
       [SWTRACE_END_NO_MAPPING.rawValue, SWTRACE_END_UNREADABLE.rawValue].contains(UInt32(ending))
     {
       report.betweenPrograms += 1
@@ -206,6 +238,6 @@ final class StackWalks {
     if isGuessed { report.guessed += 1 }
     if isAsync, callers != .physical { if async.isEmpty { report.async.alone += 1 } else { report.async.awaited += 1 } }
     if !async.isEmpty, callers == .callers { frames.removeSubrange(min(Int(event.async_at) + 1, frames.count)...) }
-    return .stack(frames + async, asyncFrames: async.count, StackEnding(rawValue: ending))
+    return .stack(frames + async, asyncFrames: async.count, StackEnding(rawValue: ending, hasGuesses: isGuessed))
   }
 }
