@@ -99,14 +99,21 @@ extension SymbolTable.NameID {
 
   /// The name's first bytes, to its end, its version or the limit.
   func withName<Result>(at offset: Int, _ body: (Span<UInt8>) -> Result) -> Result {
-    guard offset < count else { return body([UInt8]().span) }
-    let start = unsafe bytes.baseAddress! + offset
-    var length = unsafe strnlen(start.assumingMemoryBound(to: CChar.self), min(count - offset, SymbolTable.maximumNameLength))
-    if let version = unsafe memchr(start, Int32(UInt8(ascii: "@")), length) {
+    var name = unsafe wholeName(at: offset)
+    if let start = name.baseAddress, let version = unsafe memchr(start, Int32(UInt8(ascii: "@")), name.count) {
       let cut = unsafe version - UnsafeMutableRawPointer(mutating: start)
-      if cut > 0 { length = cut }
+      if cut > 0 { unsafe name = UnsafeBufferPointer(rebasing: name[..<cut]) }
     }
-    return unsafe body(UnsafeBufferPointer(start: start.assumingMemoryBound(to: UInt8.self), count: length).span)
+    return unsafe body(name.span)
+  }
+
+  /// The name's first bytes, with its version, to its end or the limit: for names that are not shown.
+  func withWholeName<Result>(at offset: Int, _ body: (Span<UInt8>) -> Result) -> Result { unsafe body(wholeName(at: offset).span) }
+
+  private func wholeName(at offset: Int) -> UnsafeBufferPointer<UInt8> {
+    guard offset < count, let base = unsafe bytes.baseAddress else { return unsafe UnsafeBufferPointer(start: nil, count: 0) }
+    let start = unsafe (base + offset).assumingMemoryBound(to: UInt8.self)
+    return unsafe UnsafeBufferPointer(start: start, count: strnlen(start, min(count - offset, SymbolTable.maximumNameLength)))
   }
 
   /// How long a name is, and how many underscores it begins with.

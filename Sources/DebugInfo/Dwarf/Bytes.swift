@@ -3,22 +3,29 @@
 struct Bytes {
   private let base: UnsafeRawPointer
   let count: Int
+  /// How many more can be read behind them: of a part, what follows it.
+  let margin: Int
 
   init() {
     unsafe base = unsafe UnsafeRawPointer(bitPattern: 1)!
-    count = 0
+    (count, margin) = (0, 0)
   }
 
-  init(_ buffer: UnsafeRawBufferPointer) {
+  init(_ buffer: UnsafeRawBufferPointer, margin: Int = 0) {
     unsafe base = unsafe buffer.baseAddress ?? Bytes().base
     count = buffer.count
+    self.margin = margin
   }
 
   /// A part; empty when it does not lie within.
   func slice(_ offset: UInt64, _ length: UInt64) -> Bytes {
     guard offset <= UInt64(count), length <= UInt64(count) - offset else { return Bytes() }
-    return unsafe Bytes(UnsafeRawBufferPointer(start: base + Int(offset), count: Int(length)))
+    let margin = count - Int(offset) - Int(length) + margin
+    return unsafe Bytes(UnsafeRawBufferPointer(start: base + Int(offset), count: Int(length)), margin: margin)
   }
+
+  /// What is smaller stays in memory until its file is closed: reading its pages again would take longer than what it is read for.
+  static let keptSize = 4 << 20
 
   /// Gives up the pages of a part that is not needed soon, in the file that the bytes are of.
   func discard(_ range: Range<Int>, of file: ELFFile) {
@@ -44,9 +51,20 @@ struct Bytes {
   private static let textLimit = 4096
 }
 
+/// Reads numbers one after another, little-endian.
+protocol NumberReader {
+  var position: Int { get }
+  var hasFailed: Bool { get }
+  mutating func u8() -> UInt8
+  mutating func u16() -> UInt16
+  mutating func u32() -> UInt32
+  mutating func u64() -> UInt64
+  mutating func skip(_ length: UInt64)
+}
+
 /// Reads numbers one after another (little-endian, as the machine). Beyond the end it reads zeros, and has failed.
 @safe
-struct Cursor {
+struct Cursor: NumberReader {
   private let base: UnsafeRawPointer
   private(set) var position: Int
   let end: Int
@@ -137,4 +155,62 @@ struct Cursor {
     while u8() != 0 {}
     return UInt64(start)
   }
+}
+
+extension Cursor {
+  /// Lets `body` read without looking for the end. What it read beyond that counts as a failure.
+  ///
+  /// - Parameters:
+  ///   - length: the most bytes that are read.
+  ///   - margin: how many bytes behind the end can be read.
+  /// - Returns: nil where there are fewer.
+  @inline(__always)
+  mutating func withUncheckedReader<Result>(_ length: Int, margin: Int, _ body: (inout UncheckedReader) -> Result) -> Result? {
+    guard end &- position &+ margin >= length, !hasFailed else { return nil }
+    var reader = unsafe UncheckedReader(base, position)
+    let result = body(&reader)
+    hasFailed = reader.position > end
+    position = min(reader.position, end)
+    return result
+  }
+}
+
+/// Reads numbers of bytes that are known to be there.
+@safe
+struct UncheckedReader: NumberReader {
+  private let base: UnsafeRawPointer
+  private(set) var position: Int
+
+  @unsafe
+  fileprivate init(_ base: UnsafeRawPointer, _ position: Int) {
+    unsafe self.base = unsafe base
+    self.position = position
+  }
+
+  var hasFailed: Bool { false }
+
+  @inline(__always)
+  private mutating func load<Number: FixedWidthInteger & BitwiseCopyable>(_ type: Number.Type) -> Number {
+    let number = unsafe base.loadUnaligned(fromByteOffset: position, as: Number.self)
+    position &+= MemoryLayout<Number>.size
+    return number
+  }
+
+  @inline(__always) mutating func u8() -> UInt8 { load(UInt8.self) }
+  @inline(__always) mutating func u16() -> UInt16 { load(UInt16.self) }
+  @inline(__always) mutating func u32() -> UInt32 { load(UInt32.self) }
+  @inline(__always) mutating func u64() -> UInt64 { load(UInt64.self) }
+  @inline(__always) mutating func skip(_ length: UInt64) { position &+= Int(truncatingIfNeeded: length) }
+
+  /// A number with its sign, of up to 4 bytes; there are 4.
+  @inline(__always)
+  mutating func signed(_ size: Int) -> Int32 {
+    let number = unsafe base.loadUnaligned(fromByteOffset: position, as: Int32.self)
+    position &+= size
+    // What is beyond goes out at the upper end, and the sign comes in there.
+    let rest = Int64(32 &- 8 &* size)
+    return Int32(truncatingIfNeeded: Int64(Int32(truncatingIfNeeded: Int64(number) &<< rest)) &>> rest)
+  }
+
+  @inline(__always) mutating func rewind(to position: Int) { self.position = position }
 }

@@ -17,12 +17,14 @@ struct CallFrames {
   }
 
   /// A function's instructions (FDE).
-  struct Function {
+  struct Function: Placed {
     var start: UInt64
     var end: UInt64
     var instructions: UInt32
     var instructionsEnd: UInt32
     var common: UInt32
+
+    func comesBefore(_ other: Self) -> Bool { end < other.end }
   }
 
   /// Honest ones have tens of bytes. Each function may name another place in the same bytes.
@@ -50,18 +52,17 @@ struct CallFrames {
     functions.reserveCapacity(section.count / 32)
     var position: UInt64 = 0
     while position &+ 4 <= UInt64(section.count), let next = readRecord(at: position) { position = next }
-    if !zip(functions, functions.dropFirst()).allSatisfy({ $0.start <= $1.start }) {
-      functions.sort { ($0.start, $0.end) < ($1.start, $1.end) }
-    }
+    functions.sortByStart()
     discard()
   }
 
-  /// Gives up the pages of the records, which are read again as they are needed.
-  func discard() { section.discard(0..<section.count, of: file) }
+  /// Gives up the pages of many records, which are read again as they are needed.
+  func discard() { if section.count > Bytes.keptSize { section.discard(0..<section.count, of: file) } }
 
-  /// What a function's instructions say, from its beginning.
-  func machine(_ function: Function) -> FrameMachine {
-    FrameMachine(
+  /// Lets a machine run a function's instructions, from its beginning.
+  @inline(__always)
+  func start(_ machine: inout FrameMachine, _ function: Function) {
+    machine.start(
       section.cursor(at: UInt64(function.instructions), end: Int(function.instructionsEnd)), commons[Int(function.common)])
   }
 
@@ -96,9 +97,9 @@ struct CallFrames {
   }
 
   private mutating func readFunction(_ cursor: inout Cursor, _ end: Int, _ index: UInt32) {
-    let common = commons[Int(index)]
-    guard let start = pointer(&cursor, common.encoding), let length = pointer(&cursor, common.encoding & 0x0f) else { return }
-    if common.hasAugmentation {
+    let (encoding, hasAugmentation) = (commons[Int(index)].encoding, commons[Int(index)].hasAugmentation)
+    guard let start = pointer(&cursor, encoding), let length = pointer(&cursor, encoding & 0x0f) else { return }
+    if hasAugmentation {
       let size = cursor.uleb()
       cursor.skip(size)
     }
@@ -167,16 +168,23 @@ struct CallFrames {
       return nil
     }
     guard !cursor.hasFailed, cursor.position <= end else { return nil }
-    var machine = FrameMachine(section.cursor(at: UInt64(cursor.position), end: end), common)
+    var machine = FrameMachine()
+    machine.start(section.cursor(at: UInt64(cursor.position), end: end), common)
     _ = machine.next()
     common.state = machine.state
     return common
   }
 
   /// Reads an address in the form that `encoding` says (LSB Core 5.0, 10.5.1); nil for forms that are not used here.
+  @inline(__always)
   func pointer(_ cursor: inout Cursor, _ encoding: UInt8) -> UInt64? {
     let place = address &+ UInt64(cursor.position)
     let value: UInt64
+    // What nearly all files have, for both.
+    if encoding & 0x6f == 0x0b {
+      value = UInt64(bitPattern: Int64(Int32(bitPattern: cursor.u32())))
+      return cursor.hasFailed ? nil : encoding & 0x10 == 0 || value == 0 ? value : place &+ value
+    }
     switch encoding & 0x0f {
     case 0x00, 0x04, 0x0c: value = cursor.u64()
     case 0x01: value = cursor.uleb()

@@ -1,21 +1,27 @@
 internal import CUnwind
 
 /// What holds at an instruction: where the CFA is, and of three registers where the caller's value is.
-struct FrameState: Equatable {
+struct FrameState {
   /// DWARF's numbers of registers (System V ABI x86-64, 3.36).
   static let rbpColumn: UInt64 = 6
   static let rspColumn: UInt64 = 7
   static let r14Column: UInt64 = 14
   static let returnAddressColumn: UInt64 = 16
 
-  /// Where a register of the caller is.
+  /// Where a register of the caller is: one number, because millions are compared.
   struct Place: Equatable {
     enum Kind: UInt8 { case same, undefined, offset, expression, other }
-    var kind = Kind.same
+    fileprivate let bits: UInt64
+
+    init(kind: Kind = .same, count: UInt8 = 0, offset: Int32 = 0) {
+      bits = UInt64(kind.rawValue) | UInt64(count) << 8 | UInt64(UInt32(bitPattern: offset)) << 32
+    }
+
+    var kind: Kind { Kind(rawValue: UInt8(truncatingIfNeeded: bits)) ?? .other }
     /// Bytes of an expression; no honest one has more than this can say.
-    var count: UInt8 = 0
+    var count: UInt8 { UInt8(truncatingIfNeeded: bits >> 8) }
     /// From the CFA.
-    var offset: Int32 = 0
+    var offset: Int32 { Int32(truncatingIfNeeded: bits >> 32) }
 
     /// Of an expression, where it begins in the section.
     var position: UInt64 { UInt64(UInt32(bitPattern: offset)) }
@@ -30,6 +36,12 @@ struct FrameState: Equatable {
   var rbp = Place()
   var r14 = Place()
   var returnAddress = Place()
+
+  /// All of it, in bits that a place leaves free, as four numbers that are compared sooner than members.
+  var words: (UInt64, UInt64, UInt64, UInt64) {
+    let cfa = UInt64(cfaRegister) << 16 | UInt64(cfaExpressionCount) << 24
+    return (UInt64(bitPattern: cfaOffset), rbp.bits, r14.bits, returnAddress.bits | cfa)
+  }
 
   /// Whether it means something only beside the section that it was read from.
   var hasExpressions: Bool {
@@ -49,37 +61,48 @@ struct FrameMachine {
     case failure
   }
 
-  private let common: CallFrames.Common
-  private var cursor: Cursor
-  private(set) var state: FrameState
+  private var cursor = Bytes().cursor()
+  private var codeAlignment: UInt64 = 1
+  private var dataAlignment: Int64 = 1
+  /// What is restored.
+  private var initial = FrameState()
+  private(set) var state = FrameState()
+  /// Whether `next` did anything to the state.
+  private(set) var hasChanged = false
   private var saved: [FrameState] = []
 
   /// Compilers use two levels.
   private static let maximumSaved = 16
 
+  /// Begins anew: there are tens of thousands of functions, and one machine for them.
+  ///
   /// - Parameter cursor: the instructions.
-  init(_ cursor: Cursor, _ common: CallFrames.Common) {
+  mutating func start(_ cursor: Cursor, _ common: borrowing CallFrames.Common) {
     self.cursor = cursor
-    self.common = common
+    codeAlignment = common.codeAlignment
+    dataAlignment = common.dataAlignment
+    initial = common.state
     state = common.state
+    saved.removeAll(keepingCapacity: true)
   }
 
   /// Runs instructions as far as they are about one place in the code.
   ///
   /// DW_CFA_set_loc is not among those that are understood: no compiler writes it.
   mutating func next() -> Stop {
-    let data = common.dataAlignment
+    let data = dataAlignment
+    hasChanged = false
     while !cursor.isAtEnd {
       let code = cursor.u8()
       let low = UInt64(code & 0x3f)
       switch code {
       case 0x00, 0x2d: break
-      case 0x40...0x7f: return .advance(low &* common.codeAlignment)
+      case 0x40...0x7f: return .advance(low &* codeAlignment)
       case 0x80...0xbf: set(low, Int64(bitPattern: cursor.uleb()) &* data)
       case 0xc0...0xff: restore(low)
       case 0x02...0x04:
         let distance = cursor.unsigned(1 << Int(code - 2))
-        return cursor.hasFailed ? .failure : .advance(distance &* common.codeAlignment)
+        return cursor.hasFailed ? .failure : .advance(distance &* codeAlignment)
       case 0x05:
         let column = cursor.uleb()
         set(column, Int64(bitPattern: cursor.uleb()) &* data)
@@ -95,14 +118,16 @@ struct FrameMachine {
       case 0x0b:
         guard let last = saved.popLast() else { return .failure }
         state = last
+        hasChanged = true
       case 0x0c:
         let register = cursor.uleb()
         defineCFA(register, Int64(bitPattern: cursor.uleb()))
       case 0x0d: defineCFA(cursor.uleb(), state.cfaOffset)
-      case 0x0e: state.cfaOffset = Int64(bitPattern: cursor.uleb())
+      case 0x0e: defineOffset(Int64(bitPattern: cursor.uleb()))
       case 0x0f:
         let count = cursor.uleb()
         (state.cfaOffset, state.cfaExpressionCount) = (Int64(cursor.position), UInt8(clamping: count))
+        hasChanged = true
         cursor.skip(count)
       case 0x10:
         let column = cursor.uleb()
@@ -116,7 +141,7 @@ struct FrameMachine {
       case 0x12:
         let register = cursor.uleb()
         defineCFA(register, cursor.sleb() &* data)
-      case 0x13: state.cfaOffset = cursor.sleb() &* data
+      case 0x13: defineOffset(cursor.sleb() &* data)
       case 0x14:
         set(cursor.uleb(), FrameState.Place(kind: .other))
         _ = cursor.uleb()
@@ -139,7 +164,13 @@ struct FrameMachine {
   }
 
   private mutating func defineCFA(_ register: UInt64, _ offset: Int64) {
-    (state.cfaRegister, state.cfaOffset, state.cfaExpressionCount) = (UInt8(clamping: register), offset, 0)
+    (state.cfaRegister, state.cfaExpressionCount) = (UInt8(clamping: register), 0)
+    defineOffset(offset)
+  }
+
+  private mutating func defineOffset(_ offset: Int64) {
+    state.cfaOffset = offset
+    hasChanged = true
   }
 
   /// In memory, so far from the CFA.
@@ -152,15 +183,16 @@ struct FrameMachine {
     case FrameState.rbpColumn: state.rbp = place
     case FrameState.r14Column: state.r14 = place
     case FrameState.returnAddressColumn: state.returnAddress = place
-    default: break
+    default: return
     }
+    hasChanged = true
   }
 
   private mutating func restore(_ column: UInt64) {
     switch column {
-    case FrameState.rbpColumn: state.rbp = common.state.rbp
-    case FrameState.r14Column: state.r14 = common.state.r14
-    case FrameState.returnAddressColumn: state.returnAddress = common.state.returnAddress
+    case FrameState.rbpColumn: set(column, initial.rbp)
+    case FrameState.r14Column: set(column, initial.r14)
+    case FrameState.returnAddressColumn: set(column, initial.returnAddress)
     default: break
     }
   }

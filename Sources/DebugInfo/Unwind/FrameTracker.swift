@@ -12,14 +12,32 @@ struct FrameTracker {
     var rule: UnwindRule
   }
 
+  /// Four numbers, because one is compared at each instruction.
   private struct State: Equatable {
+    private var numbers = SIMD4<Int32>(8, unknown, 0, 0)
+
+    /// Stands for nil: no distance is as long.
+    private static let unknown = Int32.min
+
     /// From the stack pointer up to the CFA; nil where the function moved it by amounts that it computed.
-    var depth: Int32? = 8
+    var depth: Int32? {
+      get { numbers.x == Self.unknown ? nil : numbers.x }
+      set { numbers.x = newValue ?? Self.unknown }
+    }
     /// From rbp up to the CFA, once it is the frame pointer.
-    var frame: Int32?
+    var frame: Int32? {
+      get { numbers.y == Self.unknown ? nil : numbers.y }
+      set { numbers.y = newValue ?? Self.unknown }
+    }
     /// Below the CFA, where the caller's registers are; 0 for still in place.
-    var rbp: Int32 = 0
-    var r14: Int32 = 0
+    var rbp: Int32 {
+      get { numbers.z }
+      set { numbers.z = newValue }
+    }
+    var r14: Int32 {
+      get { numbers.w }
+      set { numbers.w = newValue }
+    }
 
     /// How much of the stack is in use; a frame pointer is set up when all of it is.
     var rank: Int32 { frame != nil ? .max : depth ?? 0 }
@@ -64,20 +82,25 @@ struct FrameTracker {
     targets.removeAll(keepingCapacity: true)
     rows.removeAll(keepingCapacity: true)
     var cursor = code.cursor()
+    var instruction = Instruction()
     var last: State?
+    var mayDiffer = true
     /// Whether only a jump can lead here, and what it brings along is not known.
     var isAssumed = false
     while !cursor.isAtEnd {
       if isAssumed, let known = targets.first(where: { $0.offset == cursor.position })?.state {
         state = known
         isAssumed = false
+        mayDiffer = true
       }
-      if last != state {
+      if mayDiffer, last != state {
         guard let rule = state.rule, rows.count < Self.maximumRows else { return false }
         rows.append(Row(offset: cursor.position, rule: rule))
         last = state
       }
-      guard let instruction = Instruction(&cursor) else { return false }
+      guard instruction.read(&cursor, margin: code.margin) else { return false }
+      mayDiffer = instruction.concernsStack
+      guard mayDiffer else { continue }
       switch follow(instruction, to: cursor.position, of: code.count) {
       case .next: break
       case .elsewhere:
@@ -88,7 +111,9 @@ struct FrameTracker {
         // The rest of the arguments goes, and the return address has been put where the stack pointer is.
         state = State()
         rows.append(Row(offset: cursor.position, rule: State().rule ?? .gap))
-        guard let jump = Instruction(&cursor), follow(jump, to: cursor.position, of: code.count) == .elsewhere else { return false }
+        guard instruction.read(&cursor, margin: code.margin), follow(instruction, to: cursor.position, of: code.count) == .elsewhere else {
+          return false
+        }
         state = deepest
         isAssumed = true
         last = nil

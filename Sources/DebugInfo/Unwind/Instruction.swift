@@ -1,17 +1,31 @@
 /// One x86-64 instruction: how long it is, and the parts of it that say what it does to the stack (Intel SDM, volume 2, 2.1 and A.3).
-struct Instruction {
+struct Instruction: Equatable {
   /// The bytes after `0F` in the second byte, `0F 38` and `0F 3A` in the third; above `vector` for those of VEX and EVEX.
   private(set) var opcode: UInt32 = 0
-  private(set) var rex: UInt8 = 0
-  private(set) var modRM: UInt8 = 0
-  private(set) var sib: UInt8 = 0
+  /// REX, ModRM and SIB: parts of one number, because instructions of many small members are put together and taken apart at each call.
+  private var bytes: UInt32 = 0
   /// Of the operand in memory.
   private(set) var displacement: Int32 = 0
   /// With its sign; the low half where it has 8 bytes.
   private(set) var immediate: Int32 = 0
 
+  private(set) var rex: UInt8 {
+    get { UInt8(truncatingIfNeeded: bytes) }
+    set { bytes = bytes & ~0xff | UInt32(newValue) }
+  }
+  private(set) var modRM: UInt8 {
+    get { UInt8(truncatingIfNeeded: bytes >> 8) }
+    set { bytes = bytes & ~0xff00 | UInt32(newValue) << 8 }
+  }
+  private(set) var sib: UInt8 {
+    get { UInt8(truncatingIfNeeded: bytes >> 16) }
+    set { bytes = bytes & ~0xff_0000 | UInt32(newValue) << 16 }
+  }
+
   private static let vector: UInt32 = 1 << 24
   private static let maximumLength = 15
+  /// As many prefixes, an opcode of 3 bytes, ModRM, SIB, a displacement and an immediate.
+  private static let maximumRead = maximumLength + 3 + 2 + 4 + 8
 
   /// What follows an opcode, a letter for each:
   /// `-` nothing, `m` ModRM, `b` 1 byte, `w` 2 bytes, `z` 4 bytes or 2 with the prefix 66, `v` the same or 8 with REX.W, `j` 4 bytes,
@@ -56,6 +70,27 @@ struct Instruction {
     mmmmmmmmmmmmmmmm
     """)
 
+  /// Of the opcodes of the first map that need no closer look: a digit for the bytes of the immediate, or a letter where ModRM comes
+  /// before it, `@` for none, `A` for 1, `D` for 4; `-` for all others.
+  private static let shapes = OpcodeMap(
+    """
+    @@@@14--@@@@14--\
+    @@@@14--@@@@14--\
+    @@@@14--@@@@14--\
+    @@@@14--@@@@14--\
+    ----------------\
+    0000000000000000\
+    ---@----4D1A----\
+    1111111111111111\
+    AD-A@@@@@@@@@@@-\
+    0000000000-0000-\
+    --------14------\
+    11111111--------\
+    AA-0--AD-0-00---\
+    @@@@----@@@@@@@@\
+    1111----44-1----\
+    ----00--------@@
+    """)
   /// A letter for each of 256 bytes, in the program's own constants: an array would be looked for at each use.
   private struct OpcodeMap {
     private let letters: StaticString
@@ -68,8 +103,63 @@ struct Instruction {
     subscript(byte: UInt8) -> UInt8 { unsafe letters.utf8Start[Int(byte)] }
   }
 
+  init() {}
+
   /// Reads the instruction that begins there; nil where there is none that is known.
-  init?(_ cursor: inout Cursor) {
+  init?(_ cursor: inout Cursor) { guard read(&cursor, margin: 0) else { return nil } }
+
+  /// Reads the instruction that begins there in place of this one; false where there is none that is known.
+  ///
+  /// - Parameter margin: how many bytes behind the cursor's end can be read, which makes it faster.
+  mutating func read(_ cursor: inout Cursor, margin: Int) -> Bool {
+    self = Instruction()
+    if let isKnown = cursor.withUncheckedReader(Self.maximumRead, margin: margin, { decodeCommon(&$0) || decode(&$0) }) {
+      return isKnown && !cursor.hasFailed
+    }
+    return decode(&cursor)
+  }
+
+  /// Reads an instruction without prefixes but REX whose parts are as large as its opcode says; false, and nothing read, for any other.
+  ///
+  /// Most are such, and their parts cannot be predicted: it branches little.
+  @inline(__always)
+  private mutating func decodeCommon(_ reader: inout UncheckedReader) -> Bool {
+    let start = reader.position
+    var byte = reader.u8()
+    var rex: UInt8 = 0
+    if byte & 0xf0 == 0x40 { (rex, byte) = (byte, reader.u8()) }
+    var opcode = UInt32(byte)
+    var shape = Self.shapes[byte]
+    if byte == 0x0f {
+      let second = reader.u8()
+      opcode = 0x0f00 | UInt32(second)
+      switch Self.twoBytes[second] {
+      case UInt8(ascii: "m"): shape = UInt8(ascii: "@")
+      case UInt8(ascii: "j"): shape = UInt8(ascii: "4")
+      default: break
+      }
+    }
+    guard shape != UInt8(ascii: "-") else {
+      reader.rewind(to: start)
+      return false
+    }
+    (self.opcode, self.rex) = (opcode, rex)
+    // The bits of a digit or a letter from "@" on: bytes of the immediate, and whether there is ModRM.
+    if shape & 0x40 != 0 {
+      modRM = reader.u8()
+      let (mode, base) = (modRM >> 6, modRM & 7)
+      if mode != 3 {
+        if base == 4 { sib = reader.u8() }
+        let isWide = mode == 2 || mode == 0 && (base == 5 || base == 4 && sib & 7 == 5)
+        displacement = reader.signed(isWide ? 4 : mode == 1 ? 1 : 0)
+      }
+    }
+    immediate = reader.signed(Int(shape & 7))
+    return true
+  }
+
+  @inline(__always)
+  private mutating func decode(_ cursor: inout some NumberReader) -> Bool {
     let start = cursor.position
     var hasOperandSize = false
     var hasAddressSize = false
@@ -80,12 +170,12 @@ struct Instruction {
       if byte == 0x66 { hasOperandSize = true }
       if byte == 0x67 { hasAddressSize = true }
       byte = cursor.u8()
-      guard !cursor.hasFailed, cursor.position - start < Self.maximumLength else { return nil }
+      guard !cursor.hasFailed, cursor.position - start < Self.maximumLength else { return false }
     }
     opcode = UInt32(byte)
     var operands = Self.oneByte[byte]
     if operands == UInt8(ascii: "*") {
-      guard let found = byte == 0x0f ? readEscaped(&cursor) : readVector(&cursor, byte) else { return nil }
+      guard let found = byte == 0x0f ? readEscaped(&cursor) : readVector(&cursor, byte) else { return false }
       operands = found
     }
     let size = hasOperandSize ? 2 : 4
@@ -105,13 +195,14 @@ struct Instruction {
     case UInt8(ascii: "6"), UInt8(ascii: "7"):
       readModRM(&cursor)
       if operation < 2 { readImmediate(&cursor, operands == UInt8(ascii: "6") ? 1 : size) }
-    default: return nil
+    default: return false
     }
     // 8F is POP, or leads to a map of old AMD processors.
-    guard !cursor.hasFailed, cursor.position - start <= Self.maximumLength, opcode != 0x8f || operation == 0 else { return nil }
+    guard !cursor.hasFailed, cursor.position - start <= Self.maximumLength, opcode != 0x8f || operation == 0 else { return false }
+    return true
   }
 
-  private mutating func readEscaped(_ cursor: inout Cursor) -> UInt8? {
+  private mutating func readEscaped(_ cursor: inout some NumberReader) -> UInt8? {
     let second = cursor.u8()
     opcode = 0x0f00 | UInt32(second)
     guard second == 0x38 || second == 0x3a else { return Self.twoBytes[second] }
@@ -120,7 +211,7 @@ struct Instruction {
   }
 
   /// VEX of 2 and 3 bytes, and EVEX (2.3 and 2.7).
-  private mutating func readVector(_ cursor: inout Cursor, _ first: UInt8) -> UInt8? {
+  private mutating func readVector(_ cursor: inout some NumberReader, _ first: UInt8) -> UInt8? {
     guard rex == 0 else { return nil }
     let map: UInt8
     switch first {
@@ -145,7 +236,7 @@ struct Instruction {
     }
   }
 
-  private mutating func readModRM(_ cursor: inout Cursor) {
+  private mutating func readModRM(_ cursor: inout some NumberReader) {
     modRM = cursor.u8()
     let (mode, base) = (modRM >> 6, modRM & 7)
     guard mode != 3 else { return }
@@ -157,7 +248,7 @@ struct Instruction {
     }
   }
 
-  private mutating func readImmediate(_ cursor: inout Cursor, _ size: Int) {
+  private mutating func readImmediate(_ cursor: inout some NumberReader, _ size: Int) {
     switch size {
     case 1: immediate = Int32(Int8(bitPattern: cursor.u8()))
     case 2: immediate = Int32(Int16(bitPattern: cursor.u16()))
@@ -203,6 +294,17 @@ struct Instruction {
     switch opcode {
     case 0xc2, 0xc3, 0xe9, 0xeb, 0x0f0b: true
     case 0xff: operation == 4
+    default: false
+    }
+  }
+  /// Whether it may change the stack pointer or the frame pointer, or is a jump or the end of a way; few do. Calls leave both alone.
+  @inline(__always)
+  var concernsStack: Bool {
+    switch opcode {
+    case 0x89, 0x8b, 0x8d, 0x01, 0x03, 0x29, 0x2b, 0x81, 0x83:
+      isWide && (register & 6 == 4 || isRegisterForm && otherRegister & 6 == 4)
+    case 0x50...0x5f, 0x68, 0x6a, 0x70...0x7f, 0x8f, 0x9c, 0x9d, 0xc2, 0xc3, 0xc9, 0xcc, 0xe9, 0xeb, 0xf4, 0xff, 0x0f0b, 0x0f80...0x0f8f:
+      true
     default: false
     }
   }

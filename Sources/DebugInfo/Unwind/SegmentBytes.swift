@@ -54,6 +54,6 @@ final class SegmentBytes {
     return cursor.hasFailed ? nil : word
   }
 
-  /// Gives up what has been read, which is read again as it is needed.
-  func discard() { for case let part? in parts { part.discard(0..<part.count, of: file) } }
+  /// Gives up what has been read, which is read again as it is needed; but for small parts, whose pages cost more than they take.
+  func discard() { for case let part? in parts where part.count > Bytes.keptSize { part.discard(0..<part.count, of: file) } }
 }

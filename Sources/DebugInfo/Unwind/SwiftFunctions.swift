@@ -6,11 +6,23 @@ internal import Clibelf
 /// swiftc writes no call frame records for functions that cannot fail, unless it also writes debug information; and where an async
 /// function keeps its context, it never says.
 struct SwiftFunctions {
-  struct Function {
-    var start: UInt64
-    var end: UInt64
+  struct Function: Placed {
+    let start: UInt64
+    /// The length and a bit: there are tens of thousands.
+    private var shape: UInt64
+
+    init(start: UInt64, end: UInt64, isAsync: Bool) {
+      self.start = start
+      shape = (end &- start) << 1 | (isAsync ? 1 : 0)
+    }
+
+    var end: UInt64 { start &+ shape >> 1 }
     /// Runs with an async context: an async function, or a part of one between two places where it waits.
-    var isAsync: Bool
+    var isAsync: Bool { shape & 1 != 0 }
+
+    mutating func noteAsync() { shape |= 1 }
+
+    func comesBefore(_ other: Self) -> Bool { end != other.end ? end > other.end : isAsync && !other.isAsync }
   }
 
   /// Ascending, without overlaps.
@@ -31,7 +43,7 @@ struct SwiftFunctions {
     unsafe file.forEachSection { _, section, _ in if section.name.hasPrefix("swift5_") { isSwift = true } }
     guard isSwift else { return nil }
     // As for names: the whole table of the file, or what others know besides the dynamic linker's.
-    var asyncEntries: Set<UInt64> = []
+    var asyncEntries: [UInt64] = []
     func add(_ file: ELFFile, _ type: Int32, bias: UInt64 = 0) -> Bool { self.add(file, type, bias: bias, bytes, &asyncEntries) }
     if !add(file, SHT_SYMTAB) {
       if let debug {
@@ -41,9 +53,12 @@ struct SwiftFunctions {
       }
       _ = add(file, SHT_DYNSYM)
     }
-    for index in functions.indices where asyncEntries.contains(functions[index].start) { functions[index].isAsync = true }
-    functions.sort {
-      $0.start != $1.start ? $0.start < $1.start : $0.end != $1.end ? $0.end > $1.end : $0.isAsync && !$1.isAsync
+    functions.sortByStart()
+    asyncEntries.sort()
+    var next = asyncEntries[...]
+    for index in functions.indices {
+      while let entry = next.first, entry < functions[index].start { next.removeFirst() }
+      if next.first == functions[index].start { functions[index].noteAsync() }
     }
     var end: UInt64 = 0
     functions.removeAll { function in
@@ -55,7 +70,7 @@ struct SwiftFunctions {
 
   /// Adds the functions of one table, and where async functions begin; false when it has no functions, or is damaged.
   private mutating func add(
-    _ file: ELFFile, _ type: Int32, bias: UInt64, _ bytes: SegmentBytes, _ asyncEntries: inout Set<UInt64>
+    _ file: ELFFile, _ type: Int32, bias: UInt64, _ bytes: SegmentBytes, _ asyncEntries: inout [UInt64]
   ) -> Bool {
     let before = functions.count
     functions.reserveCapacity(before + file.countSymbols(type))
@@ -63,9 +78,9 @@ struct SwiftFunctions {
       let kind = Int32(symbol.st_info & 0xf)
       let start = symbol.st_value &+ bias
       if kind == STT_OBJECT {
-        strings.withName(at: Int(symbol.st_name)) { name in
+        strings.withWholeName(at: Int(symbol.st_name)) { name in
           if Self.isAsyncRecord(name) {
-            if asyncEntries.count < Self.maximumAsync, let entry = Self.entry(ofRecordAt: start, bytes) { asyncEntries.insert(entry) }
+            if asyncEntries.count < Self.maximumAsync, let entry = Self.entry(ofRecordAt: start, bytes) { asyncEntries.append(entry) }
           } else if name.equals("_swift_concurrency_debug_asyncTaskSize") {
             taskSize = bytes.word(at: start)
           }
@@ -73,7 +88,7 @@ struct SwiftFunctions {
       } else if kind == STT_FUNC, symbol.st_size > 0, functions.count < SymbolTable.maximumSymbols,
         case (let end, let overflows) = start.addingReportingOverflow(symbol.st_size), !overflows
       {
-        strings.withName(at: Int(symbol.st_name)) { name in
+        strings.withWholeName(at: Int(symbol.st_name)) { name in
           guard !name.hasPrefix("_Z") else { return }
           if name.equals("swift_task_getCurrent") { taskGetter = start..<end }
           functions.append(Function(start: start, end: end, isAsync: Self.isAsyncPart(name)))

@@ -76,6 +76,7 @@ package struct UnwindTable: Sendable {
       SwiftTasks(bytes.bytes(from: getter.lowerBound, to: getter.upperBound), at: getter.lowerBound, size: swift?.taskSize)
     }
     (rules, starts, numbers) = (builder.rules, builder.starts, builder.numbers)
+    file.discardAll()
   }
 
   package var count: Int { starts.count }

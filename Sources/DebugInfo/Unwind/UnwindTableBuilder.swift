@@ -14,16 +14,17 @@ struct UnwindTableBuilder {
   private var last: (start: UInt32, number: UInt16) = (.max, .max)
   /// Up to where functions have been added.
   private var end: UInt64
-  /// The numbers of rules by a hash of them; 0 for a free place.
-  private var places = [UInt16](repeating: 0, count: 1 << 16)
+  /// The numbers of rules by a hash of them, from 1; 0 for a free place. Twice as many as rules, or more.
+  private var places = [UInt16](repeating: 0, count: 1 << 10)
   /// The last states of each of 256 hashes, without expressions, which are places in a section. No rule has the number `.max`.
-  private var knownStates = [(state: FrameState, number: UInt16)](repeating: (FrameState(), .max), count: 256)
+  private var knownStates = [(words: (UInt64, UInt64, UInt64, UInt64), number: UInt16)](repeating: ((0, 0, 0, 0), .max), count: 256)
   /// For what lies between the functions.
   private var debugFrames: Remaining<CallFrames.Function>?
   private var debugSource: CallFrames?
   private var swift: Remaining<SwiftFunctions.Function>?
   private var text: SegmentBytes?
   private var tracker = FrameTracker()
+  private var machine = FrameMachine()
   /// How many of the Swift functions have been marked, and how many rows there were then.
   private var marked = (functions: 0, rows: 0)
   private let rowsAtOnce: Int
@@ -110,20 +111,19 @@ struct UnwindTableBuilder {
       append(start, number(of: .stop))
       return
     }
-    var machine = frames.machine(function)
+    frames.start(&machine, function)
+    let isSignalFrame = frames.commons[Int(function.common)].isSignalFrame
     var position = function.start
-    var known: (state: FrameState, number: UInt16)?
+    var number = UInt16.max
     while position < last {
       let stop = machine.next()
       if stop == .failure {
-        append(max(position, start), number(of: .unsupported))
+        append(max(position, start), self.number(of: .unsupported))
         return
       }
       // Many records change registers only that no rule has.
-      if known?.state != machine.state {
-        known = (machine.state, number(of: machine.state, function, frames))
-      }
-      append(max(position, start), known?.number ?? 0)
+      if machine.hasChanged || number == .max { number = self.number(of: machine.state, isSignalFrame, frames) }
+      append(max(position, start), number)
       guard case .advance(let distance) = stop else { return }
       let next = position.addingReportingOverflow(distance)
       position = next.overflow ? .max : next.partialValue
@@ -187,31 +187,39 @@ struct UnwindTableBuilder {
   }
 
   /// The number of a state's rule, mostly known: there are two million states, and few that differ.
-  private mutating func number(of state: FrameState, _ function: CallFrames.Function, _ frames: CallFrames) -> UInt16 {
-    let isSignalFrame = frames.commons[Int(function.common)].isSignalFrame
-    let isPlain = !isSignalFrame && !state.hasExpressions
-    let mixed = UInt64(bitPattern: state.cfaOffset) &* 31 &+ UInt64(UInt32(bitPattern: state.rbp.offset &* 7 &+ state.r14.offset))
-    let place = Int(((mixed ^ UInt64(state.cfaRegister)) &* 0x9e37_79b9_7f4a_7c15) >> 56)
-    if isPlain, knownStates[place].number != .max, knownStates[place].state == state { return knownStates[place].number }
+  @inline(__always)
+  private mutating func number(of state: FrameState, _ isSignalFrame: Bool, _ frames: CallFrames) -> UInt16 {
+    let words = state.words
+    let mixed = (words.0 &* 31) ^ (words.1 >> 29) ^ (words.2 >> 32) ^ (words.3 >> 16)
+    let place = Int((mixed &* 0x9e37_79b9_7f4a_7c15) >> 56)
+    if !isSignalFrame, knownStates[place].number != .max, knownStates[place].words == words { return knownStates[place].number }
     let number = number(of: UnwindRule(state, isSignalFrame: isSignalFrame, in: frames.section))
-    if isPlain { knownStates[place] = (state, number) }
+    if !isSignalFrame, !state.hasExpressions { knownStates[place] = (words, number) }
     return number
   }
 
   /// Equal rules have one number. When there are none left, further ones are not supported.
   mutating func number(of rule: UnwindRule) -> UInt16 {
     let bits = rule.bits
-    let mixed = (bits[0] ^ (bits[1] &* 0x9e37_79b9_7f4a_7c15)) &* 0xd6e8_feb8_6659_fd93
-    var place = Int(mixed >> 48)
-    while places[place] != 0 {
-      let number = places[place] - 1
-      if keys[Int(number)] == (bits[0], bits[1]) { return number }
-      place = (place + 1) & 0xffff
-    }
+    let place = place(of: (bits[0], bits[1]))
+    if places[place] != 0 { return places[place] - 1 }
     guard rules.count < 1 << 15 else { return number(of: .unsupported) }
     rules.append(rule)
     keys.append((bits[0], bits[1]))
     places[place] = UInt16(rules.count)
+    if rules.count > places.count / 2 {
+      places = [UInt16](repeating: 0, count: places.count * 2)
+      for (index, key) in keys.enumerated() { places[self.place(of: key)] = UInt16(index + 1) }
+    }
     return UInt16(rules.count - 1)
+  }
+
+  /// Where the rule is, or would be.
+  @inline(__always)
+  private func place(of key: (low: UInt64, high: UInt64)) -> Int {
+    let mixed = (key.low ^ (key.high &* 0x9e37_79b9_7f4a_7c15)) &* 0xd6e8_feb8_6659_fd93
+    var place = Int(truncatingIfNeeded: mixed >> 48) & (places.count - 1)
+    while places[place] != 0, keys[Int(places[place]) - 1] != key { place = (place + 1) & (places.count - 1) }
+    return place
   }
 }
