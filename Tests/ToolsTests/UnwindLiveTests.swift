@@ -59,7 +59,7 @@ import Testing
       #include <stdio.h>
       #include <sys/time.h>
       volatile long sink;
-      __attribute__((noinline)) static void inside(void) { for (int i = 0; i < 300000; i++) sink += i; }
+      __attribute__((noinline)) static void inside(void) { for (int i = 0; i < 1000000; i++) sink += i; }
       static void handler(int number) { inside(); sink++; }
       __attribute__((noinline)) static void interrupted(void) { for (int i = 0; i < 1000; i++) sink += i; }
       __attribute__((noinline)) static void caller(void) { for (;;) { interrupted(); if (sink == -1) return; } }

@@ -28,7 +28,7 @@ import Testing
       #include <stdio.h>
       #include <stdlib.h>
       volatile long sink;
-      __attribute__((noinline)) static void bottom(int n) { for (int i = 0; i < 20000; i++) sink += i * n; }
+      __attribute__((noinline)) static void bottom(int n) { for (int i = 0; i < 400000; i++) sink += i * n; }
       __attribute__((noinline)) static int down(int n) { if (!n) { bottom(3); return 1; } return down(n - 1) + 1; }
       static int compare(const void *a, const void *b) { sink += down(DEPTH - 1); return *(int *)a - *(int *)b; }
       int main(void) {
@@ -74,7 +74,7 @@ import Testing
       #include <signal.h>
       #include <stdio.h>
       volatile long sink;
-      __attribute__((noinline)) static void inside(void) { for (int i = 0; i < 3000; i++) sink += i; }
+      __attribute__((noinline)) static void inside(void) { for (int i = 0; i < 200000; i++) sink += i; }
       static void handler(int number) { inside(); sink++; }
       __attribute__((noinline)) static void sender(void) { raise(SIGUSR1); sink++; }
       int main(void) { signal(SIGUSR1, handler); puts("ready"); for (fflush(stdout);;) sender(); }
