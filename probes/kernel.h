@@ -258,6 +258,37 @@ struct request___before_5_17 {
 	struct gendisk *rq_disk;
 };
 
+/* Network. Addresses and remote ports are in network byte order. */
+struct in6_addr {
+	union {
+		__be32 u6_addr32[4];
+	} in6_u;
+};
+
+struct sock_common {
+	__be32 skc_daddr, skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;                  /* the local port, in the machine's byte order; 0 when it was given back */
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr; /* with CONFIG_IPV6 */
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	int sk_err;
+	__u8 sk_shutdown;
+	__u16 sk_protocol;
+};
+
+struct inet_sock {
+	__be16 inet_sport;              /* stays when the port is given back */
+};
+
+struct tcp_sock {
+	__u32 total_retrans;
+};
+
 #pragma clang attribute pop
 
 #if defined(__TARGET_ARCH_x86)

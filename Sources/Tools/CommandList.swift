@@ -15,6 +15,7 @@ package let toolCommands: [any ParsableCommand.Type] = [
   ProfileTool.self,
   Runqlat.self,
   Syscount.self,
+  Tcpconnlat.self,
   Wakeuptime.self,
 ]
 

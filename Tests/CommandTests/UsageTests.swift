@@ -11,7 +11,8 @@ import Testing
 
   static let tools = [
     "bashreadline", "biolatency", "cpudist", "execsnoop", "exitsnoop", "funccount", "funclatency", "offcputime", "offwaketime", "opensnoop",
-    "profile", "runqlat", "syscount", "wakeuptime",
+    "profile", "runqlat", "syscount", "tcpconnlat",
+    "wakeuptime",
   ]
 
   @Test(arguments: tools) func everyToolExplainsItself(_ tool: String) throws {

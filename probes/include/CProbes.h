@@ -3,6 +3,7 @@
 #pragma once
 #include "bashreadline.h"
 #include "biolatency.h"
+#include "connection.h"
 #include "cpudist.h"
 #include "execsnoop.h"
 #include "exitsnoop.h"
@@ -20,4 +21,5 @@
 #include "runqlat.h"
 #include "stack.h"
 #include "syscount.h"
+#include "tcpconnlat.h"
 #include "wakeuptime.h"

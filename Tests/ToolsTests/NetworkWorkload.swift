@@ -1,0 +1,192 @@
+import Foundation
+import TestSupport
+
+/// A program that makes exact numbers of TCP connections on the loopback device, in a network namespace of its own; compiled once, because
+/// that takes seconds in a virtual machine. What others do on the machine's network cannot disturb it.
+enum NetworkWorkload {
+  private static let folder = Result { try TemporaryFolder() }
+
+  static let path = Result {
+    let folder = try NetworkWorkload.folder.get()
+    // Globals are never released: the folder is removed when the tests end.
+    atexit { if let path = try? NetworkWorkload.folder.get().path { _ = try? run(["rm", "-rf", path]) } }
+    return try compile(source, in: folder, name: "network")
+  }
+
+  private static let source = """
+    #define _GNU_SOURCE
+    #include <arpa/inet.h>
+    #include <errno.h>
+    #include <fcntl.h>
+    #include <net/if.h>
+    #include <netinet/in.h>
+    #include <netinet/tcp.h>
+    #include <poll.h>
+    #include <sched.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <string.h>
+    #include <sys/ioctl.h>
+    #include <sys/socket.h>
+    #include <unistd.h>
+
+    #define CHECK(what) do { if (!(what)) { fprintf(stderr, "line %d: %s\\n", __LINE__, strerror(errno)); exit(99); } } while (0)
+
+    struct end { struct sockaddr_storage address; socklen_t length; };
+
+    static void isolate(void) {
+      struct ifreq request = { .ifr_name = "lo" };
+      int any = -1;
+      CHECK(!unshare(CLONE_NEWNET));
+      CHECK((any = socket(AF_INET, SOCK_DGRAM, 0)) >= 0);
+      CHECK(!ioctl(any, SIOCGIFFLAGS, &request));
+      request.ifr_flags |= IFF_UP;
+      CHECK(!ioctl(any, SIOCSIFFLAGS, &request));
+      close(any);
+    }
+
+    static struct end end_at(const char *text, int port) {
+      struct end end = {};
+      struct sockaddr_in *v4 = (void *)&end.address;
+      struct sockaddr_in6 *v6 = (void *)&end.address;
+      if (inet_pton(AF_INET, text, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(port);
+        end.length = sizeof(*v4);
+      } else {
+        CHECK(inet_pton(AF_INET6, text, &v6->sin6_addr) == 1);
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(port);
+        end.length = sizeof(*v6);
+      }
+      return end;
+    }
+
+    static int new_socket(struct end end) {
+      int made = socket(end.address.ss_family, SOCK_STREAM, 0);
+      CHECK(made >= 0);
+      return made;
+    }
+
+    /* Where another socket connects to. */
+    static struct end end_of(int socket) {
+      struct end end = { .length = sizeof(end.address) };
+      CHECK(!getsockname(socket, (void *)&end.address, &end.length));
+      return end;
+    }
+
+    static int port_of(struct end end) { return ntohs(((struct sockaddr_in *)&end.address)->sin_port); }
+
+    /* backlog -1: bound only, so that connects are refused */
+    static int listener(const char *address, int backlog) {
+      struct end end = end_at(address, 0);
+      int made = new_socket(end);
+      CHECK(!bind(made, (void *)&end.address, end.length));
+      if (backlog >= 0) CHECK(!listen(made, backlog));
+      return made;
+    }
+
+    static int try_connect(int socket, struct end to) { return connect(socket, (void *)&to.address, to.length) ? errno : 0; }
+
+    /* A connection that waits for an answer, with so many SYNs sent again. */
+    static int begin_connect(struct end to, int again) {
+      int made = new_socket(to);
+      CHECK(!setsockopt(made, IPPROTO_TCP, TCP_SYNCNT, &again, sizeof(again)));
+      CHECK(!fcntl(made, F_SETFL, O_NONBLOCK));
+      CHECK(try_connect(made, to) == EINPROGRESS);
+      return made;
+    }
+
+    static int error_of(int socket) {
+      struct pollfd one = { .fd = socket, .events = POLLOUT };
+      int error = 0;
+      socklen_t length = sizeof(error);
+      CHECK(poll(&one, 1, -1) == 1);
+      CHECK(!getsockopt(socket, SOL_SOCKET, SO_ERROR, &error, &length));
+      return error;
+    }
+
+    static void connect_and_accept(int count, const char *address, int listening) {
+      for (int i = 0; i < count; i++) {
+        struct end to = end_at(address, port_of(end_of(listening)));
+        int from = new_socket(to), accepted;
+        CHECK(!try_connect(from, to));
+        CHECK((accepted = accept(listening, 0, 0)) >= 0);
+        close(from);
+        close(accepted);
+      }
+    }
+
+    /* A listener whose queue is full: it drops further SYNs. */
+    static int full_listener(void) {
+      int full = listener("127.0.0.1", 0);
+      struct end to = end_of(full);
+      CHECK(!try_connect(new_socket(to), to));
+      return full;
+    }
+
+    /* Packets that a socket has sent again, as the kernel counts them. */
+    static int retransmits_of(int socket) {
+      struct tcp_info info = {};
+      socklen_t length = sizeof(info);
+      CHECK(!getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length));
+      return info.tcpi_total_retrans;
+    }
+
+    static void write_number(const char *path, int number) {
+      FILE *file = fopen(path, "w");
+      CHECK(file && fprintf(file, "%d\\n", number) > 0 && !fclose(file));
+    }
+
+    /* 97 + 11 + 3 + 1 + 1 connected, 89 refused, 13 timed out, 7 closed, 5 failed at once. The file gets the number of SYNs that those
+       which timed out sent again: that is the kernel's choice. */
+    static void connects(const char *file) {
+      int v4 = listener("127.0.0.1", 128), v6 = listener("::", 128), closed = listener("127.0.0.1", -1), full = full_listener();
+      int waiting[13], bound[2], one = 1;
+      for (int i = 0; i < 13; i++) waiting[i] = begin_connect(end_of(full), 1);
+      connect_and_accept(97, "127.0.0.1", v4);
+      connect_and_accept(11, "::1", v6);
+      connect_and_accept(3, "::ffff:127.0.0.1", v6);
+      for (int i = 0; i < 89; i++) {
+        int from = new_socket(end_of(closed));
+        CHECK(try_connect(from, end_of(closed)) == ECONNREFUSED);
+        close(from);
+      }
+      for (int i = 0; i < 7; i++) close(begin_connect(end_of(full), 6));
+      /* Two connections cannot have the same two ends. */
+      for (int i = 0; i < 2; i++) {
+        struct end end = i ? end_of(bound[0]) : end_at("127.0.0.1", 0);
+        bound[i] = new_socket(end);
+        CHECK(!setsockopt(bound[i], SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)));
+        CHECK(!bind(bound[i], (void *)&end.address, end.length));
+      }
+      CHECK(!try_connect(bound[0], end_of(v4)));
+      for (int i = 0; i < 5; i++) CHECK(try_connect(bound[1], end_of(v4)) == EADDRNOTAVAIL);
+      int again = 0;
+      for (int i = 0; i < 13; i++) {
+        CHECK(error_of(waiting[i]) == ETIMEDOUT);
+        again += retransmits_of(waiting[i]);
+      }
+      write_number(file, again);
+    }
+
+    /* 61 connects at once that are closed without an answer. */
+    static void pending(void) {
+      int full = full_listener(), waiting[61];
+      char byte;
+      CHECK(write(1, "ready\\n", 6) == 6);
+      CHECK(read(0, &byte, 1) == 1);
+      for (int i = 0; i < 61; i++) waiting[i] = begin_connect(end_of(full), 6);
+      for (int i = 0; i < 61; i++) close(waiting[i]);
+      CHECK(write(1, "done\\n", 5) == 5);
+      CHECK(read(0, &byte, 1) == 0);
+    }
+
+    int main(int count, char **arguments) {
+      isolate();
+      if (!strcmp(arguments[1], "connects")) connects(arguments[2]);
+      if (!strcmp(arguments[1], "pending")) pending();
+      return 0;
+    }
+    """
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+/* tcpconnlat: how long TCP connects take, and how they end.
+ *
+ * Hooks: inet_sock_set_state, which runs in the connecting task when the state becomes SYN_SENT, and in any context when the answer, an
+ * error or the last timeout ends that state; tcp_destroy_sock, for sockets of which the kernel did not show that end.
+ */
+#include "kernel.h"
+#include "tcpconnlat.h"
+#include "events.bpf.h"
+#include "filter.bpf.h"
+#include "loss.bpf.h"
+#include "socket.bpf.h"
+
+SEC(".rodata.config") const volatile struct tcpconnlat_config config = {};
+
+#define SHUTDOWN_MASK 3                 /* include/net/sock.h: close(2) has been called */
+
+struct connecting {
+	__u64 began_ns;
+	struct swtrace_connection connection;
+	__u32 pid, tid, uid, reserved;
+	char comm[SWTRACE_COMM_LENGTH];
+};
+
+/* Sockets that wait for an answer; a socket's memory is another's only after tcp_destroy_sock. 1.6 MB; with more connects than this at
+ * once, the others count LOST_MAP_FULL. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 10240);
+	__type(key, __u64);
+	__type(value, struct connecting);
+} connects SEC(".maps");
+
+static __always_inline int begin(struct sock *sk)
+{
+	__u64 ids = bpf_get_current_pid_tgid(), key = (__u64)sk;
+	struct connecting new = {};
+
+	read_connection(&new.connection, &sk->__sk_common);
+	if (config.ip && (config.ip == 4) != is_ipv4(new.connection.remote))
+		return count(see(), SWTRACE_FILTERED);
+	if (!filter_current())
+		return count(see(), SWTRACE_FILTERED);
+	new.began_ns = bpf_ktime_get_ns();
+	new.pid = ids >> 32;
+	new.tid = (__u32)ids;
+	new.uid = (__u32)bpf_get_current_uid_gid();
+	bpf_get_current_comm(new.comm, sizeof(new.comm));
+	if (!bpf_map_update_elem(&connects, &key, &new, BPF_NOEXIST))
+		return 0;
+	/* Either the map is full, or the end of the socket's connect before was not shown. */
+	if (!bpf_map_update_elem(&connects, &key, &new, BPF_EXIST))
+		return remark(SWTRACE_UNFINISHED);
+	return count(see(), SWTRACE_LOST_MAP_FULL);
+}
+
+static __always_inline int end(bool typed, struct sock *sk, int state)
+{
+	__u64 now_ns = bpf_ktime_get_ns(), key = (__u64)sk;
+	struct connecting *found = bpf_map_lookup_elem(&connects, &key), ended;
+	struct tcpconnlat_event *event;
+	struct moment now;
+
+	if (!found)
+		return 0;
+	ended = *found;
+	bpf_map_delete_elem(&connects, &key);
+	now = see();
+	if (config.failed_only && state == TCP_ESTABLISHED)
+		return count(now, SWTRACE_FILTERED);
+	/* The end can be on another processor, whose clock may be some nanoseconds behind. */
+	if ((__s64)(now_ns - ended.began_ns) < 0)
+		now_ns = ended.began_ns;
+	if (now_ns - ended.began_ns < config.minimum_ns)
+		return count(now, SWTRACE_FILTERED);
+	event = reserve_event(now, sizeof(*event));
+	if (!event)
+		return 0;
+	event->time_ns = now_ns;
+	event->took_ns = now_ns - ended.began_ns;
+	event->connection = ended.connection;
+	/* At the beginning there need not have been a local port; at a bad end it has been given back. */
+	event->connection.local_port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	event->pid = ended.pid;
+	event->tid = ended.tid;
+	event->uid = ended.uid;
+	event->error = 0;
+	event->retransmits = BPF_CORE_READ((struct tcp_sock *)sk, total_retrans);
+	if (state == TCP_ESTABLISHED) {
+		event->result = TCPCONNLAT_CONNECTED;
+	} else {
+		event->error = read_member(typed, sk, sk_err);
+		event->result = !event->error && read_member(typed, sk, sk_shutdown) == SHUTDOWN_MASK ? TCPCONNLAT_CLOSED : TCPCONNLAT_FAILED;
+	}
+	__builtin_memcpy(event->comm, ended.comm, sizeof(event->comm));
+	return submit_event(now, event, sizeof(*event));
+}
+
+static __always_inline int handle_state(bool typed, struct sock *sk, int before, int after)
+{
+	/* Other protocols use these states too. */
+	if (read_member(typed, sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	if (after == TCP_SYN_SENT)
+		return begin(sk);
+	/* Two ends that connect to each other go through SYN_RECV, which also is the state of accepted sockets: they have no entry. */
+	if ((before == TCP_SYN_SENT || before == TCP_SYN_RECV) && after != TCP_SYN_RECV)
+		return end(typed, sk, after);
+	return 0;
+}
+
+static __always_inline int handle_destroy(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+
+	if (!bpf_map_lookup_elem(&connects, &key))
+		return 0;
+	bpf_map_delete_elem(&connects, &key);
+	return remark(SWTRACE_UNFINISHED);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(state_btf, struct sock *sk, int before, int after) { return handle_state(true, sk, before, after); }
+
+SEC("raw_tp/inet_sock_set_state")
+int BPF_PROG(state_raw, struct sock *sk, int before, int after) { return handle_state(false, sk, before, after); }
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(destroy_btf, struct sock *sk) { return handle_destroy(sk); }
+
+SEC("raw_tp/tcp_destroy_sock")
+int BPF_PROG(destroy_raw, struct sock *sk) { return handle_destroy(sk); }
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
