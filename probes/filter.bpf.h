@@ -38,10 +38,9 @@ static __always_inline bool is_target(__u32 pid)
 	return bpf_map_lookup_elem(&targets, &pid) != NULL;
 }
 
-/* Whether the cgroup of the v2 hierarchy is the wanted one or lies below it. */
-static __always_inline bool filter_cgroup(struct task_struct *task)
+/* Whether a cgroup of the v2 hierarchy is the wanted one or lies below it. */
+static __always_inline bool filter_cgroup(struct cgroup *group)
 {
-	struct cgroup *group = BPF_CORE_READ(task, cgroups, dfl_cgrp);
 	int level = BPF_CORE_READ(group, level);
 
 	/* 16 levels are more than any system nests; deeper ones are compared at the top 16. */
@@ -102,7 +101,7 @@ static __always_inline bool filter_task(bool typed, struct task_struct *task)
 		if (!filter_comm(comm))
 			return false;
 	}
-	return !filter.cgroup_id || filter_cgroup(task);
+	return !filter.cgroup_id || filter_cgroup(BPF_CORE_READ(task, cgroups, dfl_cgrp));
 }
 
 /* Whether the task that runs now matches. Only for hooks that run on behalf of it. */
@@ -121,7 +120,7 @@ static __always_inline bool filter_current(void)
 		if (!filter_comm(comm))
 			return false;
 	}
-	return !filter.cgroup_id || filter_cgroup((void *)bpf_get_current_task());
+	return !filter.cgroup_id || filter_cgroup(BPF_CORE_READ((struct task_struct *)bpf_get_current_task(), cgroups, dfl_cgrp));
 }
 
 /* A child of a traced process is traced. Threads share the process's id. */

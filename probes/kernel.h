@@ -274,11 +274,25 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr; /* with CONFIG_IPV6 */
 };
 
+struct sock_cgroup_data {
+	struct cgroup *cgroup;          /* of the v2 hierarchy */
+};
+
+struct sock_cgroup_data___before_5_15 {
+	__u64 val;                      /* the same; or with one of the two lowest bits something else */
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
 	__u8 sk_shutdown;
 	__u16 sk_protocol;
+	kuid_t sk_uid;
+	struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct sock___before_5_15 {
+	struct sock_cgroup_data___before_5_15 sk_cgrp_data;
 };
 
 struct inet_sock {
@@ -287,6 +301,7 @@ struct inet_sock {
 
 struct tcp_sock {
 	__u32 total_retrans;
+	__u32 srtt_us;                  /* in eighths of a microsecond */
 };
 
 #pragma clang attribute pop

@@ -31,12 +31,12 @@ struct {
 	__type(value, struct connecting);
 } connects SEC(".maps");
 
-static __always_inline int begin(struct sock *sk)
+static __always_inline int begin(bool typed, struct sock *sk)
 {
 	__u64 ids = bpf_get_current_pid_tgid(), key = (__u64)sk;
 	struct connecting new = {};
 
-	read_connection(&new.connection, &sk->__sk_common);
+	read_connection(typed, &new.connection, &sk->__sk_common);
 	if (config.ip && (config.ip == 4) != is_ipv4(new.connection.remote))
 		return count(see(), SWTRACE_FILTERED);
 	if (!filter_current())
@@ -102,7 +102,7 @@ static __always_inline int handle_state(bool typed, struct sock *sk, int before,
 	if (read_member(typed, sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
 	if (after == TCP_SYN_SENT)
-		return begin(sk);
+		return begin(typed, sk);
 	/* Two ends that connect to each other go through SYN_RECV, which also is the state of accepted sockets: they have no entry. */
 	if ((before == TCP_SYN_SENT || before == TCP_SYN_RECV) && after != TCP_SYN_RECV)
 		return end(typed, sk, after);

@@ -183,6 +183,18 @@ static inline int swtrace_open_place(const char *path)
 	return open(path, 010000000 | O_DIRECTORY | O_CLOEXEC);
 }
 
+/* Opens a cgroup by its id, somewhere below where an open file is. The structure of open_by_handle_at(2) is one of GNU programs only. */
+static inline int swtrace_open_cgroup(int root, unsigned long long id)
+{
+	struct {
+		unsigned int bytes;
+		int type;
+		unsigned long long id;
+	} handle = { .bytes = sizeof(id), .type = 0xfe, .id = id };
+
+	return (int)syscall(SYS_open_by_handle_at, root, &handle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 /* Opens the stream of one processor's exec, fork, exit and mapping records, which a reader maps (perf_event_open(2)). Bit fields are not
  * imported. Times are CLOCK_MONOTONIC, as BPF programs have them. Nobody is woken before the ring is half full. */
 static inline int swtrace_process_records_open(int cpu)

@@ -27,6 +27,18 @@ package struct ControlGroup: Hashable, Sendable {
     throw SystemError("find", "cgroup \(name)\(root.map { " in \($0)" } ?? " (no cgroup v2 is mounted)")", errno: .noSuchFileOrDirectory)
   }
 
+  /// The path of a cgroup in the v2 hierarchy, `/` for its root, by its id; nil where it is gone.
+  ///
+  /// open_by_handle_at(2) with the kernel's handle of a cgroup (`FILEID_KERNFS` of linux/exportfs.h), Linux 5.5.
+  package static func path(of id: UInt64) -> String? {
+    guard let root, let place = try? File.openReference(FilePath(root)) else { return nil }
+    let number = swtrace_open_cgroup(place.rawValue, id)
+    guard number >= 0 else { return nil }
+    let folder = Descriptor(owning: number)
+    guard let path = File.target(of: FilePath("/proc/self/fd/\(folder.rawValue)")), path.hasPrefix(root) else { return nil }
+    return path == root ? "/" : String(path.dropFirst(root == "/" ? 0 : root.count))
+  }
+
   /// Where the v2 hierarchy is mounted: found by its type, because hybrid systems have it below the v1 ones.
   package static var root: String? {
     guard let mounts = ProcFile.read("/proc/self/mountinfo") else { return nil }

@@ -12,7 +12,7 @@ import Testing
   static let tools = [
     "bashreadline", "biolatency", "cpudist", "execsnoop", "exitsnoop", "funccount", "funclatency", "offcputime", "offwaketime", "opensnoop",
     "profile", "runqlat", "syscount", "tcpconnlat",
-    "wakeuptime",
+    "tcprtt", "wakeuptime",
   ]
 
   @Test(arguments: tools) func everyToolExplainsItself(_ tool: String) throws {

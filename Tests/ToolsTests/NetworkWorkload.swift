@@ -18,9 +18,9 @@ enum NetworkWorkload {
     #include <arpa/inet.h>
     #include <errno.h>
     #include <fcntl.h>
+    #include <linux/tcp.h>
     #include <net/if.h>
     #include <netinet/in.h>
-    #include <netinet/tcp.h>
     #include <poll.h>
     #include <sched.h>
     #include <stdio.h>
@@ -125,13 +125,15 @@ enum NetworkWorkload {
       return full;
     }
 
-    /* Packets that a socket has sent again, as the kernel counts them. */
-    static int retransmits_of(int socket) {
+    static struct tcp_info info_of(int socket) {
       struct tcp_info info = {};
       socklen_t length = sizeof(info);
       CHECK(!getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length));
-      return info.tcpi_total_retrans;
+      return info;
     }
+
+    /* Packets that a socket has sent again, as the kernel counts them. */
+    static int retransmits_of(int socket) { return info_of(socket).tcpi_total_retrans; }
 
     static void write_number(const char *path, int number) {
       FILE *file = fopen(path, "w");
@@ -182,10 +184,62 @@ enum NetworkWorkload {
       CHECK(read(0, &byte, 1) == 0);
     }
 
+    struct pair { int from, to; };
+
+    static void send_byte(int from, int to) {
+      char byte = 'x';
+      CHECK(write(from, &byte, 1) == 1);
+      CHECK(read(to, &byte, 1) == 1);
+    }
+
+    /* Until everything is acknowledged, so that no segment is still to come. */
+    static void settle(struct pair pair) { while (info_of(pair.from).tcpi_unacked || info_of(pair.to).tcpi_unacked) usleep(1000); }
+
+    /* Two connections, to 127.0.0.1 and to ::1. First the ports that they connect to; then for each byte on standard input so many
+       exchanges: of p 101 and 53, of o one byte to 127.0.0.1 only. Of each connection the segments that both ends received meanwhile, and
+       the round-trip time that the accepting end had measured before, in microseconds. The sockets are made in that cgroup, if any. */
+    static void exchanges(const char *cgroup) {
+      struct pair pairs[2];
+      int listening[2];
+      char byte;
+      if (cgroup) {
+        char path[4096];
+        snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
+        write_number(path, getpid());
+      }
+      listening[0] = listener("127.0.0.1", 1);
+      listening[1] = listener("::1", 1);
+      for (int i = 0; i < 2; i++) {
+        pairs[i].from = new_socket(end_of(listening[i]));
+        CHECK(!try_connect(pairs[i].from, end_of(listening[i])));
+        CHECK((pairs[i].to = accept(listening[i], 0, 0)) >= 0);
+        settle(pairs[i]);
+      }
+      printf("ports %d %d\\n", port_of(end_of(listening[0])), port_of(end_of(listening[1])));
+      fflush(stdout);
+      while (read(0, &byte, 1) == 1) {
+        printf("done");
+        for (int i = 0; i < 2; i++) {
+          struct tcp_info from = info_of(pairs[i].from), to = info_of(pairs[i].to);
+          for (int j = 0; byte == 'p' && j < (i ? 53 : 101); j++) {
+            send_byte(pairs[i].from, pairs[i].to);
+            send_byte(pairs[i].to, pairs[i].from);
+          }
+          if (byte == 'o' && !i) send_byte(pairs[i].from, pairs[i].to);
+          settle(pairs[i]);
+          printf(" %d %d %d", info_of(pairs[i].from).tcpi_segs_in - from.tcpi_segs_in,
+            info_of(pairs[i].to).tcpi_segs_in - to.tcpi_segs_in, to.tcpi_rtt);
+        }
+        printf("\\n");
+        fflush(stdout);
+      }
+    }
+
     int main(int count, char **arguments) {
       isolate();
       if (!strcmp(arguments[1], "connects")) connects(arguments[2]);
       if (!strcmp(arguments[1], "pending")) pending();
+      if (!strcmp(arguments[1], "exchanges")) exchanges(count > 2 ? arguments[2] : 0);
       return 0;
     }
     """

@@ -22,4 +22,5 @@
 #include "stack.h"
 #include "syscount.h"
 #include "tcpconnlat.h"
+#include "tcprtt.h"
 #include "wakeuptime.h"

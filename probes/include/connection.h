@@ -10,3 +10,15 @@ struct swtrace_connection {
 	__u32 reserved;
 };
 _Static_assert(sizeof(struct swtrace_connection) == 40, "read by Sources/Tools/Network/Connection.swift");
+
+/* Which connections are of interest; zero in a member means: any. */
+struct swtrace_connection_filter {
+	__u32 local[4];                 /* with has_local; as above */
+	__u32 remote[4];
+	__u16 local_port, remote_port;
+	__u8 has_local;
+	__u8 has_remote;
+	__u8 ip;                        /* 4 or 6: only this version */
+	__u8 reserved;
+};
+_Static_assert(sizeof(struct swtrace_connection_filter) == 40, "written by Sources/Tools/Network/ConnectionOptions.swift");

@@ -1,5 +1,5 @@
 package import ArgumentParser
-internal import BPF
+package import BPF
 internal import CProbes
 package import Formats
 internal import Glibc
@@ -41,6 +41,8 @@ package protocol HistogramTool: Tool {
   var unit: HistogramUnit { get }
   /// Whether there is one histogram for each key.
   var isKeyed: Bool { get }
+  /// Reads what the keys stand for, where the probe keeps that in a map; called before the histograms of an interval are printed.
+  mutating func readKeys(_ probe: borrowing LoadedProbe) throws(BPFError)
   /// The line above a key's histogram in a table.
   func title(_ entry: KeyedHistogram) -> [UInt8]
   /// What a key's histogram is of, for JSON and CSV. The same keys for every entry.
@@ -48,6 +50,7 @@ package protocol HistogramTool: Tool {
 }
 
 extension HistogramTool {
+  package mutating func readKeys(_ probe: borrowing LoadedProbe) throws(BPFError) {}
   package func title(_ entry: KeyedHistogram) -> [UInt8] { [] }
   package func labels(_ entry: KeyedHistogram) -> [(String, Cell)] { [] }
 
@@ -81,7 +84,9 @@ extension HistogramTool {
     while let turn = running.next(output) {
       if turn == .tick { continue }
       let (report, copy) = try running.closeInterval()
-      print(try reader.take(copy: copy), format, writer, &output.buffer)
+      let entries = try reader.take(copy: copy)
+      try readKeys(running.attachment.probe)
+      print(entries, format, writer, &output.buffer)
       running.clearProgress()
       try output.flush()
       if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
