@@ -299,6 +299,27 @@ struct inet_sock {
 	__be16 inet_sport;              /* stays when the port is given back */
 };
 
+struct inet_connection_sock {
+	__u8 icsk_ca_state : 5;
+	__u8 icsk_pending;
+};
+
+struct request_sock {
+	struct sock_common __req_common;
+};
+
+struct tcp_request_sock {
+	__u32 snt_isn;
+};
+
+struct sk_buff {
+	char cb[48];                    /* of the protocol; TCP's is struct tcp_skb_cb */
+};
+
+struct tcp_skb_cb {
+	__u32 seq, end_seq;
+};
+
 struct tcp_sock {
 	__u32 total_retrans;
 	__u32 srtt_us;                  /* in eighths of a microsecond */

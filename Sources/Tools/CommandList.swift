@@ -16,6 +16,7 @@ package let toolCommands: [any ParsableCommand.Type] = [
   Runqlat.self,
   Syscount.self,
   Tcpconnlat.self,
+  Tcpretrans.self,
   Tcprtt.self,
   Wakeuptime.self,
 ]

@@ -85,7 +85,9 @@ private func kernelHas(_ tracepoint: String) -> Bool {
       case "this kernel has no BPF helper bpf_get_attach_cookie": #expect(kernelVersion < (5, 15))
       // The tracepoint lacks its last argument yet.
       case "this kernel's verifier rejects it":
-        #expect(each.program == "exit_last_btf" && kernelVersion < (6, 18) || each.program == "switch_state_btf" && kernelVersion < (5, 18))
+        #expect(
+          ["exit_last_btf", "segment_outcome_btf"].contains(each.program) && kernelVersion < (6, 18)
+            || each.program == "switch_state_btf" && kernelVersion < (5, 18))
       default: Issue.record("\(error) \(error.log)")
       }
     }

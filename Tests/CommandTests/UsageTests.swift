@@ -10,9 +10,10 @@ import Testing
   }
 
   static let tools = [
-    "bashreadline", "biolatency", "cpudist", "execsnoop", "exitsnoop", "funccount", "funclatency", "offcputime", "offwaketime", "opensnoop",
+    "bashreadline", "biolatency", "cpudist", "execsnoop", "exitsnoop", "funccount", "funclatency", "offcputime", "offwaketime",
+    "opensnoop",
     "profile", "runqlat", "syscount", "tcpconnlat",
-    "tcprtt", "wakeuptime",
+    "tcpretrans", "tcprtt", "wakeuptime",
   ]
 
   @Test(arguments: tools) func everyToolExplainsItself(_ tool: String) throws {

@@ -18,6 +18,7 @@ enum NetworkWorkload {
     #include <arpa/inet.h>
     #include <errno.h>
     #include <fcntl.h>
+    #include <linux/filter.h>
     #include <linux/tcp.h>
     #include <net/if.h>
     #include <netinet/in.h>
@@ -235,10 +236,109 @@ enum NetworkWorkload {
       }
     }
 
+    /* Drops segments that come to a socket: all, or those without data and those whose data begins with X. */
+    static void drop(int socket, int is_all) {
+      struct sock_filter all[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
+      struct sock_filter some[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 12), BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 2), BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 60),
+        BPF_STMT(BPF_MISC | BPF_TAX, 0), BPF_STMT(BPF_LD | BPF_B | BPF_IND, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 'X', 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0), BPF_STMT(BPF_RET | BPF_K, 0x40000),
+      };
+      struct sock_fprog program = { .len = is_all ? 1 : 8, .filter = is_all ? all : some };
+      CHECK(!setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)));
+    }
+
+    static void drop_nothing(int socket) {
+      int nothing = 0;
+      CHECK(!setsockopt(socket, SOL_SOCKET, SO_DETACH_FILTER, &nothing, sizeof(nothing)));
+    }
+
+    static struct pair new_pair(int listening) {
+      struct pair pair = { .from = new_socket(end_of(listening)) };
+      int one = 1;
+      CHECK(!setsockopt(pair.from, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)));
+      CHECK(!try_connect(pair.from, end_of(listening)));
+      CHECK((pair.to = accept(listening, 0, 0)) >= 0);
+      settle(pair);
+      return pair;
+    }
+
+    static void receive(int socket, int bytes) {
+      char byte;
+      while (bytes--) CHECK(read(socket, &byte, 1) == 1);
+    }
+
+    /* SYNs that nobody answers, data that is lost at the end of a flight and within one, answers to a SYN that get lost. The file gets of
+       each the port that was connected to and how often the kernel says that it was sent again; at last the answers to SYNs. */
+    static void retransmissions(const char *path) {
+      int full = full_listener(), last = listener("127.0.0.1", 1), within = listener("::1", 1), deaf = listener("127.0.0.1", 5);
+      int waiting[13], client, syns = 0, lasts = 0, withins = 0, clients = 0, is_fast = 0;
+      FILE *file;
+      long long all = 0;
+      for (int i = 0; i < 13; i++) waiting[i] = begin_connect(end_of(full), 1);
+      /* The last segment: first the probe, then the timer. */
+      for (int i = 0; i < 7; i++) {
+        struct pair pair = new_pair(last);
+        drop(pair.to, 1);
+        CHECK(write(pair.from, "a", 1) == 1);
+        while (retransmits_of(pair.from) < 2) usleep(1000);
+        drop_nothing(pair.to);
+        receive(pair.to, 1);
+        settle(pair);
+        lasts += retransmits_of(pair.from);
+        close(pair.from);
+        close(pair.to);
+      }
+      /* One that others overtake. On a slow machine the timer may come before them: then once more. */
+      while (!is_fast) {
+        struct pair pair = new_pair(within);
+        drop(pair.to, 0);
+        CHECK(write(pair.from, "X", 1) == 1);
+        for (int i = 0; i < 9; i++) CHECK(write(pair.from, "a", 1) == 1);
+        while (!retransmits_of(pair.from)) usleep(100);
+        is_fast = info_of(pair.from).tcpi_ca_state == 3;
+        drop_nothing(pair.to);
+        receive(pair.to, 10);
+        settle(pair);
+        withins += retransmits_of(pair.from);
+        close(pair.from);
+        close(pair.to);
+      }
+      client = new_socket(end_of(deaf));
+      drop(client, 1);
+      CHECK(!fcntl(client, F_SETFL, O_NONBLOCK));
+      CHECK(try_connect(client, end_of(deaf)) == EINPROGRESS);
+      while (retransmits_of(client) < 2) usleep(1000);
+      for (int i = 0; i < 13; i++) {
+        CHECK(error_of(waiting[i]) == ETIMEDOUT);
+        syns += retransmits_of(waiting[i]);
+      }
+      /* Without the listener nobody answers any more. */
+      int ports[4] = { port_of(end_of(full)), port_of(end_of(last)), port_of(end_of(within)), port_of(end_of(deaf)) };
+      close(deaf);
+      drop_nothing(client);
+      error_of(client);
+      clients = retransmits_of(client);
+      char line[4096], *field;
+      CHECK((file = fopen("/proc/net/snmp", "r")));
+      for (int seen = 0; fgets(line, sizeof(line), file);) {
+        if (strncmp(line, "Tcp:", 4) || !seen++) continue;
+        field = line;
+        for (int i = 0; i < 12; i++) CHECK((field = strchr(field + 1, ' ')));
+        all = atoll(field);
+      }
+      fclose(file);
+      CHECK((file = fopen(path, "w")));
+      fprintf(file, "%d %d %d %d %d %d %d %d %lld\\n", ports[0], syns, ports[1], lasts, ports[2], withins, ports[3], clients,
+        all - syns - lasts - withins - clients);
+      fclose(file);
+    }
+
     int main(int count, char **arguments) {
       isolate();
       if (!strcmp(arguments[1], "connects")) connects(arguments[2]);
       if (!strcmp(arguments[1], "pending")) pending();
+      if (!strcmp(arguments[1], "retransmissions")) retransmissions(arguments[2]);
       if (!strcmp(arguments[1], "exchanges")) exchanges(count > 2 ? arguments[2] : 0);
       return 0;
     }

@@ -22,5 +22,6 @@
 #include "stack.h"
 #include "syscount.h"
 #include "tcpconnlat.h"
+#include "tcpretrans.h"
 #include "tcprtt.h"
 #include "wakeuptime.h"

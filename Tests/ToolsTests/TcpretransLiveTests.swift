@@ -1,0 +1,145 @@
+import BPF
+import CProbes
+import Foundation
+import Linux
+import TestSupport
+import Testing
+
+@testable import Tools
+
+@Suite(.requiresBPF, .serialized) struct TcpretransLiveTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// What the workload says of its connections: the ports that were connected to, and how often the kernel sent again for each.
+  private struct Truth {
+    var full, last, within, deaf: Int
+    var syns, lasts, withins, clients, answers: Int
+
+    init(_ text: String) throws {
+      let numbers = text.split { $0.isWhitespace }.compactMap { Int($0) }
+      guard numbers.count == 9 else { throw RunError(text) }
+      (full, last, within, deaf) = (numbers[0], numbers[2], numbers[4], numbers[6])
+      (syns, lasts, withins, clients, answers) = (numbers[1], numbers[3], numbers[5], numbers[7], numbers[8])
+    }
+  }
+
+  private func work() throws -> Truth {
+    try mustRun([try NetworkWorkload.path.get(), "retransmissions", folder.file("truth")])
+    return try Truth(try String(contentsOfFile: folder.file("truth"), encoding: .utf8))
+  }
+
+  /// The events of the tool while the workload runs.
+  private func trace(_ arguments: [String]) throws -> (rows: [[String: String]], Truth) {
+    var truth: Truth?
+    var heading: [String] = []
+    let finished = try Swtrace.repeatWhileBusy {
+      let tool = try Swtrace.start(["tcpretrans", "--format", "csv", "--stats"] + arguments)
+      // The heading is written when everything is attached.
+      heading = try #require(tool.readLine()).split(separator: ",").map(String.init)
+      truth = try work()
+      tool.signal(2)
+      return tool.finish()
+    }
+    let rows = finished.lines.map { line in
+      Dictionary(uniqueKeysWithValues: zip(heading, line.split(separator: ",", omittingEmptySubsequences: false).map(String.init)))
+    }
+    #expect(finished.status == 0)
+    #expect(finished.errorText.contains("delivered \(rows.count), lost 0\n"), "\(finished.errorText)")
+    return (rows, try #require(truth))
+  }
+
+  private func types(_ rows: [[String: String]]) -> Set<String> { Set(rows.compactMap { $0["type"] }) }
+
+  @Test func everyRetransmissionIsOneEvent() throws {
+    let (rows, truth) = try trace([])
+    func to(_ port: Int) -> [[String: String]] { rows.filter { $0["remote_port"] == "\(port)" } }
+    let (syns, lasts, withins, clients) = (to(truth.full), to(truth.last), to(truth.within), to(truth.deaf))
+    #expect(syns.count == truth.syns && syns.count >= 13)
+    #expect(Set(syns.compactMap { $0["state"] }) == ["SYN_SENT"])
+    #expect(types(syns) == ["timeout"])
+    #expect(Set(syns.compactMap { $0["length"] }) == ["1"])
+    #expect(Set(syns.compactMap { $0["sequence"] }).count == 13)
+
+    #expect(lasts.count == truth.lasts && lasts.count >= 14)
+    #expect(types(lasts) == ["probe", "timeout"])
+    #expect(lasts.count { $0["type"] == "probe" } == 7)
+    #expect(Set(lasts.compactMap { $0["state"] }) == ["ESTABLISHED"])
+    #expect(Set(lasts.compactMap { $0["length"] }) == ["1"])
+
+    #expect(withins.count == truth.withins)
+    #expect(types(withins).contains("fast"))
+    #expect(Set(withins.compactMap { $0["remote_address"] }) == ["::1"])
+    #expect(Set(withins.compactMap { $0["ip"] }) == ["6"])
+
+    #expect(clients.count == truth.clients && types(clients) == ["timeout"])
+    let answers = rows.filter { $0["local_port"] == "\(truth.deaf)" }
+    #expect(answers.count == truth.answers && answers.count >= 2)
+    #expect(types(answers) == ["syn-ack"])
+    #expect(Set(answers.compactMap { $0["state"] }) == ["NEW_SYN_RECV"])
+    #expect(Set(answers.compactMap { $0["sequence"] }).count == 1)
+
+    for row in syns + lasts + withins + clients + answers {
+      #expect(row["errno"] == "0")
+      #expect(row["uid"] == "0")
+      #expect((row["cgroup"] ?? "").hasPrefix("/"))
+      #expect((Int(row["local_port"] ?? "") ?? 0) > 0)
+    }
+  }
+
+  @Test func optionsSelect() throws {
+    let (rows, truth) = try trace(["-6", "-A", "::1", "--uid", "root"])
+    #expect(rows.filter { $0["remote_port"] == "\(truth.within)" }.count == truth.withins)
+    #expect(Set(rows.compactMap { $0["ip"] }) == ["6"])
+    #expect(try trace(["--uid", "1"]).rows.isEmpty)
+  }
+
+  /// By the fallback, all in a map of the events' own.
+  @Test func rawTracepointsSeeTheSame() throws {
+    let attachment = try Attachment.attempt(
+      .named("tcpretrans"), hooks: ["segment_raw", "answer_raw"].map { Hook($0, [Hook.Variant($0)]) },
+      configure: { (probe, _) throws(BPFError) in
+        var config = tcpretrans_config()
+        config.ends.ip = 4
+        try probe.configure(".rodata.config", config)
+      })
+    var meter = try LossMeter(attachment.probe)
+    var reader = try attachment.probe.ringBuffer("events")
+    let truth = try work()
+    let (report, _) = try meter.close()
+    #expect(report.isExact && report.delivered >= truth.syns + truth.lasts + truth.clients + truth.answers)
+    var counts: [UInt16: Int] = [:]
+    reader.drain { record in
+      let event = record.header(tcpretrans_event.self)
+      counts[event.kind == TCPRETRANS_SYN_ACK.rawValue ? event.connection.local_port : event.connection.remote_port, default: 0] += 1
+      #expect(event.error == 0)
+    }
+    #expect(counts[UInt16(truth.full)] == truth.syns)
+    #expect(counts[UInt16(truth.last)] == truth.lasts)
+    #expect(counts[UInt16(truth.deaf)] == truth.clients + truth.answers)
+    #expect(counts[UInt16(truth.within)] == nil)
+  }
+
+  @Test func tableHasItsColumns() throws {
+    let tool = try Swtrace.start(["tcpretrans", "-s", "-6"])
+    #expect(
+      tool.readLine()
+        == "TIME     UID    IP LADDR           LPORT RADDR           RPORT TYPE    STATE        SEQ        LEN    ERR CGROUP")
+    let truth = try work()
+    tool.signal(2)
+    let lines = tool.finish().lines.filter { $0.contains("\(truth.within)") }
+    #expect(lines.count == truth.withins)
+    for line in lines {
+      #expect(
+        line.wholeMatch(
+          of: #/\d\d:\d\d:\d\d 0 +6  ::1 +\d+ +::1 +\d+ +(probe|fast|timeout|other) +ESTABLISHED +\d+ +\d+ +0 /.*/#) != nil, "\(line)")
+    }
+  }
+
+  @Test func processesCannotBeChosen() throws {
+    let finished = try Swtrace.run(["tcpretrans", "--comm", "nginx"])
+    #expect(finished.status == 1)
+    #expect(finished.errorText.contains("tcpretrans observes packets, and the kernel does not know which process a packet is for: --comm"))
+  }
+}
