@@ -2,20 +2,34 @@ internal import CLinux
 internal import Glibc
 internal import SystemPackage
 
-/// Events of the processors' clocks (perf_event_open(2)).
+/// Software events of processors (perf_event_open(2)).
 package enum PerfEvent {
   /// Opens a clock that ticks on one processor, for all tasks. The caller owns the descriptor.
   ///
   /// - Parameter period: nanoseconds; a frequency would be approached only.
   /// - Throws: `noSuchDevice` for a processor that is not online.
   package static func clock(processor: Int, period: UInt64) throws(SystemError) -> CInt {
+    try check(open(PERF_COUNT_SW_CPU_CLOCK, processor: processor, period: period), "sample", "processor \(processor)")
+  }
+
+  /// Opens the kernel's count of the page faults that tasks have on one processor. The caller owns the descriptor.
+  ///
+  /// The event occurs with each fault, in the task that has it.
+  ///
+  /// - Throws: `noSuchDevice` for a processor that is not online.
+  package static func pageFaults(processor: Int, areMajor: Bool) throws(SystemError) -> CInt {
+    try check(
+      open(areMajor ? PERF_COUNT_SW_PAGE_FAULTS_MAJ : PERF_COUNT_SW_PAGE_FAULTS_MIN, processor: processor, period: 1),
+      "count page faults of", "processor \(processor)")
+  }
+
+  private static func open(_ event: perf_sw_ids, processor: Int, period: UInt64) -> CInt {
     var attributes = perf_event_attr()
     attributes.size = UInt32(MemoryLayout<perf_event_attr>.size)
     attributes.type = UInt32(PERF_TYPE_SOFTWARE.rawValue)
-    attributes.config = UInt64(PERF_COUNT_SW_CPU_CLOCK.rawValue)
+    attributes.config = UInt64(event.rawValue)
     attributes.sample_period = period
-    let descriptor = unsafe swtrace_perf_event_open(&attributes, -1, Int32(processor), -1, UInt(PERF_FLAG_FD_CLOEXEC))
-    return try check(descriptor, "sample", "processor \(processor)")
+    return unsafe swtrace_perf_event_open(&attributes, -1, Int32(processor), -1, UInt(PERF_FLAG_FD_CLOEXEC))
   }
 }
 

@@ -7,6 +7,7 @@ package let toolCommands: [any ParsableCommand.Type] = [
   Cpudist.self,
   Execsnoop.self,
   Exitsnoop.self,
+  Faults.self,
   Funccount.self,
   Funclatency.self,
   Offcputime.self,

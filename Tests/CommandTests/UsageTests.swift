@@ -10,7 +10,7 @@ import Testing
   }
 
   static let tools = [
-    "bashreadline", "biolatency", "cpudist", "execsnoop", "exitsnoop", "funccount", "funclatency", "offcputime", "offwaketime",
+    "bashreadline", "biolatency", "cpudist", "execsnoop", "exitsnoop", "faults", "funccount", "funclatency", "offcputime", "offwaketime",
     "opensnoop",
     "profile", "runqlat", "syscount", "tcpconnlat",
     "tcpretrans", "tcprtt", "wakeuptime",

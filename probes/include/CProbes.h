@@ -7,6 +7,7 @@
 #include "cpudist.h"
 #include "execsnoop.h"
 #include "exitsnoop.h"
+#include "faults.h"
 #include "filter.h"
 #include "events.h"
 #include "funclatency.h"

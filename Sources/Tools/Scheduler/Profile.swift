@@ -68,16 +68,9 @@ package struct ProfileTool: StackTool {
   }
 
   package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] {
-    var skipped: [Int] = []
-    for processor in cpu.map({ [$0] }) ?? Processors.online {
-      do {
-        links.add(try probe.attach(programs[0] ?? "", perfEvent: try PerfEvent.clock(processor: processor, period: period)))
-      } catch let error as SystemError {
-        // ENODEV: taken offline between the list and now.
-        guard error.errno.rawValue == 19 else { throw BPFError("sample", "processor \(processor)", errno: error.errno) }
-        skipped.append(processor)
-      } catch let error as BPFError { throw error } catch { continue }
+    let period = self.period
+    return try probe.attach(programs[0] ?? "", processors: cpu.map { [$0] } ?? Processors.online, &links, doing: "sample") {
+      processor throws(SystemError) in try PerfEvent.clock(processor: processor, period: period)
     }
-    return skipped.isEmpty ? [] : ["without processors \(skipped.map(String.init).joined(separator: ", ")): offline"]
   }
 }
