@@ -71,6 +71,12 @@ struct pt_regs___arm64 {
 
 struct kernfs_node {
 	__u64 id;               /* the inode number of the cgroup's folder */
+	const char *name;
+	struct kernfs_node *__parent;   /* since 6.15 */
+};
+
+struct kernfs_node___before_6_15 {
+	struct kernfs_node *parent;
 };
 
 struct cgroup {
@@ -83,7 +89,15 @@ struct cgroup___before_6_1 {
 	__u64 ancestor_ids[];
 };
 
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+/* Its numbers depend on what the kernel was built with. */
+enum cgroup_subsys_id { memory_cgrp_id = 4 };
+
 struct css_set {
+	struct cgroup_subsys_state *subsys[8];  /* by enum cgroup_subsys_id */
 	struct cgroup *dfl_cgrp;        /* of the v2 hierarchy, on hybrid systems too */
 };
 
@@ -95,8 +109,26 @@ struct cred {
 	kuid_t uid;
 };
 
+struct percpu_counter {
+	__s64 count;            /* without what the processors have not added yet */
+};
+
+typedef struct {
+	__s64 counter;
+} atomic_long_t;
+
+struct mm_rss_stat {
+	atomic_long_t count[4];
+};
+
 struct mm_struct {
-	unsigned long start_stack, arg_start, arg_end;
+	unsigned long start_stack, arg_start, arg_end, total_vm;
+	atomic_long_t pgtables_bytes;
+	struct percpu_counter rss_stat[4];      /* pages of files, anonymous, swapped out, shared memory; since 6.2 */
+};
+
+struct mm_struct___before_6_2 {
+	struct mm_rss_stat rss_stat;
 };
 
 struct hlist_node {
@@ -123,6 +155,7 @@ struct signal_struct {
 	atomic_t live;          /* threads that have not begun to exit */
 	int group_exit_code;
 	unsigned int flags;
+	short oom_score_adj;
 };
 
 struct thread_info {
@@ -256,6 +289,15 @@ struct request {
 
 struct request___before_5_17 {
 	struct gendisk *rq_disk;
+};
+
+/* Where memory ran out. */
+enum oom_constraint { CONSTRAINT_NONE, CONSTRAINT_CPUSET, CONSTRAINT_MEMORY_POLICY, CONSTRAINT_MEMCG };
+
+struct oom_control {
+	unsigned long totalpages;
+	struct task_struct *chosen;
+	enum oom_constraint constraint;
 };
 
 /* Network. Addresses and remote ports are in network byte order. */

@@ -12,6 +12,7 @@ package let toolCommands: [any ParsableCommand.Type] = [
   Funclatency.self,
   Offcputime.self,
   Offwaketime.self,
+  Oomkill.self,
   Opensnoop.self,
   ProfileTool.self,
   Runqlat.self,

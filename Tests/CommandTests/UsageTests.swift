@@ -11,7 +11,7 @@ import Testing
 
   static let tools = [
     "bashreadline", "biolatency", "cpudist", "execsnoop", "exitsnoop", "faults", "funccount", "funclatency", "offcputime", "offwaketime",
-    "opensnoop",
+    "oomkill", "opensnoop",
     "profile", "runqlat", "syscount", "tcpconnlat",
     "tcpretrans", "tcprtt", "wakeuptime",
   ]

@@ -15,6 +15,7 @@
 #include "histogram.h"
 #include "loss.h"
 #include "offcputime.h"
+#include "oomkill.h"
 #include "opensnoop.h"
 #include "pieces.h"
 #include "probe_images.h"

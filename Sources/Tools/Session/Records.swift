@@ -19,7 +19,15 @@ extension Text {
 /// Paths that the kernel side walks from the inside out (path.bpf.h).
 package enum PathNames {
   /// A folder's names, each ended by a zero and the innermost first, and a path relative to it.
-  package static func join(names: RawSpan, file: Text) -> Text {
+  package static func join(names: RawSpan, file: Text) -> Text { Text(joined(names) + [0x2f] + file.bytes) }
+
+  /// The path of a folder by its names; `/` for the root, which has none.
+  package static func folder(names: RawSpan) -> Text {
+    let path = joined(names)
+    return Text(path.isEmpty ? [0x2f] : path)
+  }
+
+  private static func joined(_ names: RawSpan) -> [UInt8] {
     var parts: [[UInt8]] = [[]]
     for index in 0..<names.byteCount {
       let byte = names.unsafeLoad(fromByteOffset: index, as: UInt8.self)
@@ -28,6 +36,6 @@ package enum PathNames {
     parts.removeLast()
     var path: [UInt8] = []
     for part in parts.reversed() { path += [0x2f] + part }
-    return Text(path + [0x2f] + file.bytes)
+    return path
   }
 }
