@@ -27,6 +27,12 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+    // Of the agent only; nothing of the command line uses them.
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
   ],
   targets: [
     .plugin(name: "ProbeCompiler", capability: .buildTool()),
@@ -76,6 +82,18 @@ let package = Package(
       dependencies: ["Linux", "Tools", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       swiftSettings: settings, linkerSettings: archives),
 
+    .target(name: "AgentModel", dependencies: ["Profiles"], swiftSettings: settings),
+    .target(
+      name: "AgentStore", dependencies: ["AgentModel", "Clibz", "Profiles", .product(name: "GRDB", package: "GRDB.swift")],
+      swiftSettings: settings),
+    .target(
+      name: "AgentServer",
+      dependencies: [
+        "AgentModel", "Formats", "Profiles", .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: settings),
+
     .target(name: "CConsumer", path: "Benchmarks/CConsumer"),
     .executableTarget(
       name: "InProcessBenchmark", dependencies: ["BPF", "CConsumer", "CProbes", "DebugInfo", "Linux", "Symbolication", "Tools"],
@@ -88,7 +106,7 @@ let package = Package(
       "Linux": [], "BPF": ["CProbes", "Clibbpf"], "Profiles": [], "Formats": ["Profiles"],
       "DebugInfo": ["CUnwind"], "Symbolication": ["DebugInfo", "Linux", "Profiles"], "Unwinding": ["CUnwind", "DebugInfo"],
       "Tools": ["BPF", "CProbes", "DebugInfo", "Formats", "Linux", "Profiles", "Symbolication"],
-      "swtrace": [],
+      "swtrace": [], "AgentStore": ["AgentModel", "Profiles"], "AgentServer": ["AgentModel", "Profiles"],
     ])
 )
 

@@ -1,0 +1,2 @@
+package import AgentModel
+internal import GRDB

@@ -1,0 +1,7 @@
+import AgentModel
+import Testing
+
+@testable import AgentStore
+
+@Suite struct StoreTests {
+}
