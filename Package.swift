@@ -23,7 +23,10 @@ let archives: [LinkerSetting] =
 
 let package = Package(
   name: "swtrace",
-  products: [.executable(name: "swtrace", targets: ["swtrace"])],
+  products: [
+    .executable(name: "swtrace", targets: ["swtrace"]),
+    .executable(name: "swtrace-agent", targets: ["swtrace-agent"]),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
@@ -94,6 +97,19 @@ let package = Package(
       ],
       swiftSettings: settings),
 
+    .target(
+      name: "Agent",
+      dependencies: [
+        "AgentModel", "AgentServer", "AgentStore", "Linux", "Profiles", "Symbolication", "Tools", "Yams",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"), .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "swtrace-agent",
+      dependencies: ["Agent", "Linux", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: settings, linkerSettings: archives),
+
     .target(name: "CConsumer", path: "Benchmarks/CConsumer"),
     .executableTarget(
       name: "InProcessBenchmark", dependencies: ["BPF", "CConsumer", "CProbes", "DebugInfo", "Linux", "Symbolication", "Tools"],
@@ -106,7 +122,11 @@ let package = Package(
       "Linux": [], "BPF": ["CProbes", "Clibbpf"], "Profiles": [], "Formats": ["Profiles"],
       "DebugInfo": ["CUnwind"], "Symbolication": ["DebugInfo", "Linux", "Profiles"], "Unwinding": ["CUnwind", "DebugInfo"],
       "Tools": ["BPF", "CProbes", "DebugInfo", "Formats", "Linux", "Profiles", "Symbolication"],
-      "swtrace": [], "AgentStore": ["AgentModel", "Profiles"], "AgentServer": ["AgentModel", "Profiles"],
+      "swtrace": [],
+      "Agent": [
+        "AgentModel", "Profiles", .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ], "AgentStore": ["AgentModel", "Profiles"], "AgentServer": ["AgentModel", "Profiles"],
     ])
 )
 

@@ -46,10 +46,30 @@ package struct EventPoll: ~Copyable {
   }
 }
 
+/// Asks a run on another thread to end.
+package final class EndRequest: Sendable {
+  private let owner: Descriptor
+  /// Can be read once the end has been asked for.
+  var descriptor: CInt { owner.rawValue }
+
+  package init() throws(SystemError) {
+    owner = Descriptor(owning: try check(eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)), "make", "an event to end by"))
+  }
+
+  package func request() { _ = eventfd_write(descriptor, 1) }
+}
+
 /// The signals that end a run, delivered through a descriptor instead of at any instruction.
 package struct EndSignals: ~Copyable {
   private let descriptorOwner: Descriptor
+  private let areSignals: Bool
   package var descriptor: CInt { descriptorOwner.rawValue }
+
+  /// Reports that the program itself asks for the end, as services do. Its signals stay as they are.
+  package init(_ request: EndRequest) throws(SystemError) {
+    descriptorOwner = Descriptor(owning: try check(fcntl(request.descriptor, F_DUPFD_CLOEXEC, 0), "watch", "the request to end"))
+    areSignals = false
+  }
 
   /// Blocks SIGINT, SIGTERM and SIGHUP and reports them; ignores SIGPIPE, so that a closed pipe is an error of the write.
   package init() throws(SystemError) {
@@ -57,6 +77,7 @@ package struct EndSignals: ~Copyable {
     unsafe sigprocmask(SIG_BLOCK, &set, nil)
     signal(SIGPIPE, SIG_IGN)
     descriptorOwner = Descriptor(owning: try check(unsafe signalfd(-1, &set, Int32(SFD_CLOEXEC | SFD_NONBLOCK)), "watch", "signals"))
+    areSignals = true
   }
 
   private static var set: sigset_t {
@@ -72,6 +93,7 @@ package struct EndSignals: ~Copyable {
   ///
   /// - Returns: whether there was a signal.
   package func release() -> Bool {
+    guard areSignals else { return true }
     var info = signalfd_siginfo()
     let size = MemoryLayout<signalfd_siginfo>.size
     var any = false

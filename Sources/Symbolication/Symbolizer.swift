@@ -169,6 +169,16 @@ package struct Symbolizer {
     replaced.removeSubrange(..<replacements)
   }
 
+  /// Drops processes that ended before a time, all of whose events have been named.
+  ///
+  /// - Returns: those; their numbers may come again.
+  package mutating func forgetNamed(before time: UInt64) -> Set<ProcessID> {
+    let gone = processes.filter { $0.value.endedAt.map { $0 < time } ?? false }.map(\.key)
+    for process in gone { processes[process] = nil }
+    if let latest, gone.contains(latest.process) { self.latest = nil }
+    return Set(gone)
+  }
+
   /// Forgets processes whose other threads have ended by now as well: the end of the last one is told as that of a thread.
   private mutating func lookAtHeadless(_ time: UInt64, areNamed: Bool) {
     let all = headless

@@ -63,7 +63,8 @@ package struct Session: ~Copyable {
 
   /// Loads, attaches, and starts the command if there is one.
   package init(
-    _ plan: Plan, _ settings: SessionSettings, interval: UInt64? = nil, count: Int? = nil, watching output: borrowing Output
+    _ plan: Plan, _ settings: SessionSettings, interval: UInt64? = nil, count: Int? = nil, watching output: borrowing Output,
+    endings makeSignals: () throws(SystemError) -> EndSignals = { () throws(SystemError) in try EndSignals() }
   ) throws {
     if let missing = Privileges.current.missing { throw ToolError("swtrace \(settings.tool) \(missing)") }
     if let path = settings.typeInformation, access(path, R_OK) != 0 {
@@ -90,7 +91,7 @@ package struct Session: ~Copyable {
     DescriptorLimit.raise()
     // A signal while programs are attached ends swtrace at once, and the kernel detaches them.
     let attachment = try Self.attach(plan, settings, follows: command != nil)
-    let signals = try EndSignals()
+    let signals = try makeSignals()
     for remark in attachment.remarks { complain("swtrace \(settings.tool): \(remark)") }
     let meter = try LossMeter(attachment.probe)
     let reader = try Self.reader(of: attachment.probe)

@@ -32,6 +32,28 @@ package struct StackAggregator {
   package var keepsMoments = false
 
   private let records: ProcessRecordReader?
+  /// Of the windows before.
+  private var namer: StackNamer?
+  /// Processes that were seen first since somebody looked, where somebody does.
+  package var newcomers: Newcomers?
+
+  /// Numbers of processes that had their first event of the window since the last time.
+  package mutating func takeNewcomers() -> [UInt32] { newcomers?.take() ?? [] }
+
+  /// Who had an event since the beginning of a window, and of these who is new.
+  package struct Newcomers {
+    private var known: Set<UInt32> = []
+    private var fresh: [UInt32] = []
+
+    package init() {}
+
+    fileprivate mutating func note(_ process: UInt32) { if process != 0, known.insert(process).inserted { fresh.append(process) } }
+
+    fileprivate mutating func take() -> [UInt32] {
+      defer { fresh.removeAll(keepingCapacity: true) }
+      return fresh
+    }
+  }
 
   /// - Parameters:
   ///   - records: tells of programs that start and end; without it those that live for a moment only have no names.
@@ -85,7 +107,7 @@ package struct StackAggregator {
   }
 
   /// Takes in what has waited for rules. Call it after the last event.
-  mutating func finishWalks() { addHeld(canWait: false) }
+  package mutating func finishWalks() { addHeld(canWait: false) }
 
   /// Where user stacks are walked by rules.
   var walks: StackWalks? { didSet { symbolizer.remembersChanges = walks != nil } }
@@ -156,6 +178,7 @@ package struct StackAggregator {
     for index in 0..<event.frames { addresses.append(body.unsafeLoadUnaligned(fromByteOffset: index * 8, as: UInt64.self)) }
     // Whose it is has to be asked now, while that is known.
     var owner = owner(event)
+    newcomers?.note(event.pid)
     if canWait, heldThreads.contains(event.tid) { return .waits(.thread) }
     var parts = event.parts
     if let file = finish(event, &owner, &parts, body.extracting(droppingFirst: event.frames * 8), canWait: canWait) {
@@ -281,15 +304,50 @@ package struct StackAggregator {
   ///
   /// - Parameter delimited: whether a marker stands between the user and the kernel part.
   package mutating func profile(unit: Profile.Unit, delimited: Bool = false) -> Profile {
+    giveUpOwed(before: .max)
+    var namer = StackNamer(isDelimited: delimited, takesUserStacksFromCalls: takesUserStacksFromCalls)
+    return profile(unit, &namer)
+  }
+
+  /// What has come since the last window, with names, which are kept for the next one.
+  ///
+  /// - Parameter start: when this window began; waits from before it, whose user stack has not come, get none.
+  package mutating func takeWindow(unit: Profile.Unit, since start: UInt64) -> Profile {
+    giveUpOwed(before: start)
+    var namer = self.namer ?? StackNamer(isDelimited: false, takesUserStacksFromCalls: takesUserStacksFromCalls)
+    self.namer = nil
+    let profile = profile(unit, &namer)
+    namer.forget(symbolizer.forgetNamed(before: start))
+    if !namer.isLarge { self.namer = namer }
+    let old = stacks
+    let waiting = owed
+    (stacks, owed) = (RawStacks(), [:])
+    for (thread, waits) in waiting {
+      for var wait in waits {
+        let entry = old.entries[wait.entry]
+        guard let kept = stacks.entry(entry.owner, entry.parts, Array(old.withoutUser(entry))) else { continue }
+        wait.entry = kept
+        owed[thread, default: []].append(wait)
+      }
+    }
+    return profile
+  }
+
+  /// Takes waits without their user stack, which has not come.
+  private mutating func giveUpOwed(before time: UInt64) {
     for (thread, waits) in owed {
-      for wait in waits {
+      for wait in waits where wait.time < time {
         withoutUserStack += 1
         add(wait.value, to: wait.entry, thread: thread, time: wait.time)
       }
+      owed[thread] = waits.filter { $0.time >= time }
+      if owed[thread]?.isEmpty ?? true { owed[thread] = nil }
     }
-    owed = [:]
+  }
+
+  private mutating func profile(_ unit: Profile.Unit, _ namer: inout StackNamer) -> Profile {
+    swap(&namer.symbolizer, &symbolizer)
     var profile = Profile(unit: unit)
-    var namer = StackNamer(symbolizer, profile.stacks, isDelimited: delimited, takesUserStacksFromCalls: takesUserStacksFromCalls)
     namer.nameAddresses(of: stacks)
     let named = stacks.entries.map { entry -> Stack.ID? in
       guard entry.events > 0 else { return nil }
@@ -297,7 +355,8 @@ package struct StackAggregator {
       if lacksUserPart { withoutUserStack += entry.events }
       return stack
     }
-    (symbolizer, profile.stacks) = (namer.symbolizer, namer.table)
+    swap(&namer.symbolizer, &symbolizer)
+    profile.stacks = namer.table
     let places = zip(stacks.entries, named).map { entry, stack -> Int? in
       guard let stack else { return nil }
       let command = withUnsafeBytes(of: entry.owner.command) { Text(zeroTerminated: $0.bytes) }

@@ -9,8 +9,9 @@ internal import Symbolication
 ///
 /// Frames are numbers of the profile's table from the beginning, innermost first until they are pushed.
 struct StackNamer {
-  private(set) var symbolizer: Symbolizer
-  private(set) var table: StackTable
+  /// Lent for as long as there is something to name.
+  var symbolizer = Symbolizer()
+  private(set) var table = StackTable()
   /// Whether a marker stands between the user and the kernel part.
   let isDelimited: Bool
   /// Whether user stacks were walked at the ends of system calls.
@@ -59,11 +60,18 @@ struct StackNamer {
     var isOfProbe = false
   }
 
-  init(_ symbolizer: Symbolizer, _ table: StackTable, isDelimited: Bool, takesUserStacksFromCalls: Bool) {
-    self.symbolizer = symbolizer
-    self.table = table
+  init(isDelimited: Bool, takesUserStacksFromCalls: Bool) {
     self.isDelimited = isDelimited
     self.takesUserStacksFromCalls = takesUserStacksFromCalls
+  }
+
+  /// Whether so much is kept that it is time to begin anew: tens of megabytes.
+  var isLarge: Bool { user.count > 1 << 17 || table.count > 1 << 19 }
+
+  /// Forgets what is known of processes whose numbers may come again.
+  mutating func forget(_ processes: Set<ProcessID>) {
+    guard !processes.isEmpty else { return }
+    user = user.filter { !processes.contains(ProcessID($0.key.process)) }
   }
 
   /// Names the addresses of all entries, the kernel's and then one file's after the other, each in its order: what is known of a large

@@ -6,7 +6,7 @@ internal import Formats
 internal import Glibc
 internal import Linux
 package import Profiles
-internal import Symbolication
+package import Symbolication
 internal import Unwinding
 
 /// What tools that sample stacks have in common on the command line. Declared before the session: its time is positional.
@@ -56,7 +56,7 @@ package struct StackOptions: ParsableArguments {
   }
 
   /// What of the addresses is looked up.
-  func symbols() throws -> Symbolizer.Options {
+  package func symbols() throws -> Symbolizer.Options {
     var options = Symbolizer.Options()
     do { options.servers = debuginfod ? try DebugInformationServers() : nil } catch { throw ToolError("\(error)") }
     options.expandsInlined = inline
@@ -137,80 +137,27 @@ extension StackTool {
     for path in files { if let path { try Output.ensureWritable(path) } }
     var output = try Output(path: nil)
     output.isUsed = stacks.summary != nil || files.contains(nil)
-    // Before the first event, so that no program's start is missed.
-    var records: ProcessRecordReader?
-    if !ProcessNamespace.isInitial {
-      complain(
-        "swtrace \(settings.tool): functions of processes have no names in a pid namespace of its own; run it in the host's "
-          + "(docker run --pid=host)")
-    } else {
-      do { records = try ProcessRecordReader() } catch {
-        complain("swtrace \(settings.tool): \(error); programs that run for a moment only will lack names")
-      }
-    }
-    var blocked: [BlockedTask] = []
-    var aggregator = StackAggregator(symbolOptions, records: records, openFiles: DescriptorLimit.maximum / 2)
-    aggregator.takesUserStacksFromCalls = Self.hasLateUserStacks
-    aggregator.keepsMoments = destinations.contains { $0.format == .html }
-    aggregator.showsEndings = stacks.endings
-    var isByRules = false
-    var running = try Session(
-      Plan(
-        image: .named(Self.probe), hooks: hooks,
-        configure: { (probe, programs) throws(BPFError) in
-          try probe.configure(
-            ".rodata.stack",
-            swtrace_stack_config(
-              kernel: tool.stacks.userStacksOnly ? 0 : 1, user: tool.stacks.kernelStacksOnly ? 0 : 1,
-              async: tool.stacks.async == .physical ? 0 : 1, tasks: tool.stacks.tasks ? 1 : 0, reserved: (0, 0, 0, 0)))
-          isByRules = StackOptions.areByRules(programs)
-          if isByRules {
-            // Copies of stacks are 16 KiB each.
-            try probe.resize("events", to: 1 << 21)
-          } else {
-            for map in ["unwind_processes", "unwind_pool", "unwind_index", "unwind_rules"] { try probe.leaveOut(map) }
-          }
-          try tool.configure(&probe, programs)
-        },
-        prepare: { (probe) throws(BPFError) in
-          aggregator.walks =
-            isByRules ? StackWalks(try Unwinder(probe, limit: tool.stacks.unwindMemory << 20), callers: tool.stacks.async) : nil
-          for process in settings.processes { aggregator.expect(ProcessID(process)) }
-        },
-        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) },
-        beforeDetaching: { (probe, programs) throws(BPFError) in
-          if tool.unfinishedWaits != nil, programs.contains("report_blocked") {
-            blocked = try BlockedTask.all(of: probe, byRules: isByRules)
-          }
-        }, activity: Self.activity),
-      settings, watching: output)
+    var run = try StackRun(tool, settings, symbolOptions, watching: output)
+    run.aggregator.keepsMoments = destinations.contains { $0.format == .html }
     let startedAt = Clock.realtime
-    aggregator.followProcesses()
-    while let turn = running.next(output) {
-      let now = Clock.monotonic
-      aggregator.followProcesses()
-      running.reader?.drain { record in aggregator.add(record) }
-      aggregator.showRules()
-      aggregator.forgetIdle(before: now)
-      if turn == .end { break }
-    }
-    aggregator.finishWalks()
-    let elapsed = running.elapsed
-    let unfinished = try add(blocked, to: &aggregator, running)
-    let walks = aggregator.endWalks()
-    var measured = aggregator.profile(unit: unit, delimited: stacks.delimited)
+    while run.next(output) != nil {}
+    run.aggregator.finishWalks()
+    let elapsed = run.session.elapsed
+    let unfinished = try addUnfinished(to: &run)
+    let walks = run.aggregator.endWalks()
+    var measured = run.aggregator.profile(unit: unit, delimited: stacks.delimited)
     if stacks.collapseRecursion { measured = measured.mappingStacks { $0.collapsingRecursion() } }
-    var report = try running.finish(read: aggregator.count - unfinished.delivered)
+    var report = try run.session.finish(read: run.aggregator.count - unfinished.delivered)
     report += unfinished
-    if aggregator.overflow > 0 {
-      report.lost[.mapFull, default: 0] += aggregator.overflow
-      report.delivered -= min(report.delivered, aggregator.overflow)
+    if run.aggregator.overflow > 0 {
+      report.lost[.mapFull, default: 0] += run.aggregator.overflow
+      report.delivered -= min(report.delivered, run.aggregator.overflow)
     }
-    report.remarks[.missingUserStack, default: 0] += aggregator.withoutUserStack
+    report.remarks[.missingUserStack, default: 0] += run.aggregator.withoutUserStack
     // JSON has files and lines by themselves.
     let named = stacks.lines ? measured.mappingStacks { $0.namingLines() } : measured
     let profile = shownUnit.divisor == 1 ? named : named.converted(to: shownUnit.0, dividingBy: shownUnit.divisor)
-    let symbols = aggregator.symbolizer.report
+    let symbols = run.aggregator.symbolizer.report
     let title = CommandLine.arguments.joined(separator: " ")
     let options = FlameGraph.Options(
       title: title.hasPrefix("swtrace") ? title : "swtrace \(CommandLine.arguments.dropFirst().joined(separator: " "))",
@@ -219,7 +166,7 @@ extension StackTool {
     (recording.title, recording.comments) = (options.title, [options.title] + options.details)
     (recording.startedAt, recording.duration) = (startedAt, elapsed)
     (recording.period, recording.measure) = (period, measure)
-    recording.modules = aggregator.symbolizer.modules.mapValues { Recording.Module(path: $0.path, buildID: $0.buildID) }
+    recording.modules = run.aggregator.symbolizer.modules.mapValues { Recording.Module(path: $0.path, buildID: $0.buildID) }
     /// People get the shown unit, programs the one that was measured; a page finds a fitting one for each value.
     func write(_ format: OutputFormat, into out: inout [UInt8]) {
       let isForPrograms = [.json, .pprof, .speedscope, .firefox].contains(format)
@@ -247,7 +194,7 @@ extension StackTool {
     if let walks, walks.report.total > 0 { complain("swtrace \(settings.tool): \(walks.report.line)") }
     if let failures = walks?.failures { complain("swtrace \(settings.tool): \(failures)") }
     if symbols.total > 0 { complain("swtrace \(settings.tool): \(symbols.line)") }
-    try running.conclude(report, &output, toStandardOutput ?? .stacks, always: stacks.summary != nil)
+    try run.session.conclude(report, &output, toStandardOutput ?? .stacks, always: stacks.summary != nil)
   }
 }
 
@@ -255,20 +202,20 @@ extension StackTool {
   /// Adds the waits that are on at the end of the trace.
   ///
   /// - Returns: what became of them.
-  private func add(_ blocked: [BlockedTask], to aggregator: inout StackAggregator, _ session: borrowing Session) throws -> LossReport {
+  private func addUnfinished(to run: inout StackRun) throws -> LossReport {
     var report = LossReport()
-    guard let limits = unfinishedWaits, let end = session.endedAt else { return report }
+    guard let limits = unfinishedWaits, let end = run.session.endedAt else { return report }
     var total: UInt64 = 0
     // What began after the end is not part of the trace.
-    for task in blocked where task.event.time_ns < end {
-      guard try task.isStillOn(session.attachment.probe) else { continue }
-      let waited = end - max(task.event.time_ns, session.startedAt)
+    for task in run.blocked where task.event.time_ns < end {
+      guard try task.isStillOn(run.session.attachment.probe) else { continue }
+      let waited = end - max(task.event.time_ns, run.session.startedAt)
       report.seen += 1
       guard limits.contains(waited) else {
         report.filtered += 1
         continue
       }
-      aggregator.add(task, waited: waited, now: end)
+      run.aggregator.add(task, waited: waited, now: end)
       report.delivered += 1
       report.remarks[.stillBlocked, default: 0] += 1
       if task.event.kernel_frames < 0 { report.remarks[.missingKernelStack, default: 0] += 1 }

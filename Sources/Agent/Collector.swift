@@ -1,0 +1,101 @@
+package import AgentModel
+internal import ArgumentParser
+internal import Foundation
+internal import Linux
+internal import Profiles
+internal import ServiceLifecycle
+internal import Symbolication
+internal import Synchronization
+internal import Tools
+
+/// Measures one profile, on a thread of its own, and hands over a window every ten seconds.
+package final class Collector: Service {
+  /// What is measured, and how.
+  package enum Profiling: Sendable {
+    /// So many samples a second on each processor.
+    case cpu(frequency: UInt64)
+    /// Waits of at least so many microseconds.
+    case offCPU(threshold: UInt64)
+
+    var type: ProfileType {
+      switch self {
+      case .cpu: .cpu
+      case .offCPU: .offCPU
+      }
+    }
+  }
+
+  private let profiling: Profiling
+  private let host: String
+  private let unwindMemory: Int
+  private let request: EndRequest
+  private let hand: @Sendable (ProfileWindow) -> Void
+
+  /// - Parameters:
+  ///   - host: the label of all series.
+  ///   - unwindMemory: of the kernel, for the rules of code, in MB.
+  ///   - hand: takes a window; called on the collector's thread, which it must not hold up.
+  package init(_ profiling: Profiling, host: String, unwindMemory: Int, hand: @escaping @Sendable (ProfileWindow) -> Void) throws {
+    self.profiling = profiling
+    self.host = host
+    self.unwindMemory = unwindMemory
+    self.hand = hand
+    request = try EndRequest()
+  }
+
+  /// Measures until a graceful shutdown; the last window, which is shorter, is handed over before it returns.
+  package func run() async throws {
+    try await withGracefulShutdownHandler {
+      try await withTaskCancellationHandler {
+        try await withCheckedThrowingContinuation { (ended: CheckedContinuation<Void, any Error>) in
+          let thread = Thread { ended.resume(with: Result { try self.measure() }) }
+          thread.name = "swtrace-\(profiling.type.rawValue)"
+          thread.stackSize = 8 << 20
+          thread.start()
+        }
+      } onCancel: {
+        request.request()
+      }
+    } onGracefulShutdown: {
+      self.request.request()
+    }
+  }
+
+  private func measure() throws {
+    switch profiling {
+    case .cpu(let frequency):
+      try measure(
+        ProfileTool.parse(["--frequency", "\(frequency)", "--unwind-memory", "\(unwindMemory)"]), period: 1_000_000_000 / frequency)
+    case .offCPU(let threshold):
+      try measure(Offcputime.parse(["--min-block-time", "\(threshold)", "--unwind-memory", "\(unwindMemory)"]), period: 0)
+    }
+  }
+
+  private func measure<Measuring: StackTool>(_ parsed: Measuring, period: UInt64) throws {
+    var tool = parsed
+    try tool.prepare()
+    var output = try Output(path: nil)
+    output.isUsed = false
+    var run = try StackRun(
+      tool, tool.session.settings(tool: Measuring.name), tool.stacks.symbols(), watching: output,
+      endings: { () throws(SystemError) in try EndSignals(request) })
+    run.aggregator.newcomers = StackAggregator.Newcomers()
+    var maker = WindowMaker(type: profiling.type, period: period, host: host)
+    var start = Self.windowStart
+    var opened = Clock.monotonic
+    while let turn = run.next(output) {
+      for process in run.aggregator.takeNewcomers() { maker.learn(process, ProcessLabels(of: ProcessID(process))) }
+      guard turn == .end || Self.windowStart != start else { continue }
+      if turn == .end { run.aggregator.finishWalks() }
+      let now = Clock.monotonic
+      let losses = try run.takeLosses()
+      let profile = run.aggregator.takeWindow(unit: profiling.type.unit, since: opened)
+      hand(maker.window(of: profile, start: start, covered: now - opened, lost: losses))
+      (start, opened) = (Self.windowStart, now)
+      run.aggregator.newcomers = StackAggregator.Newcomers()
+    }
+  }
+
+  /// The beginning of the window that it is now.
+  private static var windowStart: Int64 { Int64(Clock.realtime / 1_000_000_000) / ProfileWindow.length * ProfileWindow.length }
+}

@@ -1,0 +1,124 @@
+internal import Foundation
+internal import Tools
+internal import Yams
+
+/// What the agent is told: by one YAML file, and by variables of the environment, which go before it.
+package struct Configuration: Equatable, Sendable {
+  /// The label `host` of all series.
+  package var host: String
+  /// Where the page is served.
+  package var address = "127.0.0.1"
+  package var port = 7380
+  /// What else than loopback the page may be called in a browser.
+  package var names: [String] = []
+  /// The file with the token; nil for none.
+  package var tokenFile: String?
+  /// The file of the store.
+  package var storePath = "/var/lib/swtrace/agent.db"
+  /// How long the windows are kept, in seconds; those of five minutes; those of hours.
+  package var keepWindows: Int64 = 2 * 86_400
+  package var keepFiveMinutes: Int64 = 14 * 86_400
+  package var keepHours: Int64 = 365 * 86_400
+  /// The size of the store's file that is not exceeded for long, in bytes.
+  package var maximumSize: Int64 = 1 << 30
+  /// Samples a second on each processor; 0 for none.
+  package var cpuFrequency: UInt64 = 19
+  /// Waits of at least so many microseconds; nil for none.
+  package var offCPUThreshold: UInt64? = 1_000
+  /// Memory of the kernel for the rules of code, in MB, for both profiles together.
+  package var unwindMemory = 56
+
+  package init() {
+    let name = ProcessInfo.processInfo.hostName
+    host = name.isEmpty ? "localhost" : name
+  }
+
+  /// Reads a file and the environment.
+  ///
+  /// - Parameters:
+  ///   - path: nil for none.
+  ///   - environment: `SWTRACE_CPU_FREQUENCY` is `cpu.frequency`.
+  /// - Throws: `ConfigurationError`, with the line.
+  package init(file path: String?, environment: [String: String]) throws {
+    self.init()
+    if let path {
+      guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+        throw ConfigurationError("\(path) cannot be read; give the file with --config, or begin with `swtrace-agent check --print`")
+      }
+      try read(text, name: path)
+    }
+    for key in Self.keys {
+      guard let value = environment[key.variable] else { continue }
+      try set(key, to: value, place: key.variable)
+    }
+    for variable in environment.keys.sorted()
+    where variable.hasPrefix("SWTRACE_") && !Self.keys.contains(where: { $0.variable == variable }) {
+      throw ConfigurationError("\(variable) is no variable of the agent; there are \(Self.keys.map(\.variable).joined(separator: ", "))")
+    }
+  }
+
+  /// Reads the text of a file.
+  ///
+  /// - Parameter name: for errors.
+  package mutating func read(_ text: String, name: String) throws {
+    let root: Node?
+    do { root = try Yams.compose(yaml: text) } catch let error as YamlError {
+      throw ConfigurationError("\(name) is no YAML: \(error)".split(separator: "\n").joined(separator: " "))
+    }
+    guard let root, !(root.scalar?.string.isEmpty ?? false) else { return }
+    guard root.mapping != nil else { throw ConfigurationError("\(name): the file is a list of keys with values, as `host: name`") }
+    try read(root, prefix: "", name)
+  }
+
+  private mutating func read(_ node: Node, prefix: String, _ name: String) throws {
+    var seen: Set<String> = []
+    for (keyNode, value) in node.mapping ?? [:] {
+      let path = prefix + (keyNode.scalar?.string ?? "")
+      let place = "\(name):\(keyNode.mark?.line ?? 0)"
+      guard seen.insert(path).inserted else { throw ConfigurationError("\(place): \(path) is given twice") }
+      if let key = Self.keys.first(where: { $0.path == path }) {
+        if let list = value.sequence {
+          try set(key, to: list.compactMap(\.scalar?.string).joined(separator: ","), place: place)
+        } else if let scalar = value.scalar {
+          try set(key, to: scalar.string, place: place)
+        } else {
+          throw ConfigurationError("\(place): \(path) takes one value")
+        }
+      } else if Self.keys.contains(where: { $0.path.hasPrefix(path + ".") }) {
+        guard value.mapping != nil else { throw ConfigurationError("\(place): \(path) takes keys of its own") }
+        try read(value, prefix: path + ".", name)
+      } else {
+        let known = Self.keys.map(\.path).filter { $0.hasPrefix(prefix) }
+        throw ConfigurationError("\(place): there is no key \(path); there are \(known.joined(separator: ", "))")
+      }
+    }
+  }
+
+  private mutating func set(_ key: Key, to value: String, place: String) throws {
+    do { try key.set(&self, value) } catch let error as ConfigurationError {
+      throw ConfigurationError("\(place): \(key.path) \(error.text)")
+    }
+  }
+
+  /// A file with all keys, what they mean and their values here.
+  package var file: String {
+    var text = "# What swtrace-agent measures, keeps and shows. Each key may be left out; these are the values then.\n"
+    var group: Substring = ""
+    for key in Self.keys {
+      let parts = key.path.split(separator: ".", maxSplits: 1)
+      let indent = parts.count > 1 ? "  " : ""
+      if parts.count > 1, parts[0] != group { text += "\n\(parts[0]):\n" }
+      group = parts.count > 1 ? parts[0] : ""
+      let value = key.value(self)
+      text += "\(indent)# \(key.meaning)\n\(indent)\(value.isEmpty ? "#" : "")\(parts.last ?? ""): \(value)\n"
+    }
+    return text
+  }
+}
+
+/// What is wrong with the configuration, where, and what would be right.
+package struct ConfigurationError: Error, CustomStringConvertible {
+  package var text: String
+  package init(_ text: String) { self.text = text }
+  package var description: String { text }
+}
