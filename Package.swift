@@ -103,6 +103,7 @@ let package = Package(
         "AgentModel", "AgentServer", "AgentStore", "Linux", "Profiles", "Symbolication", "Tools", "Yams",
         .product(name: "ArgumentParser", package: "swift-argument-parser"), .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: settings),
     .executableTarget(

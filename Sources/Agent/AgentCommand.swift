@@ -5,9 +5,23 @@ internal import Foundation
 package struct AgentCommand: AsyncParsableCommand {
   package static let configuration = CommandConfiguration(
     commandName: "swtrace-agent", abstract: "Profile this machine always, keep it, and show it on a page.",
-    subcommands: [Check.self])
+    subcommands: [Run.self, Check.self], defaultSubcommand: Run.self)
 
   package init() {}
+
+  /// Runs until SIGTERM or SIGINT.
+  package struct Run: AsyncParsableCommand {
+    package static let configuration = CommandConfiguration(abstract: "Profile until a signal ends it.")
+
+    @Option(help: "The configuration's file.") package var config: String?
+
+    package init() {}
+
+    package func run() async throws {
+      let configuration = try Agent.Configuration(file: config, environment: ProcessInfo.processInfo.environment)
+      try await AgentRun(configuration).run()
+    }
+  }
 
   /// Says whether a configuration is right.
   package struct Check: AsyncParsableCommand {
