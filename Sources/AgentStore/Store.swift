@@ -1,2 +1,139 @@
 package import AgentModel
 internal import GRDB
+internal import Synchronization
+
+/// Keeps windows in one SQLite file, and answers from it.
+///
+/// Each window is one transaction. Readers see a state between transactions and do not hold up the writer.
+package final class Store: Target, Sendable {
+  /// How much is kept.
+  package struct Options: Sendable {
+    /// How long each window is kept by itself, in seconds.
+    package var windowAge: Int64 = 3 * 86400
+    /// How long sums of hours are kept, in seconds.
+    package var hourAge: Int64 = 30 * 86400
+    /// The size of the file, in bytes, above which the oldest is removed; between two times of upkeep it may grow to a quarter more,
+    /// and no further.
+    package var largestFile: Int64 = 2 << 30
+    /// How many frames, stacks and series are kept in memory to be found sooner, each.
+    package var cachedNames = 100_000
+
+    package init() {}
+  }
+
+  /// What the log may hold after upkeep, in bytes.
+  static let largestLog: Int64 = 4 << 20
+
+  struct Counters {
+    var stored: UInt64 = 0
+    var dropped: UInt64 = 0
+    var remarks: [String] = []
+  }
+
+  let path: String
+  let options: Options
+  let pool: DatabasePool
+  /// Changed in transactions only, by the one writer.
+  let names: Mutex<Names>
+  let counters = Mutex(Counters())
+
+  /// Opens the file, or creates it. One that is damaged is moved aside, which `status` tells as a remark.
+  ///
+  /// - Parameter now: seconds since 1970.
+  /// - Throws: `StoreError` for a file of a later version or of another program, and where there can be no file.
+  package convenience init(path: String, options: Options = Options(), now: Int64) throws {
+    try self.init(path: path, options: options, now: now, hash: contentHash)
+  }
+
+  init(path: String, options: Options, now: Int64, hash: @escaping @Sendable ([UInt8]) -> UInt64) throws {
+    self.path = path
+    self.options = options
+    let opened = try Schema.open(path: path, largest: options.largestFile + options.largestFile / 4, now: now)
+    pool = opened.database
+    names = Mutex(Names(hash: hash, limit: options.cachedNames))
+    if let remark = opened.remark { remember(remark) }
+  }
+
+  /// Takes in a window as one transaction; a window of a start that is there already adds to it.
+  ///
+  /// - Throws: `StoreError`; nothing of the window is stored then.
+  package func receive(_ window: ProfileWindow) async throws {
+    do {
+      try Self.check(window)
+      try await write { database, names in try Self.insert(window, in: database, names: &names) }
+      counters.withLock { $0.stored += 1 }
+    } catch {
+      counters.withLock { $0.dropped += 1 }
+      throw error
+    }
+  }
+
+  /// Keeps the newest remarks for `status`.
+  func remember(_ remark: String) {
+    counters.withLock { counters in
+      if counters.remarks.last != remark { counters.remarks.append(remark) }
+      if counters.remarks.count > 16 { counters.remarks.removeFirst() }
+    }
+  }
+
+  /// Runs a transaction that writes.
+  func write<Result: Sendable>(_ body: @escaping @Sendable (Database, inout Names) throws -> Result) async throws -> Result {
+    do {
+      return try await pool.writeWithoutTransaction { database in
+        try self.names.withLock { names in
+          var result: Result?
+          do {
+            try database.inTransaction(.immediate) {
+              result = try body(database, &names)
+              return .commit
+            }
+          } catch {
+            // What was learned in this transaction is not in the file.
+            names.forget()
+            throw error
+          }
+          return result!
+        }
+      }
+    } catch {
+      throw StoreError.wrapping(error)
+    }
+  }
+
+  private static func check(_ window: ProfileWindow) throws(StoreError) {
+    guard window.start >= 0, window.start < times.upperBound, window.start % ProfileWindow.length == 0 else {
+      throw .malformed(what: "it begins at \(window.start), which is no multiple of \(ProfileWindow.length)")
+    }
+    for stack in window.stacks {
+      guard stack.count <= StackCoding.deepest else { throw .malformed(what: "it has a stack of \(stack.count) frames") }
+      guard stack.allSatisfy({ $0 < window.frames.count }) else {
+        throw .malformed(what: "it has a stack with frames that it does not have")
+      }
+    }
+    guard window.series.allSatisfy({ $0.samples.allSatisfy { window.stacks.indices ~= $0.stack } }) else {
+      throw .malformed(what: "it has a sample with a stack that it does not have")
+    }
+  }
+
+  /// What counts as a time, in seconds since 1970.
+  static let times: Range<Int64> = 0..<1 << 40
+  static let day: Int64 = 86400
+
+  private static func insert(_ window: ProfileWindow, in database: Database, names: inout Names) throws {
+    let day = window.start / Self.day
+    let stacks = try names.intern(stacks: window.stacks, frames: window.frames.map(FrameCoding.encode), day: day, in: database)
+    for series in window.series {
+      var values: Values = [:]
+      for sample in series.samples where sample.value > 0 { values[stacks[sample.stack], default: 0].addSaturating(sample.value) }
+      guard !values.isEmpty else { continue }
+      let id = try names.series.intern(LabelCoding.encode(series.labels), day: day, in: database)
+      let key = BlockKey(type: window.type.number, series: id, resolution: .window, start: window.start)
+      if let data = try database.data(of: key) { try ValueCoding.decode(data[...], into: &values) }
+      let total = values.values.reduce(into: UInt64(0)) { $0.addSaturating($1) }
+      try database.write(key, total: total, parts: [], data: ValueCoding.encode(values))
+    }
+    try database.addCoverage(
+      Coverage(covered: window.covered, lost: window.lost, period: window.period), type: window.type.number, resolution: .window,
+      start: window.start)
+  }
+}
