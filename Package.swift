@@ -94,6 +94,7 @@ let package = Package(
       dependencies: [
         "AgentModel", "Formats", "Profiles", .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
       swiftSettings: settings),
 
@@ -127,7 +128,12 @@ let package = Package(
       "Agent": [
         "AgentModel", "Profiles", .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-      ], "AgentStore": ["AgentModel", "Profiles"], "AgentServer": ["AgentModel", "Profiles"],
+      ],
+      "AgentStore": ["AgentModel", "Profiles"],
+      "AgentServer": [
+        "AgentModel", "Formats", "Profiles", .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "HummingbirdTesting", package: "hummingbird"),
+      ],
     ])
 )
 

@@ -1,2 +1,61 @@
 package import AgentModel
 internal import Hummingbird
+package import Logging
+internal import ServiceLifecycle
+
+/// Answers questions about the kept profiles and the agent over HTTP: the page, the query interface, pprof, metrics.
+package struct Server: Service {
+  typealias Context = BasicRequestContext
+
+  let application: Application<RouterResponder<Context>>
+
+  /// - Throws: `ConfigurationError` for a configuration that would answer anybody.
+  package init(_ configuration: Configuration, source: any ProfileSource, state: any AgentState, logger: Logger) throws {
+    try self.init(configuration, source: source, state: state, logger: logger, clock: WallClock()) { _ in }
+  }
+
+  /// - Parameter started: called with the port once it listens.
+  init(
+    _ configuration: Configuration, source: any ProfileSource, state: any AgentState, logger: Logger, clock: WallClock,
+    started: @escaping @Sendable (Int?) async -> Void
+  ) throws {
+    try configuration.check()
+    let gate = QueryGate(limit: configuration.concurrentQueries, time: configuration.queryTime)
+    let router = Self.router(configuration, Answers(source: source, state: state, gate: gate, clock: clock))
+    application = Application(
+      responder: router.buildResponder(),
+      server: .http1(
+        configuration: .init(
+          idleTimeout: .seconds(60),
+          httpDecoderConfiguration: .init(maxHeaderListSize: 2 * Configuration.headerLimit, maxHeaderFieldCount: 100))),
+      configuration: .init(address: .hostname(configuration.address, port: configuration.port), serverName: nil),
+      onServerRunning: { await started($0.localAddress?.port) }, logger: logger)
+  }
+
+  /// Listens until the task is cancelled or the service group shuts down.
+  ///
+  /// - Throws: when the address cannot be listened on.
+  package func run() async throws { try await application.run() }
+
+  /// What a person's browser loads.
+  static let pages: [(path: String, body: String, type: String)] = []
+
+  static func router(_ configuration: Configuration, _ answers: Answers) -> Router<Context> {
+    let router = Router(context: Context.self, options: .autoGenerateHeadEndpoints)
+    router.add(middleware: Envelope())
+    router.add(middleware: Guard(configuration))
+    let api = router.group("api/v1")
+    api.get("openapi.json") { _, _ in Response(Array(OpenAPI.document.utf8), type: "application/json") }
+    api.get("series") { request, _ in try await answers.series(request) }
+    api.get("labels") { request, _ in try await answers.labels(request) }
+    api.get("timeline") { request, _ in try await answers.timeline(request) }
+    api.get("profile") { request, _ in try await answers.profile(request) }
+    api.get("difference") { request, _ in try await answers.difference(request) }
+    api.get("health") { request, _ in try await answers.health(request) }
+    router.get("debug/pprof/profile") { request, _ in try await answers.profileNow(request) }
+    router.get("healthz") { _, _ in answers.alive() }
+    router.get("readyz") { _, _ in await answers.ready() }
+    router.get("metrics") { request, _ in await answers.metrics(request) }
+    return router
+  }
+}

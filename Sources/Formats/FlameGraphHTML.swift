@@ -15,6 +15,14 @@ extension FlameGraph {
     page(PageData(profile, since: before, hasCounts: hasCounts, options), options)
   }
 
+  /// The profile as the page's script reads it, for pages that fetch it.
+  package static func json(_ profile: Profile, options: Options = Options()) -> [UInt8] { PageData(profile, options).json }
+
+  /// The same for a comparison.
+  package static func json(_ profile: Profile, since before: Profile, hasCounts: Bool = true, options: Options = Options()) -> [UInt8] {
+    PageData(profile, since: before, hasCounts: hasCounts, options).json
+  }
+
   private static func page(_ data: PageData, _ options: Options) -> [UInt8] {
     let title = escaped(options.title)
     let details = options.details.map { "<span>\(escaped($0))</span>" }.joined(separator: "\n")
@@ -138,10 +146,13 @@ private struct StringIndex {
 }
 
 /// JSON that may stand inside a `<script>` element: no `<` can end it, and no character in it ends a line of script.
-struct ScriptJSON {
-  var bytes: [UInt8] = []
+package struct ScriptJSON {
+  package var bytes: [UInt8] = []
 
-  mutating func string(_ text: String) {
+  package init() {}
+
+  /// A string with its quotes.
+  package mutating func string(_ text: String) {
     bytes.append(UInt8(ascii: "\""))
     for scalar in text.unicodeScalars {
       switch scalar {

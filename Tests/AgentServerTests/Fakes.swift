@@ -1,0 +1,129 @@
+import AgentModel
+import Foundation
+import Hummingbird
+import HummingbirdTesting
+import Logging
+import Profiles
+import Synchronization
+
+@testable import AgentServer
+
+/// Two services in two windows, all values prime: web 7 and 11 at 1000, db 13 at 1000, web 17 at 1010.
+struct FakeSource: ProfileSource {
+  struct Entry: Sendable {
+    var start: Int64
+    var service: String
+    var frames: [String]
+    var value: UInt64
+  }
+
+  static let hostile = #"</script><b>"x"\#u{2028}\"#
+  var entries = [
+    Entry(start: 1000, service: "web", frames: ["main", "work"], value: 7), Entry(start: 1000, service: "web", frames: ["main"], value: 11),
+    Entry(start: 1000, service: "db", frames: ["main", "query"], value: 13),
+    Entry(start: 1010, service: "web", frames: ["main", "work"], value: 17),
+  ]
+  var upperBound: Int64 = 1020
+  /// What every question waits for first.
+  var wait: @Sendable () async throws -> Void = {}
+
+  private func chosen(_ query: Query) async throws -> [Entry] {
+    try await wait()
+    return entries.filter { entry in
+      query.range.contains(entry.start)
+        && query.matchers.allSatisfy { $0.name == "service" && (($0.value == entry.service) == ($0.comparison == .equal)) }
+    }
+  }
+
+  func series(_ query: Query) async throws -> [Labels] {
+    Set(try await chosen(query).map { Labels([("host", "h"), ("service", $0.service)]) }).sorted()
+  }
+
+  func timeline(_ query: Query, step: Int64, by label: String) async throws -> Timeline {
+    let start = query.range.lowerBound / step * step
+    let count = Int((query.range.upperBound - start + step - 1) / step)
+    let byService = Dictionary(grouping: try await chosen(query), by: \.service)
+    let rows = byService.map { service, entries in
+      var sums = [UInt64](repeating: 0, count: count)
+      for entry in entries { sums[Int((entry.start - start) / step)] += entry.value }
+      return Timeline.Row(value: label == "service" ? service : "", sums: sums)
+    }
+    return Timeline(
+      start: start, step: step, rows: rows.sorted { $0.sums.reduce(0, +) > $1.sums.reduce(0, +) },
+      covered: .init(repeating: 10_000_000_000, count: count), lost: .init(repeating: 0, count: count))
+  }
+
+  func profile(_ query: Query) async throws -> Profile {
+    var profile = Profile(unit: query.type.unit)
+    for entry in try await chosen(query) {
+      profile.add(
+        entry.value, count: entry.value, stack: Stack(entry.frames.map { Frame(function: $0) }),
+        process: .init(command: Array(entry.service.utf8)))
+    }
+    return profile
+  }
+
+  func extent(of type: ProfileType) async throws -> Range<Int64>? {
+    type == .cpu ? 1000..<upperBound : nil
+  }
+}
+
+struct FakeState: AgentState {
+  var reason: String?
+
+  func health() async -> Health {
+    Health(
+      version: "1.2.3", startedAt: 997,
+      profiles: [
+        .init(type: .cpu, frequency: 19, events: 48, lost: 5, wholeStacks: 41, cutStacks: 7, unnamedFrames: 3, frames: 101)
+      ], cost: .init(processor: 0.01, programs: 0.002, limit: 0.02, memory: 31), store: .init(bytes: 4099, limit: 8209, droppedWindows: 2),
+      remarks: ["the frequency was halved"])
+  }
+
+  func metrics() async -> [MetricFamily] {
+    [
+      MetricFamily(
+        "swtrace_agent_lost", "Events that are \"lost\"\n\\", .counter, [.init(5, labels: [("type", "cpu"), ("why", "a\"b\\c\nd")])]),
+      MetricFamily(
+        "swtrace_agent_memory_bytes", "Resident memory.", .gauge, unit: "bytes", [.init(31), .init(.infinity, labels: [("k", "v")])]),
+    ]
+  }
+
+  func reasonNotReady() async -> String? { reason }
+}
+
+/// An answer of the server.
+struct Answer {
+  let status: Int
+  let headers: HTTPFields
+  let bytes: [UInt8]
+
+  var text: String { String(decoding: bytes, as: UTF8.self) }
+  func json() throws -> [String: Any] { try JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any] ?? [:] }
+  func error() throws -> String { try json()["error"] as? String ?? "no error" }
+}
+
+/// A server on a port of its own, and requests to it.
+struct TestServer: Sendable {
+  let port: Int
+
+  /// The wall clock stands at 1020, unless another one is given.
+  static func run(
+    _ configuration: AgentServer.Configuration = .init(), source: FakeSource = FakeSource(), state: FakeState = FakeState(),
+    clock: WallClock = WallClock(now: { 1020 }), _ test: @escaping @Sendable (TestServer) async throws -> Void
+  ) async throws {
+    let server = try Server(
+      configuration, source: source, state: state, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, clock: clock
+    ) { _ in }
+    try await server.application.test(.live) { try await test(TestServer(port: $0.port!)) }
+  }
+
+  func get(
+    _ path: String, method: HTTPRequest.Method = .get, host: String? = "localhost", headers: HTTPFields = [:]
+  ) async throws -> Answer {
+    try await TestClient.withClient(host: "localhost", port: port) { client in
+      let response = try await client.execute(.init(path, method: method, authority: host, headers: headers))
+      return Answer(status: response.status.code, headers: response.headers, bytes: response.body.map { Array($0.readableBytesView) } ?? [])
+    }
+  }
+}
