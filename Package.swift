@@ -101,7 +101,7 @@ let package = Package(
     .target(
       name: "Agent",
       dependencies: [
-        "AgentModel", "AgentServer", "AgentStore", "Linux", "Profiles", "Symbolication", "Tools", "Yams",
+        "AgentModel", "AgentServer", "AgentStore", "BPF", "Linux", "Profiles", "Symbolication", "Tools", "Yams",
         .product(name: "ArgumentParser", package: "swift-argument-parser"), .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),

@@ -1,4 +1,7 @@
 internal import AgentModel
+internal import AgentServer
+internal import AgentStore
+internal import BPF
 internal import Foundation
 internal import Linux
 internal import Logging
@@ -20,7 +23,10 @@ struct AgentRun {
   /// Runs until SIGTERM or SIGINT. The collectors end first, then what they handed over is delivered.
   func run() async throws {
     if let missing = Privileges.current.missing { throw ToolError("swtrace-agent \(missing)") }
-    let queue = WindowQueue([], logger: logger)
+    let store = try openStore()
+    let standing = AgentStanding(store, limit: UInt64(configuration.maximumSize))
+    let queue = WindowQueue([store], logger: logger)
+    let server = try makeServer(store, standing)
     var collectors: [Collector] = []
     let profilings: [Collector.Profiling?] = [
       configuration.cpuFrequency > 0 ? .cpu(frequency: configuration.cpuFrequency) : nil,
@@ -29,13 +35,78 @@ struct AgentRun {
     let wanted = profilings.compactMap(\.self)
     for profiling in wanted {
       collectors.append(
-        try Collector(profiling, host: configuration.host, unwindMemory: configuration.unwindMemory / wanted.count) { queue.add($0) })
+        try Collector(profiling, host: configuration.host, unwindMemory: configuration.unwindMemory / wanted.count) { window, collector in
+          standing.note(collector)
+          queue.add(window)
+        })
     }
     let group = ServiceGroup(
       configuration: .init(
-        services: [.init(service: queue), .init(service: Collectors(collectors, queue))],
+        services: [
+          .init(service: queue), .init(service: Upkeep(store, logger: logger)), .init(service: server), .init(service: RunTimeService()),
+          .init(service: Collectors(collectors, queue)),
+        ],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+    logger.notice("the page is at http://\(configuration.address):\(configuration.port)/, the store is \(configuration.storePath)")
     try await group.run()
+  }
+
+  private func openStore() throws -> Store {
+    let path = URL(fileURLWithPath: configuration.storePath)
+    try FileManager.default.createDirectory(
+      at: path.deletingLastPathComponent(), withIntermediateDirectories: true, attributes: [.posixPermissions: 0o750])
+    var options = Store.Options()
+    options.windowAge = configuration.keepWindows
+    options.hourAge = configuration.keepHours
+    options.largestFile = configuration.maximumSize
+    return try Store(path: path.path, options: options, now: Int64(Date().timeIntervalSince1970))
+  }
+
+  private func makeServer(_ store: Store, _ standing: AgentStanding) throws -> Server {
+    var token: String?
+    if let file = configuration.tokenFile {
+      guard let text = try? String(contentsOfFile: file, encoding: .utf8), let line = text.split(separator: "\n").first else {
+        throw ToolError("the token file \(file) cannot be read or is empty; write a line of random letters into it")
+      }
+      token = String(line)
+    }
+    let settings = AgentServer.Configuration(
+      address: configuration.address, port: configuration.port, hosts: Set(["localhost", "127.0.0.1", "[::1]"] + configuration.names),
+      token: token)
+    return try Server(settings, source: store, state: standing, logger: logger)
+  }
+}
+
+/// Merges and removes what is old, once a minute.
+struct Upkeep: Service {
+  private let store: Store
+  private let logger: Logger
+
+  init(_ store: Store, logger: Logger) {
+    self.store = store
+    self.logger = logger
+  }
+
+  func run() async throws {
+    try? await cancelWhenGracefulShutdown {
+      while true {
+        try await Task.sleep(for: .seconds(60))
+        do { try await store.maintain(now: Int64(Date().timeIntervalSince1970)) } catch is CancellationError {
+          throw CancellationError()
+        } catch {
+          logger.error("the store was not looked after: \(error)")
+        }
+      }
+    }
+  }
+}
+
+/// Has the kernel measure how long the programs run, so that the agent knows its own cost; where it may not, that part counts as nothing.
+struct RunTimeService: Service {
+  func run() async throws {
+    let statistics = try? RunTimeStatistics()
+    try? await gracefulShutdown()
+    _ = consume statistics
   }
 }
 

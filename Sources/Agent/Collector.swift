@@ -6,7 +6,7 @@ internal import Profiles
 internal import ServiceLifecycle
 internal import Symbolication
 internal import Synchronization
-internal import Tools
+package import Tools
 
 /// Measures one profile, on a thread of its own, and hands over a window every ten seconds.
 package final class Collector: Service {
@@ -25,17 +25,28 @@ package final class Collector: Service {
     }
   }
 
+  /// What a collector has done since it began.
+  package struct Standing: Sendable {
+    package var type: ProfileType
+    /// Nanoseconds between samples; 0 where events are measured.
+    package var period: UInt64
+    package var events: UInt64 = 0
+    package var lost: UInt64 = 0
+    package var quality: StackRun.Quality
+  }
+
   private let profiling: Profiling
   private let host: String
   private let unwindMemory: Int
   private let request: EndRequest
-  private let hand: @Sendable (ProfileWindow) -> Void
+  private let hand: @Sendable (ProfileWindow, Standing) -> Void
 
   /// - Parameters:
   ///   - host: the label of all series.
   ///   - unwindMemory: of the kernel, for the rules of code, in MB.
   ///   - hand: takes a window; called on the collector's thread, which it must not hold up.
-  package init(_ profiling: Profiling, host: String, unwindMemory: Int, hand: @escaping @Sendable (ProfileWindow) -> Void) throws {
+  package init(_ profiling: Profiling, host: String, unwindMemory: Int, hand: @escaping @Sendable (ProfileWindow, Standing) -> Void) throws
+  {
     self.profiling = profiling
     self.host = host
     self.unwindMemory = unwindMemory
@@ -81,6 +92,7 @@ package final class Collector: Service {
       endings: { () throws(SystemError) in try EndSignals(request) })
     run.aggregator.newcomers = StackAggregator.Newcomers()
     var maker = WindowMaker(type: profiling.type, period: period, host: host)
+    var standing = Standing(type: profiling.type, period: period, quality: run.quality)
     var start = Self.windowStart
     var opened = Clock.monotonic
     while let turn = run.next(output) {
@@ -88,9 +100,12 @@ package final class Collector: Service {
       guard turn == .end || Self.windowStart != start else { continue }
       if turn == .end { run.aggregator.finishWalks() }
       let now = Clock.monotonic
-      let losses = try run.takeLosses()
+      let counts = try run.takeCounts()
+      standing.events += counts.delivered + counts.lost
+      standing.lost += counts.lost
       let profile = run.aggregator.takeWindow(unit: profiling.type.unit, since: opened)
-      hand(maker.window(of: profile, start: start, covered: now - opened, lost: losses))
+      standing.quality = run.quality
+      hand(maker.window(of: profile, start: start, covered: now - opened, lost: counts.lost), standing)
       (start, opened) = (Self.windowStart, now)
       run.aggregator.newcomers = StackAggregator.Newcomers()
     }

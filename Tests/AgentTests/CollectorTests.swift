@@ -13,7 +13,7 @@ import Testing
     _ profiling: Collector.Profiling, until fits: @escaping @Sendable (ProfileWindow) -> Bool
   ) async throws -> [ProfileWindow] {
     let (stream, input) = AsyncStream<ProfileWindow>.makeStream()
-    let collector = try Collector(profiling, host: "here", unwindMemory: 28) { input.yield($0) }
+    let collector = try Collector(profiling, host: "here", unwindMemory: 28) { window, _ in input.yield(window) }
     let group = ServiceGroup(services: [collector], logger: Logger(label: "test"))
     return try await withThrowingTaskGroup(of: [ProfileWindow].self) { tasks in
       tasks.addTask {

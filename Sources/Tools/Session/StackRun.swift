@@ -87,8 +87,34 @@ package struct StackRun: ~Copyable {
     return turn
   }
 
-  /// Events lost since the last time.
-  package mutating func takeLosses() throws -> UInt64 { try session.closeInterval().0.totalLost }
+  /// Events delivered and lost since the last time.
+  package mutating func takeCounts() throws -> (delivered: UInt64, lost: UInt64) {
+    let report = try session.closeInterval().0
+    return (report.delivered, report.totalLost)
+  }
+
+  /// How complete the stacks and their names have been since the beginning, and what they cost.
+  package var quality: Quality {
+    let (stacks, names) = (aggregator.walks?.report, aggregator.symbolizer.report)
+    return Quality(
+      stacks: stacks?.total ?? 0, wholeStacks: stacks?.complete ?? 0, frames: UInt64(names.total), namedFrames: UInt64(names.named),
+      programTime: session.attachment.probe.statistics().reduce(0) { $0 + $1.runTime },
+      mapMemory: UInt64(session.attachment.probe.mapMemory()))
+  }
+
+  /// Counts since a run began.
+  package struct Quality: Equatable, Sendable {
+    /// User stacks that were walked by rules, and those of them that reached their thread's first function.
+    package var stacks: UInt64
+    package var wholeStacks: UInt64
+    /// Addresses that were looked up, and those of them that have a name.
+    package var frames: UInt64
+    package var namedFrames: UInt64
+    /// Of the probe's programs, in nanoseconds, while BPF statistics are enabled.
+    package var programTime: UInt64
+    /// Of the kernel, in bytes.
+    package var mapMemory: UInt64
+  }
 
   /// Of its own: a closure in a method would have all of `self`.
   private static func drain(_ session: inout Session, into aggregator: inout StackAggregator) {

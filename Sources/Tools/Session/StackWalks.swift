@@ -64,9 +64,11 @@ package struct StackReport: Equatable, Sendable {
       && left.betweenPrograms == right.betweenPrograms && left.async == right.async
   }
 
+  /// Those that reached their thread's first function.
+  package var complete: UInt64 { endings[UInt8(SWTRACE_END_COMPLETE.rawValue)] ?? 0 }
+
   /// One line for people.
   package var line: String {
-    let complete = endings[UInt8(SWTRACE_END_COMPLETE.rawValue)] ?? 0
     var parts = ["stacks: \(share(complete)) of \(total) complete"]
     for (ending, _, text) in StackEnding.texts where ending != SWTRACE_END_COMPLETE {
       if let count = endings[UInt8(ending.rawValue)] { parts.append("\(share(count)) end \(text)") }

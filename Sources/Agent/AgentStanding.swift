@@ -1,0 +1,114 @@
+internal import AgentModel
+internal import AgentServer
+internal import AgentStore
+internal import Foundation
+internal import Linux
+internal import Synchronization
+internal import Tools
+
+/// What the agent knows of itself, for the page and for Prometheus.
+final class AgentStanding: AgentState {
+  private struct Content {
+    var collectors: [ProfileType: Collector.Standing] = [:]
+    /// Time of processors and of programs, in nanoseconds, when the shares were last computed.
+    var before: (time: UInt64, processor: UInt64, programs: UInt64) = (0, 0, 0)
+    var cost: (processor: Double, programs: Double) = (0, 0)
+  }
+
+  private let store: Store
+  private let limit: UInt64
+  private let startedAt = Int64(Date().timeIntervalSince1970)
+  private let content = Mutex(Content())
+
+  /// - Parameter limit: of the store's file, in bytes.
+  init(_ store: Store, limit: UInt64) {
+    self.store = store
+    self.limit = limit
+  }
+
+  /// Notes what a collector has done; called with each window.
+  func note(_ collector: Collector.Standing) {
+    let (now, processor) = (Clock.monotonic, OwnCost.processorTime)
+    content.withLock { content in
+      content.collectors[collector.type] = collector
+      let programs = content.collectors.values.reduce(0) { $0 + $1.quality.programTime }
+      guard now > content.before.time + 5_000_000_000 else { return }
+      if content.before.time > 0 {
+        let elapsed = Double(now - content.before.time)
+        content.cost = (
+          Double(processor - content.before.processor) / elapsed,
+          Double(programs >= content.before.programs ? programs - content.before.programs : 0) / elapsed
+        )
+      }
+      content.before = (now, processor, programs)
+    }
+  }
+
+  func health() async -> Health {
+    let (collectors, cost) = content.withLock { ($0.collectors, $0.cost) }
+    let status = try? await store.status()
+    return Health(
+      version: "0.1.0", startedAt: startedAt,
+      profiles: collectors.values.sorted { $0.type.rawValue < $1.type.rawValue }.map { collector in
+        Health.Measuring(
+          type: collector.type, frequency: collector.period > 0 ? 1e9 / Double(collector.period) : 0, events: collector.events,
+          lost: collector.lost, wholeStacks: collector.quality.wholeStacks,
+          cutStacks: collector.quality.stacks - collector.quality.wholeStacks,
+          unnamedFrames: collector.quality.frames - collector.quality.namedFrames, frames: collector.quality.frames)
+      },
+      cost: Health.Cost(processor: cost.processor, programs: cost.programs, limit: 0, memory: OwnCost.residentMemory),
+      store: Health.Store(
+        bytes: UInt64((status?.fileBytes ?? 0) + (status?.logBytes ?? 0)), limit: limit, droppedWindows: status?.dropped ?? 0),
+      remarks: status?.remarks ?? ["the store cannot be read"])
+  }
+
+  func metrics() async -> [MetricFamily] {
+    let health = await health()
+    let memory = content.withLock { $0.collectors.values.map { ($0.type, $0.quality.mapMemory, $0.quality.programTime) } }
+    func perProfile(_ value: (Health.Measuring) -> UInt64) -> [MetricFamily.Sample] {
+      health.profiles.map { .init(Double(value($0)), labels: [("profile", $0.type.rawValue)]) }
+    }
+    return [
+      MetricFamily("swtrace_events", "Samples and waits that the probes saw.", .counter, perProfile(\.events)),
+      MetricFamily("swtrace_events_lost", "Of these, those that are in no profile.", .counter, perProfile(\.lost)),
+      MetricFamily("swtrace_stacks_whole", "User stacks that reached their first function.", .counter, perProfile(\.wholeStacks)),
+      MetricFamily("swtrace_stacks_cut", "User stacks that did not.", .counter, perProfile(\.cutStacks)),
+      MetricFamily("swtrace_frames", "Addresses that were looked up.", .counter, perProfile(\.frames)),
+      MetricFamily("swtrace_frames_unnamed", "Addresses without a name.", .counter, perProfile(\.unnamedFrames)),
+      MetricFamily(
+        "swtrace_agent_cpu_seconds", "Time of processors that the agent used.", .counter, unit: "seconds",
+        [.init(Double(OwnCost.processorTime) / 1e9)]),
+      MetricFamily(
+        "swtrace_bpf_run_time_seconds", "Time that the agent's programs ran in the kernel.", .counter, unit: "seconds",
+        memory.map { .init(Double($0.2) / 1e9, labels: [("profile", $0.0.rawValue)]) }),
+      MetricFamily(
+        "swtrace_agent_resident_bytes", "Memory of the agent.", .gauge, unit: "bytes", [.init(Double(health.cost.memory))]),
+      MetricFamily(
+        "swtrace_bpf_map_bytes", "Memory of the kernel for the agent's programs.", .gauge, unit: "bytes",
+        memory.map { .init(Double($0.1), labels: [("profile", $0.0.rawValue)]) }),
+      MetricFamily("swtrace_store_bytes", "Size of the store.", .gauge, unit: "bytes", [.init(Double(health.store.bytes))]),
+      MetricFamily(
+        "swtrace_windows_dropped", "Windows that the store did not take.", .counter, [.init(Double(health.store.droppedWindows))]),
+    ]
+  }
+
+  func reasonNotReady() async -> String? {
+    content.withLock { $0.collectors.isEmpty } ? "no window has ended yet; the first takes up to ten seconds" : nil
+  }
+}
+
+/// What this process takes.
+enum OwnCost {
+  /// Of all threads, in nanoseconds.
+  static var processorTime: UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+
+  /// In bytes; 0 where /proc does not say.
+  static var residentMemory: UInt64 {
+    let fields = (ProcFile.read("/proc/self/statm") ?? "").split(separator: " ")
+    return fields.count > 1 ? (UInt64(fields[1]) ?? 0) * UInt64(getpagesize()) : 0
+  }
+}
