@@ -103,7 +103,7 @@ package final class Collector: Service {
       let counts = try run.takeCounts()
       standing.events += counts.delivered + counts.lost
       standing.lost += counts.lost
-      let profile = run.aggregator.takeWindow(unit: profiling.type.unit, since: opened)
+      let profile = run.takeWindow(unit: profiling.type.unit, since: opened)
       standing.quality = run.quality
       hand(maker.window(of: profile, start: start, covered: now - opened, lost: counts.lost), standing)
       (start, opened) = (Self.windowStart, now)

@@ -1,4 +1,5 @@
 package import Linux
+internal import Profiles
 
 /// Which service, container and pod a process belongs to, as its cgroup says.
 package struct ProcessLabels: Hashable, Sendable {
@@ -8,6 +9,8 @@ package struct ProcessLabels: Hashable, Sendable {
   package var container: String?
   /// The unique number of the Kubernetes pod.
   package var pod: String?
+  /// The name of the process, which its threads may not have; nil where it had ended already.
+  package var name: [UInt8]?
 
   /// - Parameter cgroups: the content of /proc/PID/cgroup (cgroups(7)). Of several hierarchies the one that systemd names counts.
   package init(cgroups: String) {
@@ -27,12 +30,16 @@ package struct ProcessLabels: Hashable, Sendable {
   }
 
   /// Those of a running process; none when it has ended.
-  package init(of process: ProcessID) { self.init(cgroups: ProcFile.read("/proc/\(process)/cgroup") ?? "") }
+  package init(of process: ProcessID) {
+    self.init(cgroups: ProcFile.read("/proc/\(process)/cgroup") ?? "")
+    name = ProcFile.bytes("/proc/\(process)/comm")?.dropLast()
+  }
 
   /// What the labels of a sample are, but for the host.
   ///
-  /// - Parameter command: the process's name, readable.
-  package func pairs(command: String) -> [(String, String)] {
+  /// - Parameter thread: what the kernel calls the thread, for processes whose name is not known.
+  package func pairs(thread: [UInt8]) -> [(String, String)] {
+    let command = readableName(name ?? thread)
     let service = unit ?? container ?? command
     var pairs = [("service", service)]
     if let container { pairs.append(("container", container)) }

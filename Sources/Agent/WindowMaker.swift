@@ -16,7 +16,7 @@ package struct WindowMaker {
 
   private struct Key: Hashable {
     var process: ProcessLabels
-    var command: [UInt8]
+    var thread: [UInt8]
   }
 
   /// - Parameter period: nanoseconds between samples; 0 where events are measured.
@@ -61,10 +61,11 @@ package struct WindowMaker {
   }
 
   private mutating func labels(of process: Profile.Process) -> Labels {
-    let key = Key(process: process.pid.flatMap { processes[$0] } ?? ProcessLabels(cgroups: ""), command: process.command)
+    let known = process.pid.flatMap { processes[$0] } ?? ProcessLabels(cgroups: "")
+    let key = Key(process: known, thread: known.name == nil ? process.command : [])
     if let known = labels[key] { return known }
     guard labels.count < Self.limit else { return Labels([("host", host), ("service", "other")]) }
-    let made = Labels(key.process.pairs(command: readableName(process.command)) + [("host", host)])
+    let made = Labels(key.process.pairs(thread: process.command) + [("host", host)])
     labels[key] = made
     return made
   }

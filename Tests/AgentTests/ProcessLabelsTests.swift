@@ -31,10 +31,11 @@ import Testing
     #expect(labels.pod == pod)
   }
 
-  @Test func theCommandIsTheServiceOfWhatHasNone() {
+  @Test func theProcessIsTheServiceOfWhatHasNone() {
     let none = ProcessLabels(cgroups: "0::/user.slice/user-0.slice/session-1.scope")
-    #expect(none.pairs(command: "bash").map(\.0) == ["service"] && none.pairs(command: "bash").first?.1 == "bash")
-    let unit = ProcessLabels(cgroups: "0::/system.slice/cron.service")
-    #expect(Dictionary(uniqueKeysWithValues: unit.pairs(command: "run-parts")) == ["service": "cron", "comm": "run-parts"])
+    #expect(none.pairs(thread: Array("bash".utf8)).map(\.0) == ["service"] && none.pairs(thread: Array("bash".utf8)).first?.1 == "bash")
+    var unit = ProcessLabels(cgroups: "0::/system.slice/cron.service")
+    unit.name = Array("run-parts".utf8)
+    #expect(Dictionary(uniqueKeysWithValues: unit.pairs(thread: Array("worker".utf8))) == ["service": "cron", "comm": "run-parts"])
   }
 }

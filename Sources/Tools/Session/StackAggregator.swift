@@ -306,19 +306,27 @@ package struct StackAggregator {
   package mutating func profile(unit: Profile.Unit, delimited: Bool = false) -> Profile {
     giveUpOwed(before: .max)
     var namer = StackNamer(isDelimited: delimited, takesUserStacksFromCalls: takesUserStacksFromCalls)
-    return profile(unit, &namer)
+    return profile(of: stacks, unit, &namer) { _ in }
   }
 
   /// What has come since the last window, with names, which are kept for the next one.
   ///
-  /// - Parameter start: when this window began; waits from before it, whose user stack has not come, get none.
-  package mutating func takeWindow(unit: Profile.Unit, since start: UInt64) -> Profile {
+  /// - Parameters:
+  ///   - start: when this window began; waits from before it, whose user stack has not come, get none.
+  ///   - meanwhile: called every few milliseconds, to take in what comes while names are looked up.
+  mutating func takeWindow(unit: Profile.Unit, since start: UInt64, meanwhile: (inout Self) -> Void) -> Profile {
     giveUpOwed(before: start)
+    let old = beginWindow()
     var namer = self.namer ?? StackNamer(isDelimited: false, takesUserStacksFromCalls: takesUserStacksFromCalls)
     self.namer = nil
-    let profile = profile(unit, &namer)
+    let profile = profile(of: old, unit, &namer, meanwhile: meanwhile)
     namer.forget(symbolizer.forgetNamed(before: start))
     if !namer.isLarge { self.namer = namer }
+    return profile
+  }
+
+  /// Takes away what has been counted, but for waits whose user stack may still come.
+  private mutating func beginWindow() -> RawStacks {
     let old = stacks
     let waiting = owed
     (stacks, owed) = (RawStacks(), [:])
@@ -330,7 +338,7 @@ package struct StackAggregator {
         owed[thread, default: []].append(wait)
       }
     }
-    return profile
+    return old
   }
 
   /// Takes waits without their user stack, which has not come.
@@ -345,10 +353,16 @@ package struct StackAggregator {
     }
   }
 
-  private mutating func profile(_ unit: Profile.Unit, _ namer: inout StackNamer) -> Profile {
+  private mutating func profile(
+    of stacks: RawStacks, _ unit: Profile.Unit, _ namer: inout StackNamer, meanwhile: (inout Self) -> Void
+  ) -> Profile {
     swap(&namer.symbolizer, &symbolizer)
     var profile = Profile(unit: unit)
-    namer.nameAddresses(of: stacks)
+    namer.nameAddresses(of: stacks) { symbolizer in
+      swap(&symbolizer, &self.symbolizer)
+      meanwhile(&self)
+      swap(&symbolizer, &self.symbolizer)
+    }
     let named = stacks.entries.map { entry -> Stack.ID? in
       guard entry.events > 0 else { return nil }
       let (stack, lacksUserPart) = namer.name(entry, stacks)

@@ -76,7 +76,9 @@ struct StackNamer {
 
   /// Names the addresses of all entries, the kernel's and then one file's after the other, each in its order: what is known of a large
   /// program takes tens of megabytes, which are given up before the next one is read.
-  mutating func nameAddresses(of stacks: borrowing RawStacks) {
+  ///
+  /// - Parameter meanwhile: gets the symbolizer back for a moment, every few milliseconds.
+  mutating func nameAddresses(of stacks: borrowing RawStacks, meanwhile: (inout Symbolizer) -> Void) {
     var keys: Set<UserKey> = []
     for entry in stacks.entries where entry.events > 0 {
       let isOfCall = answers(stacks.kernel(entry)).allSatisfy { !$0.isOutsideCalls }
@@ -98,14 +100,22 @@ struct StackNamer {
       return (key: key, file: groups.number(of: place?.object), offset: place?.offset ?? key.address)
     }
     var last = 0
+    var lastPause = Clock.monotonic
     for place in places.sorted(by: { (groups[$0.file].size, $0.file, $0.offset) < (groups[$1.file].size, $1.file, $1.offset) }) {
       if groups[place.file].size != groups[last].size { release(groups.ofSize(groups[last].size)) }
       last = place.file
       _ = answer(place.key)
+      if Clock.monotonic > lastPause + Self.longestWork {
+        meanwhile(&symbolizer)
+        lastPause = Clock.monotonic
+      }
     }
     release(groups.ofSize(groups[last].size))
     ProgramMemory.releaseFreed()
   }
+
+  /// In nanoseconds.
+  private static let longestWork: UInt64 = 10_000_000
 
   private mutating func release(_ files: [CodeObject]) { for file in files { symbolizer.release(file) } }
 

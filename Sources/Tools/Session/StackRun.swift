@@ -2,6 +2,7 @@ internal import BPF
 internal import CProbes
 internal import Glibc
 package import Linux
+package import Profiles
 package import Symbolication
 internal import Unwinding
 
@@ -114,6 +115,21 @@ package struct StackRun: ~Copyable {
     package var programTime: UInt64
     /// Of the kernel, in bytes.
     package var mapMemory: UInt64
+  }
+
+  /// What has come since the last window, with names; see `StackAggregator.takeWindow`.
+  package mutating func takeWindow(unit: Profile.Unit, since start: UInt64) -> Profile {
+    Self.takeWindow(&session, &aggregator, unit, start)
+  }
+
+  private static func takeWindow(
+    _ session: inout Session, _ aggregator: inout StackAggregator, _ unit: Profile.Unit, _ start: UInt64
+  ) -> Profile {
+    aggregator.takeWindow(unit: unit, since: start) { aggregator in
+      aggregator.followProcesses()
+      drain(&session, into: &aggregator)
+      aggregator.showRules()
+    }
   }
 
   /// Of its own: a closure in a method would have all of `self`.
