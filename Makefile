@@ -24,7 +24,7 @@ WITHOUT_FOUNDATION = $(foreach name,$(FOUNDATION),-Xlinker '--defsym=$$s20Founda
 	-Xlinker '--defsym=$$s20FoundationEssentials14LocalizedErrorMp=$$s5Tools17WithoutFoundationMp'
 
 .DEFAULT_GOAL = help
-.PHONY: help build release run test test-here bench lint install check-release clean
+.PHONY: help build release agent run run-agent test test-here bench lint install check-release clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -39,6 +39,15 @@ release: ## the static, stripped release binary build/swtrace
 	swift build $(RELEASE) --product swtrace
 	@mkdir -p build
 	strip --strip-all -o $(SWTRACE) .build/release/swtrace
+
+agent: ## the agent build/swtrace-agent
+	@$(SETUP) build
+	swift build --configuration release --static-swift-stdlib --product swtrace-agent
+	@mkdir -p build
+	strip --strip-all -o build/swtrace-agent .build/release/swtrace-agent
+
+run-agent: agent ## profile this machine until Ctrl-C, with the page on http://localhost:7380/
+	$(ROOT) build/swtrace-agent --config packaging/agent.yaml
 
 run: release ## profile this machine for 10 s: swtrace-profile.html and swtrace-profile.folded
 	$(ROOT) $(SWTRACE) profile --frequency 99 --duration 10 --output swtrace-profile.html --output swtrace-profile.folded --summary 15

@@ -37,8 +37,8 @@ package final class WindowQueue: Service {
   /// No window comes any more: what waits is delivered, and `run` returns.
   package func finish() { input.finish() }
 
-  /// Delivers until `finish`.
-  package func run() async {
+  /// Delivers until `finish`; returns when it is its turn to shut down.
+  package func run() async throws {
     for await window in stream {
       for target in targets {
         do {
@@ -49,6 +49,7 @@ package final class WindowQueue: Service {
         }
       }
     }
+    try await gracefulShutdown()
   }
 
   private func drop(_ window: ProfileWindow, _ reason: String) {
