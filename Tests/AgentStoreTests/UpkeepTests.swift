@@ -1,0 +1,164 @@
+import AgentModel
+import Profiles
+import TestSupport
+import Testing
+
+@testable import AgentStore
+
+@Suite struct UpkeepTests {
+  let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// Keeps windows for a day, hours for four.
+  private var options: Store.Options {
+    var options = Store.Options()
+    options.windowAge = 86400
+    options.hourAge = 4 * 86400
+    return options
+  }
+
+  @Test func sumsStayTheSameFromWindowsToHours() async throws {
+    let store = try Store(in: folder, options: options)
+    for index in 0..<361 as Range<Int64> {
+      try await store.receive(window(index * 10, [("web", [("main;a", 2), ("main;b", UInt64(index))]), ("db", [("main;a", 3)])]))
+    }
+    let hour = ["db: main;a 1080", "web: main;a 720", "web: main;b 64620"]
+    #expect(try await store.text(0..<3600) == hour)
+
+    try await store.maintain(now: 3610)
+    #expect(try await store.count("block WHERE resolution = 10") == 2)
+    #expect(try await store.count("block WHERE resolution = 300") == 24)
+    #expect(try await store.text(0..<3600) == hour)
+    // 290, 300 and 310: a part of two blocks.
+    #expect(try await store.text(290..<320) == ["db: main;a 9", "web: main;a 6", "web: main;b 90"])
+    #expect(try await store.text(3600..<3610) == ["db: main;a 3", "web: main;a 2", "web: main;b 360"])
+
+    try await store.maintain(now: 3600 + options.windowAge)
+    #expect(try await store.count("block WHERE resolution = 3600") == 2)
+    #expect(try await store.count("block") == 4)
+    #expect(try await store.text(0..<3600) == hour)
+    #expect(try await store.text(0..<10) == hour)
+    #expect(try await store.text(10..<3600) == [])
+    #expect(try await store.count("coverage") == 2)
+    let timeline = try await store.timeline(Query(.cpu, in: 0..<7200), step: 1800, by: "service")
+    #expect(timeline.rows.map(\.sums) == [[32670, 32670, 362, 0], [540, 540, 3, 0]])
+    #expect(timeline.covered == [1_800_000_000_000, 1_800_000_000_000, 10_000_000_000, 0])
+
+    try await store.maintain(now: options.hourAge)
+    #expect(try await store.text(0..<3600) == hour)
+    try await store.maintain(now: options.hourAge + 1)
+    #expect(try await store.text(0..<3600) == [])
+    #expect(try await store.extent(of: .cpu) == 3600..<7200)
+    #expect(try await store.count("coverage") == 1)
+    try await store.maintain(now: 2 * options.hourAge)
+    #expect(try await store.count("block") == 0)
+    #expect(try await store.count("stack") == 0)
+    #expect(try await store.count("frame") == 0)
+    #expect(try await store.count("series") == 0)
+  }
+
+  @Test func whatComesLateIsAdded() async throws {
+    let store = try Store(in: folder, options: options)
+    let now = 7200 + options.windowAge
+    for time in [300, 3600 + options.windowAge, now] {
+      try await store.receive(window(0, [("web", [("a", 2)])]))
+      try await store.receive(window(10, [("web", [("a", 3), ("b", 5)])]))
+      try await store.maintain(now: time)
+    }
+    #expect(try await store.count("block") == 1)
+    #expect(try await store.count("coverage") == 1)
+    #expect(try await store.text(0..<3600) == ["web: a 15", "web: b 15"])
+    // Again, with nothing to do.
+    try await store.maintain(now: now)
+    #expect(try await store.text(0..<3600) == ["web: a 15", "web: b 15"])
+  }
+
+  @Test func namesGoWithTheLastBlockThatHasThem() async throws {
+    let store = try Store(in: folder, options: options)
+    let day = Store.day
+    try await store.receive(window(0, [("web", [("main;old", 2), ("main;both", 3)]), ("db", [("main;both", 5)])]))
+    try await store.receive(window(2 * day, [("web", [("main;new", 7), ("main;both", 11)])]))
+    // Until there the oldest is of the first day.
+    try await store.maintain(now: 4 * day)
+    #expect(try await store.count("stack") == 3)
+    try await store.maintain(now: 5 * day)
+    #expect(try await store.count("stack") == 2)
+    #expect(try await store.count("frame") == 3)
+    #expect(try await store.count("series") == 1)
+    // Its number may be another one's now.
+    try await store.receive(window(4 * day, [("api", [("main;late", 13)]), ("web", [("main;old", 17)]), ("db", [("main;both", 19)])]))
+    #expect(try await store.text(2 * day..<3 * day) == ["web: main;both 11", "web: main;new 7"])
+    #expect(try await store.text(4 * day..<5 * day) == ["api: main;late 13", "db: main;both 19", "web: main;old 17"])
+    #expect(try await store.count("stack") == 4)
+    #expect(try await store.count("frame") == 5)
+    #expect(try await store.count("series") == 3)
+  }
+
+  @Test func theFileShrinksWithWhatIsInIt() async throws {
+    let store = try Store(in: folder, options: options)
+    for index in 0..<30 as Range<Int64> { try await store.receive(manyStacks(index * 10, count: 300)) }
+    try await store.maintain(now: 0)
+    let full = try await store.status().fileBytes
+    #expect(full > 500_000)
+    try await store.maintain(now: 1 + options.hourAge + 300)
+    #expect(try await store.count("stack") == 0)
+    #expect(try await store.read { try $0.integer("PRAGMA freelist_count") } == 0)
+    let status = try await store.status()
+    #expect(status.fileBytes < 100_000)
+    #expect(status.logBytes <= Store.largestLog)
+    #expect(status.extent == nil)
+  }
+
+  @Test func theOldestGoesWhenTheFileIsTooLarge() async throws {
+    var options = options
+    options.largestFile = 600_000
+    let store = try Store(in: folder, options: options)
+    for hour in 0..<8 as Range<Int64> {
+      try await store.receive(manyStacks(hour * 43200, count: 1000))
+      try await store.maintain(now: hour * 43200)
+      #expect(try await store.read { try $0.usedBytes() } <= options.largestFile)
+    }
+    let extent = try #require(try await store.extent(of: .cpu))
+    #expect(extent.lowerBound > 0)
+    #expect(extent.upperBound == 7 * 43200 + 10)
+    #expect(try await store.profile(Query(.cpu, in: 7 * 43200..<8 * 43200)).samples.count == 1000)
+  }
+
+  @Test func withoutRoomWindowsAreDroppedWholeUntilThereIsSome() async throws {
+    var options = options
+    options.largestFile = 400_000
+    let store = try Store(in: folder, options: options)
+    var index: Int64 = 0
+    while index < 1000 {
+      do {
+        try await store.receive(manyStacks(index * 86400, count: 500))
+        index += 1
+      } catch {
+        #expect(error as? StoreError == .full)
+        break
+      }
+    }
+    #expect(index > 3)
+    let status = try await store.status()
+    #expect(status.stored == UInt64(index))
+    #expect(status.dropped == 1)
+    #expect(status.fileBytes <= 500_000)
+    #expect(try await store.count("block") == index)
+    #expect(try await store.count("stack") == index * 500)
+    #expect(try await store.profile(Query(.cpu, in: 0..<index * 86400)).samples.count == Int(index) * 500)
+    // A small one still fits, and what was known of the file before is known again.
+    try await store.receive(window(index * 86400, [("web", [("a", 3)])]))
+    try await store.maintain(now: index * 86400)
+    try await store.receive(manyStacks(index * 86400 + 10, count: 500))
+    let profile = try await store.profile(Query(.cpu, in: index * 86400..<(index + 1) * 86400))
+    #expect(profile.samples.count == 501)
+    #expect(profile.total == 3 + 500 * UInt64(index * 86400 + 11))
+    #expect(try await store.status().dropped == 1)
+  }
+
+  /// Stacks that no window of another start has.
+  private func manyStacks(_ start: Int64, count: Int) -> ProfileWindow {
+    window(start, [("web", (0..<count).map { ("main;loop \($0 % 17);from \(start) number \($0)", UInt64(start + 1)) })])
+  }
+}
