@@ -18,7 +18,8 @@ struct LabelPattern: Sendable {
     }
     let node = try parser.parse()
     var program: [Instruction] = []
-    guard Self.emit(node, into: &program) else { throw .pattern(pattern, reason: "its repetitions are too many") }
+    var steps = 0
+    guard Self.emit(node, into: &program, &steps) else { throw .pattern(pattern, reason: "its repetitions are too many") }
     self.program = program + [.accept]
   }
 
@@ -53,32 +54,34 @@ struct LabelPattern: Sendable {
   }
 
   /// - Returns: false when it becomes too large.
-  private static func emit(_ node: PatternNode, into program: inout [Instruction]) -> Bool {
-    guard program.count < largestProgram else { return false }
+  private static func emit(_ node: PatternNode, into program: inout [Instruction], _ steps: inout Int) -> Bool {
+    // Nothing that is repeated often makes no instructions.
+    steps += 1
+    guard steps <= largestProgram else { return false }
     switch node {
     case .begin: program.append(.begin)
     case .end: program.append(.end)
     case .one(let set): program.append(.one(set))
     case .sequence(let nodes):
-      for node in nodes where !emit(node, into: &program) { return false }
+      for node in nodes where !emit(node, into: &program, &steps) { return false }
     case .either(let nodes):
       var ends: [Int] = []
       for node in nodes.dropLast() {
         let fork = program.count
         program.append(.accept)
-        guard emit(node, into: &program) else { return false }
+        guard emit(node, into: &program, &steps) else { return false }
         ends.append(program.count)
         program.append(.accept)
         program[fork] = .fork(fork + 1, program.count)
       }
-      guard emit(nodes[nodes.count - 1], into: &program) else { return false }
+      guard emit(nodes[nodes.count - 1], into: &program, &steps) else { return false }
       for end in ends { program[end] = .jump(program.count) }
     case .repeated(let node, let least, let most):
-      for _ in 0..<least where !emit(node, into: &program) { return false }
+      for _ in 0..<least where !emit(node, into: &program, &steps) { return false }
       let start = program.count
       guard let most else {
         program.append(.accept)
-        guard emit(node, into: &program) else { return false }
+        guard emit(node, into: &program, &steps) else { return false }
         program.append(.jump(start))
         program[start] = .fork(start + 1, program.count)
         return true
@@ -87,7 +90,7 @@ struct LabelPattern: Sendable {
       for _ in least..<most {
         forks.append(program.count)
         program.append(.accept)
-        guard emit(node, into: &program) else { return false }
+        guard emit(node, into: &program, &steps) else { return false }
       }
       for fork in forks { program[fork] = .fork(fork + 1, program.count) }
     }

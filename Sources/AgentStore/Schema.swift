@@ -59,18 +59,21 @@ enum Schema {
     configuration.busyMode = .timeout(5)
     configuration.prepareDatabase { database in
       guard !database.configuration.readonly else { return }
-      // Before the first page is written: it cannot be changed later.
-      try database.run("PRAGMA auto_vacuum = INCREMENTAL")
+      // Before the first page is written: it cannot be changed later, and would be written again.
+      if try database.integer("PRAGMA page_count") == 0 { try database.run("PRAGMA auto_vacuum = INCREMENTAL") }
       let size = try database.integer("PRAGMA page_size") ?? 4096
       try database.run("PRAGMA max_page_count = \(max(largest / size, 1))")
       // What the log keeps on disk after a checkpoint.
       try database.run("PRAGMA journal_size_limit = \(Store.largestLog)")
     }
-    let pool = try DatabasePool(path: path, configuration: configuration)
-    try pool.writeWithoutTransaction { database in
-      try database.run("PRAGMA synchronous = NORMAL")
-      try check(database, path: path)
+    // GRDB's pool writes when it opens a file: what is not ours is looked at without it.
+    if FileSize.of(path) > 0 {
+      let queue = try DatabaseQueue(path: path, configuration: configuration)
+      try queue.inDatabase { try check($0, path: path) }
+      try queue.close()
     }
+    let pool = try DatabasePool(path: path, configuration: configuration)
+    try pool.writeWithoutTransaction { try $0.run("PRAGMA synchronous = NORMAL") }
     try migrator.migrate(pool)
     return pool
   }
