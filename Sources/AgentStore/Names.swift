@@ -10,7 +10,7 @@ struct NameTable {
     var callee: Int64
   }
 
-  /// What the file may name: others are damage.
+  /// The numbers that there may be: others are damage, and as if they were not there.
   static let ids: ClosedRange<Int64> = 1...(1 << 48)
   /// So many contents of one hash are no accident.
   private static let mostCollisions = 1 << 12
@@ -53,8 +53,9 @@ struct NameTable {
         "SELECT id, last_seen, \(hasCallee ? "callee" : "0"), data FROM \(name) WHERE hash = ?", [.integer(Int64(bitPattern: place))]
       ) { row in
         taken = true
-        guard Self.ids ~= row.integer(0) else { throw StoreError.damaged(what: "the number of a \(name)") }
-        if row.bytes(3) == content { found = Entry(id: row.integer(0), lastSeen: row.integer(1), callee: row.integer(2)) }
+        if row.bytes(3) == content, Self.ids ~= row.integer(0) {
+          found = Entry(id: row.integer(0), lastSeen: row.integer(1), callee: row.integer(2))
+        }
       }
       if let found { entries[content] = found }
       // Another content with this hash stands here. Once that is removed, one behind it is not found and gets a second number,
@@ -67,8 +68,8 @@ struct NameTable {
 
   /// A number that none has had since the program began.
   mutating func newID(in database: Database) throws -> Int64 {
-    let id = try nextID ?? max(database.integer("SELECT max(id) FROM \(name)") ?? 0, 0) &+ 1
-    guard Self.ids ~= id else { throw StoreError.damaged(what: "the number of a \(name)") }
+    let last = "SELECT max(id) FROM \(name) WHERE id BETWEEN \(Self.ids.lowerBound) AND \(Self.ids.upperBound - 1)"
+    let id = try nextID ?? (database.integer(last) ?? 0) + 1
     nextID = id + 1
     return id
   }

@@ -84,7 +84,7 @@ extension Store: ProfileSource {
   /// Reads one state of the file.
   func read<Result: Sendable>(_ body: @escaping @Sendable (Database) throws -> Result) async throws -> Result {
     do {
-      return try await pool.read(body)
+      return try await database().read(body)
     } catch {
       throw StoreError.wrapping(error)
     }

@@ -40,8 +40,7 @@ enum Schema {
     do {
       return (try open(path: path, largest: largest), nil)
     } catch let error as DatabaseError where error.isDamage {
-      let aside = try moveAside(path: path, now: now)
-      let remark = "\(path) was damaged (\(error.message ?? "no reason")); it is \(aside) now, and a new one was begun"
+      let remark = try moveAside(path: path, for: error, now: now)
       do {
         return (try open(path: path, largest: largest), remark)
       } catch let error as DatabaseError {
@@ -90,8 +89,10 @@ enum Schema {
     }
   }
 
-  /// Renames the file, with its log: it belongs to no other file.
-  private static func moveAside(path: String, now: Int64) throws(StoreError) -> String {
+  /// Renames a damaged file, with its log: it belongs to no other file.
+  ///
+  /// - Returns: what became of it, to be told.
+  static func moveAside(path: String, for error: DatabaseError, now: Int64) throws(StoreError) -> String {
     var seconds = time_t(now)
     var fields = tm()
     gmtime_r(&seconds, &fields)
@@ -107,7 +108,7 @@ enum Schema {
     for end in ["-wal", "-shm", ""] where rename(path + end, aside + end) != 0 && (end.isEmpty || errno != ENOENT) {
       throw .unusable(path: path, reason: "it is damaged and cannot be renamed: " + String(cString: strerror(errno)))
     }
-    return aside
+    return "\(path) was damaged (\(error.message ?? "no reason")); it is \(aside) now, and a new one was begun"
   }
 }
 

@@ -19,9 +19,14 @@ extension Store {
     package var remarks: [String]
   }
 
-  /// - Throws: `StoreError` when the file cannot be read.
-  package func status() async throws -> Status {
-    let extent = try await read { try $0.extent(of: nil) }
+  /// Never fails: that the file cannot be read is a remark.
+  package func status() async -> Status {
+    var extent: Range<Int64>?
+    do {
+      extent = try await read { try $0.extent(of: nil) }
+    } catch {
+      remember("\(error)")
+    }
     let counters = counters.withLock { $0 }
     return Status(
       fileBytes: FileSize.of(path), logBytes: FileSize.of(path + "-wal"), stored: counters.stored, dropped: counters.dropped,

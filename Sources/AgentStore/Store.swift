@@ -30,9 +30,16 @@ package final class Store: Target, Sendable {
     var remarks: [String] = []
   }
 
+  private struct Connection {
+    /// None after the file was found damaged, until the next use.
+    var pool: DatabasePool?
+    /// The latest time that was told, in seconds since 1970.
+    var now: Int64
+  }
+
   let path: String
   let options: Options
-  let pool: DatabasePool
+  private let connection: Mutex<Connection>
   /// Changed in transactions only, by the one writer.
   let names: Mutex<Names>
   let counters = Mutex(Counters())
@@ -48,11 +55,39 @@ package final class Store: Target, Sendable {
   init(path: String, options: Options, now: Int64, hash: @escaping @Sendable ([UInt8]) -> UInt64) throws {
     self.path = path
     self.options = options
-    let opened = try Schema.open(path: path, largest: options.largestFile + options.largestFile / 4, now: now)
-    pool = opened.database
     names = Mutex(Names(hash: hash, limit: options.cachedNames))
-    if let remark = opened.remark { remember(remark) }
+    connection = Mutex(Connection(now: now))
+    _ = try database()
   }
+
+  /// The open file; it is opened if it is not.
+  func database() throws -> DatabasePool {
+    try connection.withLock { connection in
+      if let pool = connection.pool { return pool }
+      let opened = try Schema.open(path: path, largest: options.largestFile + options.largestFile / 4, now: connection.now)
+      connection.pool = opened.database
+      if let remark = opened.remark { remember(remark) }
+      return opened.database
+    }
+  }
+
+  /// Moves a file aside that was found damaged in use. The next use begins a new one.
+  private func abandon(_ damaged: DatabasePool, for error: DatabaseError) {
+    connection.withLock { connection in
+      guard connection.pool === damaged else { return }
+      connection.pool = nil
+      do {
+        // Before the file has another name: SQLite removes the log by its old one.
+        try damaged.close()
+        remember(try Schema.moveAside(path: path, for: error, now: connection.now))
+      } catch {
+        remember("\(StoreError.wrapping(error))")
+      }
+    }
+  }
+
+  /// Tells the time, in seconds since 1970.
+  func note(now: Int64) { connection.withLock { $0.now = max($0.now, now) } }
 
   /// Takes in a window as one transaction; a window of a start that is there already adds to it.
   ///
@@ -60,7 +95,9 @@ package final class Store: Target, Sendable {
   package func receive(_ window: ProfileWindow) async throws {
     do {
       try Self.check(window)
-      try await write { database, names in try Self.insert(window, in: database, names: &names) }
+      note(now: window.start)
+      let damaged = try await write { database, names in try Self.insert(window, in: database, names: &names) }
+      if damaged > 0 { remember("\(damaged) blocks were damaged and are lost") }
       counters.withLock { $0.stored += 1 }
     } catch {
       counters.withLock { $0.dropped += 1 }
@@ -78,6 +115,7 @@ package final class Store: Target, Sendable {
 
   /// Runs a transaction that writes.
   func write<Result: Sendable>(_ body: @escaping @Sendable (Database, inout Names) throws -> Result) async throws -> Result {
+    let pool = try database()
     do {
       return try await pool.writeWithoutTransaction { database in
         try self.names.withLock { names in
@@ -96,6 +134,7 @@ package final class Store: Target, Sendable {
         }
       }
     } catch {
+      if let error = error as? DatabaseError, error.isDamage { abandon(pool, for: error) }
       throw StoreError.wrapping(error)
     }
   }
@@ -119,7 +158,9 @@ package final class Store: Target, Sendable {
   static let times: Range<Int64> = 0..<1 << 40
   static let day: Int64 = 86400
 
-  private static func insert(_ window: ProfileWindow, in database: Database, names: inout Names) throws {
+  /// - Returns: how many blocks of the same start could not be read, and are replaced.
+  private static func insert(_ window: ProfileWindow, in database: Database, names: inout Names) throws -> Int {
+    var damaged = 0
     let day = window.start / Self.day
     let stacks = try names.intern(stacks: window.stacks, frames: window.frames.map(FrameCoding.encode), day: day, in: database)
     for series in window.series {
@@ -128,12 +169,21 @@ package final class Store: Target, Sendable {
       guard !values.isEmpty else { continue }
       let id = try names.series.intern(LabelCoding.encode(series.labels), day: day, in: database)
       let key = BlockKey(type: window.type.number, series: id, resolution: .window, start: window.start)
-      if let data = try database.data(of: key) { try ValueCoding.decode(data[...], into: &values) }
+      if let data = try database.data(of: key) {
+        var sum = values
+        do {
+          try ValueCoding.decode(data[...], into: &sum)
+          values = sum
+        } catch {
+          damaged += 1
+        }
+      }
       let total = values.values.reduce(into: UInt64(0)) { $0.addSaturating($1) }
       try database.write(key, total: total, parts: [], data: ValueCoding.encode(values))
     }
     try database.addCoverage(
       Coverage(covered: window.covered, lost: window.lost, period: window.period), type: window.type.number, resolution: .window,
       start: window.start)
+    return damaged
   }
 }

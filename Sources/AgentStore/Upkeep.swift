@@ -19,12 +19,13 @@ extension Store {
   ///
   /// - Parameter now: seconds since 1970.
   package func maintain(now: Int64) async throws {
+    note(now: now)
     // First, for the other steps take room before they give some.
     try await shrink()
+    while try await remove(before: now - options.hourAge) {}
     while try await pack(from: .window, into: .span, before: now) {}
     while try await pack(from: .span, into: .hour, before: now - options.windowAge) {}
     while try await rollCoverage(before: now - options.windowAge) {}
-    while try await remove(before: now - options.hourAge) {}
     try await collect()
     while try await vacuum() {}
     try await checkpoint()
@@ -143,7 +144,7 @@ extension Store {
   /// Moves the log into the file, and shortens it, unless somebody reads.
   private func checkpoint() async throws {
     do {
-      try await pool.writeWithoutTransaction { database in
+      try await database().writeWithoutTransaction { database in
         _ = try database.checkpoint(FileSize.of(self.path + "-wal") > Self.largestLog ? .truncate : .passive)
       }
     } catch let error as DatabaseError where error.resultCode == .SQLITE_BUSY {

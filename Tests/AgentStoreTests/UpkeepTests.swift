@@ -99,12 +99,12 @@ import Testing
     let store = try Store(in: folder, options: options)
     for index in 0..<30 as Range<Int64> { try await store.receive(manyStacks(index * 10, count: 300)) }
     try await store.maintain(now: 0)
-    let full = try await store.status().fileBytes
+    let full = await store.status().fileBytes
     #expect(full > 500_000)
     try await store.maintain(now: 1 + options.hourAge + 300)
     #expect(try await store.count("stack") == 0)
     #expect(try await store.read { try $0.integer("PRAGMA freelist_count") } == 0)
-    let status = try await store.status()
+    let status = await store.status()
     #expect(status.fileBytes < 100_000)
     #expect(status.logBytes <= Store.largestLog)
     #expect(status.extent == nil)
@@ -140,7 +140,7 @@ import Testing
       }
     }
     #expect(index > 3)
-    let status = try await store.status()
+    let status = await store.status()
     #expect(status.stored == UInt64(index))
     #expect(status.dropped == 1)
     #expect(status.fileBytes <= 500_000)
@@ -154,7 +154,7 @@ import Testing
     let profile = try await store.profile(Query(.cpu, in: index * 86400..<(index + 1) * 86400))
     #expect(profile.samples.count == 501)
     #expect(profile.total == 3 + 500 * UInt64(index * 86400 + 11))
-    #expect(try await store.status().dropped == 1)
+    #expect(await store.status().dropped == 1)
   }
 
   /// Stacks that no window of another start has.
