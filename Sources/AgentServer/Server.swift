@@ -37,8 +37,11 @@ package struct Server: Service {
   /// - Throws: when the address cannot be listened on.
   package func run() async throws { try await application.run() }
 
-  /// What a person's browser loads.
-  static let pages: [(path: String, body: String, type: String)] = []
+  /// What a browser loads.
+  static let pages: [(path: String, body: String, type: String)] = [
+    ("/", Page.html, "text/html; charset=utf-8"), ("/agent.js", Page.script, "text/javascript; charset=utf-8"),
+    ("/agent.css", Page.style, "text/css; charset=utf-8"),
+  ]
 
   static func router(_ configuration: Configuration, _ answers: Answers) -> Router<Context> {
     let router = Router(context: Context.self, options: .autoGenerateHeadEndpoints)
@@ -56,6 +59,7 @@ package struct Server: Service {
     router.get("healthz") { _, _ in answers.alive() }
     router.get("readyz") { _, _ in await answers.ready() }
     router.get("metrics") { request, _ in await answers.metrics(request) }
+    for page in pages { router.get(RouterPath(page.path)) { _, _ in Response(Array(page.body.utf8), type: page.type) } }
     return router
   }
 }

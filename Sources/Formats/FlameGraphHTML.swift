@@ -47,17 +47,27 @@ extension FlameGraph {
       \(Page.body)
       <script type="application/json" id="profile">
       """
-    return Array(text.utf8) + data.json + data.times + Array("</script>\n<script>\n\(Page.script)\n</script>\n</body>\n</html>\n".utf8)
+    return Array(text.utf8) + data.json + data.times + Array("</script>\n<script>\n\(script)\n</script>\n</body>\n</html>\n".utf8)
   }
 
-  /// The parts of the page that do not depend on the profile.
-  enum Page {
-    /// One function, so that nothing in it is reachable by name from outside. Each part uses only those before it until the last runs.
-    static let script = """
-      "use strict";
-      (() => {
+  private static let script = """
+    "use strict";
+    (() => {
+    \(Page.function)
+    flameGraph(JSON.parse(document.getElementById("profile").textContent));
+    })();
+    """
+
+  /// The parts of the page that do not depend on the profile. A page that fetches profiles uses the same.
+  package enum Page {
+    /// `flameGraph(profile, signal)` shows a profile in the elements of `toolbar` and `body`, which must be new. It keeps what it shows in the
+    /// address' fragment. The signal ends it: then the elements can be replaced and another profile shown.
+    ///
+    /// It returns `place()`, where one looks, and `goTo(place)`, which goes there in another profile as far as there is something.
+    package static let function = """
+      const flameGraph = (profile, signal) => {
       \([model, quantities, colors, drawing, navigation, table, heatmap, filters, sandwich, controls, address].joined(separator: "\n"))
-      })();
+      };
       """
   }
 }

@@ -63,9 +63,36 @@ extension FlameGraph.Page {
       if (main.selected >= 0) main.reveal(main.selected);
     }
 
-    addEventListener("popstate", restoreState);
-    prefersDark.addEventListener("change", () => setTheme(state.theme));
-    addEventListener("resize", () => graphs.forEach(graph => graph.measure()));
+    addEventListener("popstate", restoreState, { signal });
+    prefersDark.addEventListener("change", () => setTheme(state.theme), { signal });
+    addEventListener("resize", () => graphs.forEach(graph => graph.measure()), { signal });
+
+    // Where one looks, by names: another profile has other numbers.
+    const namesTo = node => callersOf(tree, node).slice(1).map(caller => textOf(tree.fn[caller]));
+    const place = () => ({
+      zoom: namesTo(Math.max(main.zoom, 0)), selected: namesTo(Math.max(main.selected, 0)),
+      center: state.center < 0 ? null : textOf(state.center), fn: state.fn < 0 ? null : textOf(state.fn),
+      filters: filterIDs.filter(chosen).map(id => [id, filterOf(id).selectedOptions[0].textContent]),
+    });
+    // Goes there, or as far as there is something.
+    function goTo({ zoom, selected, center, fn, filters }) {
+      const follow = names => names.reduce((path, name) => {
+        const next = path.isWhole ? calleesOf(tree, path.node).find(callee => textOf(tree.fn[callee]) === name) : undefined;
+        return next === undefined ? { ...path, isWhole: false } : { node: next, isWhole: true };
+      }, { node: 0, isWhole: true });
+      const named = name => name === null ? -1 : functions.name.findIndex((_, f) => textOf(f) === name);
+      for (const [id, label] of filters) {
+        setFilter(id, Array.from(filterOf(id).options).find(({ textContent }) => textContent === label)?.value ?? "");
+      }
+      refilter();
+      main.zoom = follow(zoom).node;
+      const end = follow(selected);
+      main.selected = selected.length && end.isWhole ? end.node : -1;
+      state.fn = named(fn);
+      state.center = named(center);
+      keepState(false);
+      restoreState();
+    }
 
     offerAll();
     byId("time").hidden = !byId("times");
@@ -74,6 +101,7 @@ extension FlameGraph.Page {
     restoreState();
     // The graph is there first, the table of many functions right after it.
     requestAnimationFrame(() => setTimeout(() => {
+      if (signal?.aborted) return;
       list.isReady = true;
       times();
       fillHeat(passing);
@@ -81,5 +109,6 @@ extension FlameGraph.Page {
       fillTable();
       revealRow(list.active);
     }));
+    return { place, goTo };
     """#
 }

@@ -138,7 +138,7 @@ extension FlameGraph.Page {
       if (!Object.hasOwn(globalKeys, event.key)) return;
       event.preventDefault();
       globalKeys[event.key]();
-    });
+    }, { signal });
     byId("colors").addEventListener("change", () => { setColors(byId("colors").value); keepState(false); });
 
     search.addEventListener("input", () => setSearch(search.value));

@@ -1,5 +1,6 @@
 extension FlameGraph.Page {
-  static let toolbar = #"""
+  /// Search, views, colors: the children of a header.
+  package static let toolbar = #"""
     <div class="tools" role="toolbar" aria-label="Profile">
     <span class="switch"><button id="show-flame" type="button" aria-pressed="true" title="The whole graph (f)">Graph</button><button
       id="show-sandwich" type="button" aria-pressed="false" title="Callers and callees of the chosen function (s)">Sandwich</button></span>
@@ -17,7 +18,8 @@ extension FlameGraph.Page {
     </div>
     """#
 
-  static let body = #"""
+  /// All below the header.
+  package static let body = #"""
     <section id="filters" aria-label="Filters">
     <label>Process <select id="filter-process"></select></label>
     <label>Thread <select id="filter-thread"></select></label>

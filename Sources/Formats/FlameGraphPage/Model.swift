@@ -7,7 +7,6 @@ extension FlameGraph.Page {
       made.append(...children);
       return made;
     };
-    const profile = JSON.parse(byId("profile").textContent);
     const { strings, functions } = profile;
     const textOf = fn => strings[functions.name[fn]];
     const originOf = fn => [moduleOf(fn), kindOf(fn)].filter(Boolean).join(", ");

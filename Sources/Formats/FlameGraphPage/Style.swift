@@ -1,5 +1,6 @@
 extension FlameGraph.Page {
-  static let style = #"""
+  /// Of the whole page, whose body is a column as high as the window.
+  package static let style = #"""
     :root { color-scheme: light dark; --page: light-dark(#fff, #16181d); --text: light-dark(#16181d, #eceff4);
       --quiet: light-dark(#565d6b, #a4acba); --line: light-dark(#d6dae1, #343944); --raised: light-dark(#f4f5f8, #22262e);
       --accent: light-dark(#0b57d0, #8ab4f8); --bad: light-dark(#b3261e, #f2b8b5); --match: light-dark(#c2185b, #f06292);

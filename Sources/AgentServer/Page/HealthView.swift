@@ -1,0 +1,41 @@
+extension Page {
+  /// How the agent is doing.
+  static let health = #"""
+    const percentText = share => `${Number((share * 100).toPrecision(3))}%`;
+    const typeNames = { cpu: "On CPU", off_cpu: "Off CPU" };
+
+    function showHealth(health) {
+      const { cost, store, profiles, remarks } = health;
+      const lost = profiles.reduce((sum, profile) => sum + profile.lost, 0);
+      byId("show-health").textContent = `Agent ${percentText(cost.processor + cost.programs)} CPU${lost ? `, ${rounded(lost)} lost` : ""}`;
+      byId("show-health").classList.toggle("bad", remarks.length > 0 || lost > 0 || store.dropped_windows > 0);
+      const list = pairs => element("dl", {}, ...pairs.flatMap(([name, text, isBad]) =>
+        [element("dt", { textContent: name }), element("dd", { textContent: text, className: isBad ? "bad" : "" })]));
+      const share = (part, whole) => whole > 0 ? ` (${percentText(part / whole)})` : "";
+      byId("health-content").replaceChildren(
+        ...(remarks.length ? [element("h3", { textContent: "Remarks" }), element("ul", {}, ...remarks.map(textContent => element("li", { textContent })))] : []),
+        element("h3", { textContent: "Cost, over the last minute" }),
+        list([
+          ["Its process", `${percentText(cost.processor)} of a processor`], ["Its programs in the kernel", `${percentText(cost.programs)} of a processor`],
+          ["Limit", cost.limit > 0 ? `${percentText(cost.limit)} of a processor` : "none"], ["Memory", bytesText(cost.memory_bytes)],
+        ]),
+        ...profiles.flatMap(profile => [
+          element("h3", { textContent: `${typeNames[profile.type] ?? profile.type}, since the start` }),
+          list([
+            ["Rate", profile.frequency_hertz > 0 ? `${rounded(profile.frequency_hertz)} samples a second on each processor` : "every event"],
+            ["Measured", rounded(profile.events)],
+            ["Lost", rounded(profile.lost) + share(profile.lost, profile.lost + profile.events), profile.lost > 0],
+            ["Stacks cut short", rounded(profile.cut_stacks) + share(profile.cut_stacks, profile.cut_stacks + profile.whole_stacks)],
+            ["Frames without a name", rounded(profile.unnamed_frames) + share(profile.unnamed_frames, profile.frames)],
+          ]),
+        ]),
+        element("h3", { textContent: "Store" }),
+        list([
+          ["Size", bytesText(store.bytes) + (store.limit_bytes ? ` of ${bytesText(store.limit_bytes)}` : "")],
+          ["Windows dropped", rounded(store.dropped_windows), store.dropped_windows > 0],
+          ...Object.entries(store.extents).map(([type, range]) => [typeNames[type] ?? type, rangeText(range)]),
+        ]),
+        element("h3", { textContent: "Program" }), list([["Version", health.version], ["Started", pointText(health.started_at)]]));
+    }
+    """#
+}

@@ -1,0 +1,44 @@
+extension Page {
+  /// The same numbers as elements: a table of the values of one label, which filters.
+  static let services = #"""
+    const rowLimit = 200;
+    const quoted = value => `"${value.replace(/[\\"\n]/g, found => found === "\n" ? "\\n" : `\\${found}`)}"`;
+    const onlyValue = value => `{${asked.by}=${quoted(value)}}`;
+
+    function showServices() {
+      const [first, end] = asked.at ? stepsOf(asked.at) : [0, line.count], colors = palettes[scheme()].series;
+      const sums = line.rows.map(row => {
+        let sum = 0;
+        for (let i = first; i < end; i++) sum += row.sums[i];
+        return sum;
+      });
+      const whole = sums.reduce((sum, value) => sum + value, 0);
+      const order = sums.map((_, r) => r).filter(r => sums[r] > 0).sort((a, b) => sums[b] - sums[a]);
+      const focused = document.activeElement?.closest?.("#services button")?.dataset.value;
+      byId("services").tBodies[0].replaceChildren(...order.slice(0, rowLimit).map(r => {
+        const mark = element("i"), value = line.rows[r].value, isOnly = asked.match === onlyValue(value);
+        mark.style.background = colors[Math.min(r, namedRows)];
+        const button = element("button", { type: "button", title: rowName(line.rows[r]), ariaPressed: isOnly }, mark, rowName(line.rows[r]));
+        button.dataset.value = value;
+        button.addEventListener("click", () => {
+          asked.match = isOnly ? "" : onlyValue(value);
+          say(isOnly ? "All series" : `Only ${rowName(line.rows[r])}`);
+          changed();
+        });
+        return element("tr", {}, element("th", { scope: "row" }, button), element("td", { textContent: amountText(sums[r]) }),
+          element("td", { textContent: `${(sums[r] / whole * 100).toFixed(1)}%` }));
+      }));
+      if (order.length > rowLimit) {
+        byId("services").tBodies[0].append(element("tr", {}, element("td", { colSpan: 3, textContent: `${order.length - rowLimit} smaller ones` })));
+      }
+      if (focused !== undefined) [...byId("services").querySelectorAll("button")].find(({ dataset }) => dataset.value === focused)?.focus();
+    }
+
+    // The names of labels that series have now, and always the one that is asked for.
+    function offerLabels({ labels }) {
+      const names = [...new Set([...Object.keys(labels), asked.by, "service"])].sort();
+      byId("by").replaceChildren(...names.map(name => element("option", { value: name, textContent: `By ${name}` })));
+      byId("by").value = asked.by;
+    }
+    """#
+}
