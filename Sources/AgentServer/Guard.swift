@@ -8,6 +8,7 @@ struct Guard<Context: RequestContext>: RouterMiddleware {
 
   func handle(_ request: Request, context: Context, next: (Request, Context) async throws -> Response) async throws -> Response {
     try checkHost(request)
+    try checkSite(request)
     try checkSize(request)
     let isReading = request.method == .get || request.method == .head
     if !configuration.isLoopback || !isReading { try checkToken(request) }
@@ -26,6 +27,14 @@ struct Guard<Context: RequestContext>: RouterMiddleware {
         .misdirectedRequest,
         "the Host header \(all.isEmpty ? "is missing" : "names a host that is not this agent's"): use one of \(configuration.hosts.sorted().joined(separator: ", ")), or allow the name in the configuration"
       )
+    }
+  }
+
+  /// Against pages of others that ask in the background: they cannot read the answer, but it costs. Following a link to here is fine.
+  private func checkSite(_ request: Request) throws(Problem) {
+    guard let site = request.headers[.secFetchSite], site != "same-origin", site != "none" else { return }
+    if request.headers[.secFetchMode] != "navigate" {
+      throw Problem(.forbidden, "a page of another site asked for \(request.uri.path): only the agent's own page may")
     }
   }
 

@@ -28,7 +28,8 @@ enum PointInTime {
       from + count <= bytes.count ? natural(String(decoding: bytes[from..<(from + count)], as: UTF8.self)) : nil
     }
     func has(_ allowed: String, at index: Int) -> Bool { index < bytes.count && allowed.utf8.contains(bytes[index]) }
-    guard let year = number(0, 4), has("-", at: 4), let month = number(5, 2), has("-", at: 7), let day = number(8, 2), has("Tt ", at: 10),
+    guard let year = number(0, 4), year > 0, has("-", at: 4), let month = number(5, 2), has("-", at: 7), let day = number(8, 2),
+      has("Tt ", at: 10),
       let hour = number(11, 2), has(":", at: 13), let minute = number(14, 2), has(":", at: 16), let second = number(17, 2),
       (1...12).contains(month), (1...days(in: month, of: year)).contains(day), hour < 24, minute < 60, second < 61
     else { return nil }

@@ -81,5 +81,7 @@ struct Envelope<Context: RequestContext>: RouterMiddleware {
 
 extension HTTPFields.Element.Name {
   static let host = Self("Host")!
+  static let secFetchSite = Self("Sec-Fetch-Site")!
+  static let secFetchMode = Self("Sec-Fetch-Mode")!
   static let referrerPolicy = Self("Referrer-Policy")!
 }

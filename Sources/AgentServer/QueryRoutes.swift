@@ -119,12 +119,18 @@ extension Response {
   /// - Parameter period: nanoseconds between samples; 0 where the range may have had several.
   init(pprof profile: Profile, _ query: Query, period: UInt64 = 0) {
     var recording = Recording()
-    recording.startedAt = UInt64(clamping: query.range.lowerBound) * 1_000_000_000
-    recording.duration = UInt64(query.range.count) * 1_000_000_000
+    recording.startedAt = Self.nanoseconds(query.range.lowerBound)
+    recording.duration = Self.nanoseconds(Int64(query.range.count))
     recording.period = period
     recording.measure = query.type.rawValue
     // A window has the sum of each stack, not how many waits it was.
     recording.hasCounts = query.type == .cpu
     self.init(PprofWriter.write(profile, recording), type: "application/octet-stream")
+  }
+
+  /// The most there can be for times that a person mistyped.
+  private static func nanoseconds(_ seconds: Int64) -> UInt64 {
+    let (product, overflow) = UInt64(clamping: seconds).multipliedReportingOverflow(by: 1_000_000_000)
+    return overflow ? .max : product
   }
 }

@@ -57,9 +57,13 @@ struct SelectorParser {
     skipBlanks()
     let valueStart = position
     let value = try quoted()
-    if comparison == .matches || comparison == .doesNotMatch, (try? Regex(value)) == nil {
+    if comparison == .matches || comparison == .doesNotMatch {
+      let end = position
       position = valueStart
-      throw problem("this is not a regular expression")
+      // They are parsed by recursion, so the deepest must fit a thread's stack.
+      if value.count > Self.patternLimit { throw problem("this regular expression has more than \(Self.patternLimit) characters") }
+      if (try? Regex(value)) == nil { throw problem("this is not a regular expression") }
+      position = end
     }
     return Matcher(name, comparison, value)
   }
@@ -87,6 +91,7 @@ struct SelectorParser {
     throw problem("this quote is not closed")
   }
 
+  private static let patternLimit = 256
   private static let escapes: [Character: Character] = ["\\": "\\", "\"": "\"", "n": "\n"]
 
   private static func isNamePart(_ character: Character, isFirst: Bool) -> Bool {

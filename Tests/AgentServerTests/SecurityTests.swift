@@ -66,6 +66,38 @@ import Testing
     }
   }
 
+  /// What browsers say of who asks.
+  @Test(arguments: [
+    ("same-origin", "cors", 200), ("none", "navigate", 200), ("cross-site", "navigate", 200), ("cross-site", "no-cors", 403),
+    ("same-site", "cors", 403), ("cross-site", "", 403),
+  ]) func pagesOfOthers(site: String, mode: String, status: Int) async throws {
+    try await TestServer.run { server in
+      let headers: HTTPFields = [HTTPFields.Element.Name("Sec-Fetch-Site")!: site, HTTPFields.Element.Name("Sec-Fetch-Mode")!: mode]
+      let answer = try await server.get("/api/v1/health", headers: headers)
+      #expect(answer.status == status)
+    }
+  }
+
+  /// What is mistyped, or meant ill, must not end the agent.
+  @Test(arguments: [
+    "profile?from=99999999990&to=99999999999&format=pprof", "profile?from=0001-01-01T00:00:00Z&to=9999-12-31T23:59:59Z&format=pprof",
+    "timeline?from=-10000000w", "timeline?from=0&to=999999999999&step=2147483640", "series?from=-9999999w",
+  ]) func extremeTimes(path: String) async throws {
+    try await TestServer.run { server in
+      let answer = try await server.get("/api/v1/\(path)")
+      #expect(answer.status == 200)
+    }
+  }
+
+  @Test(arguments: ["(", "[", "(?:", "a|(", "(?=", "{a="]) func deepPatterns(part: String) async throws {
+    try await TestServer.run { server in
+      let pattern = String(repeating: part, count: 2600 / part.count).utf8.map { "%" + String($0, radix: 16) }.joined()
+      let answer = try await server.get("/api/v1/series?match=%7Ba=~%22\(pattern)%22%7D")
+      #expect(answer.status == 400)
+      #expect(try answer.error() == "the selector is wrong at character 5: this regular expression has more than 256 characters")
+    }
+  }
+
   @Test func comparison() {
     #expect(areEqual(Array("abc".utf8), Array("abc".utf8)))
     for other in ["", "ab", "abcd", "abcabc", "abd", "xbc"] { #expect(!areEqual(Array(other.utf8), Array("abc".utf8))) }

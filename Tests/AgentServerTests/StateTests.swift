@@ -128,20 +128,12 @@ import Testing
 /// A time of day that moves only when somebody waits.
 final class StoppedClock: Sendable {
   private let seconds: Mutex<Int64>
-  let limit: Int64
 
-  init(at seconds: Int64, limit: Int64 = .max) {
-    self.seconds = Mutex(seconds)
-    self.limit = limit
-  }
+  init(at seconds: Int64) { self.seconds = Mutex(seconds) }
 
   var now: Int64 { seconds.withLock { $0 } }
   var clock: WallClock {
-    WallClock(now: { self.now }) { duration in
-      self.seconds.withLock { $0 += duration.components.seconds }
-      // Someone who waits beyond the limit waits for ever.
-      if self.now > self.limit { try await Task.sleep(for: .seconds(1000)) }
-    }
+    WallClock(now: { self.now }, sleep: { duration in self.seconds.withLock { $0 += duration.components.seconds } })
   }
 }
 
@@ -185,13 +177,15 @@ final class StoppedClock: Sendable {
   @Test func disconnectionEndsTheWait() async throws {
     let (waiting, wait) = AsyncStream<Void>.makeStream()
     let (cancelled, cancel) = AsyncStream<Void>.makeStream()
-    let clock = WallClock(now: { 1003 }) { _ in
-      wait.yield()
-      do { try await Task.sleep(for: .seconds(1000)) } catch {
-        cancel.yield()
-        throw error
-      }
-    }
+    let clock = WallClock(
+      now: { 1003 },
+      sleep: { _ in
+        wait.yield()
+        do { try await Task.sleep(for: .seconds(1000)) } catch {
+          cancel.yield()
+          throw error
+        }
+      })
     try await TestServer.run(clock: clock) { server in
       try await TestClient.withClient(host: "localhost", port: server.port) { client in
         try await client.executeAndDontWaitForResponse(.init("/debug/pprof/profile", method: .get, authority: "localhost"))

@@ -37,7 +37,12 @@ extension Page {
     async function loadProfile() {
       const [path, what] = profileQuestion(), question = JSON.stringify([path, what]);
       const isFixed = asked.at || !(asked.from.startsWith("-") || asked.to === "now");
-      if (isFixed && shown?.question === question) return;
+      if (isFixed && shown?.question === question) {
+        // It is there already: nothing that was asked after it counts.
+        questions.get("profile")?.abort();
+        problems.delete("profile");
+        return showProblems();
+      }
       const profile = await ask("profile", path, what);
       if (profile) showProfile(profile, question);
     }

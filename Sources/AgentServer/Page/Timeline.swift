@@ -181,7 +181,7 @@ extension Page {
 
     // Shows another span of time: none of it lies in the future.
     function showSpan(from, to) {
-      const length = Math.max(to - from, 60), end = Math.min(to, now());
+      const length = Math.max(to - from, 60), end = Math.min(from + length, now());
       Object.assign(asked, { from: String(Math.max(0, end - length)), to: String(end), live: false });
       changed();
     }

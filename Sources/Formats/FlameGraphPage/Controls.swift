@@ -134,7 +134,8 @@ extension FlameGraph.Page {
       s: () => showSandwich(state.fn), f: showFlame, ...(isComparison ? { b: commands.basis } : {}), "?": commands.help, Escape: reset,
     };
     document.addEventListener("keydown", event => {
-      if (help.open || /^(INPUT|SELECT)$/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (document.querySelector("dialog[open]") || /^(INPUT|SELECT)$/.test(event.target.tagName)) return;
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
       if (!Object.hasOwn(globalKeys, event.key)) return;
       event.preventDefault();
       globalKeys[event.key]();
