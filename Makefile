@@ -47,7 +47,7 @@ agent: ## the agent build/swtrace-agent
 	strip --strip-all -o build/swtrace-agent .build/release/swtrace-agent
 
 run-agent: agent ## profile this machine until Ctrl-C, with the page on http://localhost:7380/
-	$(ROOT) build/swtrace-agent --config packaging/agent.yaml
+	$(ROOT) env SWTRACE_STORE_PATH=$(CURDIR)/build/agent.db build/swtrace-agent
 
 run: release ## profile this machine for 10 s: swtrace-profile.html and swtrace-profile.folded
 	$(ROOT) $(SWTRACE) profile --frequency 99 --duration 10 --output swtrace-profile.html --output swtrace-profile.folded --summary 15
