@@ -152,6 +152,19 @@ import Testing
     #expect(try await again.count("series") == 2)
   }
 
+  @Test func whatWasLearnedInVainIsForgotten() async throws {
+    struct Stop: Error {}
+    await #expect(throws: Stop.self) {
+      try await store.write { database, names in
+        let frame = FrameCoding.encode(Frame(function: "a", module: "program"))
+        _ = try names.intern(stacks: [[0]], frames: [frame], day: 0, in: database)
+        throw Stop()
+      }
+    }
+    try await store.receive(window(0, [("web", [("a", 3)])]))
+    #expect(try await store.text(0..<10) == ["web: a 3"])
+  }
+
   @Test func readersSeeWholeWindowsWhileOneWrites() async throws {
     let store = store
     try await withThrowingTaskGroup(of: Void.self) { group in
