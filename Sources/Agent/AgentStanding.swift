@@ -46,7 +46,7 @@ final class AgentStanding: AgentState {
 
   func health() async -> Health {
     let (collectors, cost) = content.withLock { ($0.collectors, $0.cost) }
-    let status = try? await store.status()
+    let status = await store.status()
     return Health(
       version: "0.1.0", startedAt: startedAt,
       profiles: collectors.values.sorted { $0.type.rawValue < $1.type.rawValue }.map { collector in
@@ -58,8 +58,7 @@ final class AgentStanding: AgentState {
       },
       cost: Health.Cost(processor: cost.processor, programs: cost.programs, limit: 0, memory: OwnCost.residentMemory),
       store: Health.Store(
-        bytes: UInt64((status?.fileBytes ?? 0) + (status?.logBytes ?? 0)), limit: limit, droppedWindows: status?.dropped ?? 0),
-      remarks: status?.remarks ?? ["the store cannot be read"])
+        bytes: UInt64(status.fileBytes + status.logBytes), limit: limit, droppedWindows: status.dropped), remarks: status.remarks)
   }
 
   func metrics() async -> [MetricFamily] {

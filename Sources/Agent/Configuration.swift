@@ -15,9 +15,8 @@ package struct Configuration: Equatable, Sendable {
   package var tokenFile: String?
   /// The file of the store.
   package var storePath = "/var/lib/swtrace/agent.db"
-  /// How long the windows are kept, in seconds; those of five minutes; those of hours.
-  package var keepWindows: Int64 = 2 * 86_400
-  package var keepFiveMinutes: Int64 = 14 * 86_400
+  /// How long windows are kept, and sums of hours, in seconds.
+  package var keepWindows: Int64 = 3 * 86_400
   package var keepHours: Int64 = 365 * 86_400
   /// The size of the store's file that is not exceeded for long, in bytes.
   package var maximumSize: Int64 = 1 << 30

@@ -48,8 +48,7 @@ extension Configuration {
       configuration.maximumSize = size
     },
     duration("store.keep_windows", "How long each ten seconds can be told apart.", \.keepWindows),
-    duration("store.keep_five_minutes", "How long five minutes can be told apart.", \.keepFiveMinutes),
-    duration("store.keep_hours", "How long hours are kept.", \.keepHours),
+    duration("store.keep_hours", "How long the sums of hours are kept.", \.keepHours),
     Key(
       path: "cpu.frequency", meaning: "Samples a second on each processor, 1 to 999; 0 for none.", value: { "\($0.cpuFrequency)" }
     ) { (configuration, text) throws(ConfigurationError) in

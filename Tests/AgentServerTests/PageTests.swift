@@ -35,14 +35,25 @@ import Testing
     }
   }
 
-  /// Serves the page of a synthetic hour for a browser, until it is told to stop: `Tests/Web/run-agent` uses it.
-  @Test(
-    .enabled(if: ProcessInfo.processInfo.environment["SWTRACE_SERVE_PAGE"] != nil, "set SWTRACE_SERVE_PAGE to a port to look at the page"))
-  func serve() async throws {
-    let port = try #require(Int(ProcessInfo.processInfo.environment["SWTRACE_SERVE_PAGE"] ?? ""))
+  /// Listens until it is told to stop: at once, or when a browser has looked at the page of a synthetic hour (`Tests/Web/run-agent`).
+  @Test func serve() async throws {
+    let wanted = ProcessInfo.processInfo.environment["SWTRACE_SERVE_PAGE"].flatMap { Int($0) }
+    let (ports, input) = AsyncStream<Int?>.makeStream()
     let server = try Server(
-      .init(port: port), source: SyntheticSource(), state: FakeState(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-    try await server.run()
+      .init(port: wanted ?? 0), source: SyntheticSource(), state: FakeState(),
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+      clock: WallClock()
+    ) { input.yield($0) }
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { try await server.run() }
+      var next = ports.makeAsyncIterator()
+      let port = try #require(await next.next() ?? nil)
+      #expect(port == wanted ?? port && port > 0)
+      if wanted == nil { tasks.cancelAll() }
+      while let ended = await tasks.nextResult() {
+        if case .failure(let error) = ended { #expect(error is CancellationError) }
+      }
+    }
   }
 }
 
