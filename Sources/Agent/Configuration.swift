@@ -94,7 +94,7 @@ package struct Configuration: Equatable, Sendable {
   }
 
   private mutating func set(_ key: Key, to value: String, place: String) throws {
-    do { try key.set(&self, value) } catch let error as ConfigurationError {
+    do { try key.set(&self, value) } catch {
       throw ConfigurationError("\(place): \(key.path) \(error.text)")
     }
   }
