@@ -102,12 +102,13 @@ struct Upkeep: Service {
 }
 
 /// Has the kernel measure how long the programs run, so that the agent knows its own cost; where it may not, that part counts as nothing.
-struct RunTimeService: Service {
-  func run() async throws {
-    let statistics = try? RunTimeStatistics()
-    try? await gracefulShutdown()
-    _ = consume statistics
-  }
+final class RunTimeService: Service {
+  // A member: a local value could be gone as soon as nothing reads it.
+  private let statistics: RunTimeStatistics?
+
+  init() { statistics = try? RunTimeStatistics() }
+
+  func run() async throws { try? await gracefulShutdown() }
 }
 
 /// All collectors; with the last of them ends what the queue takes.

@@ -1,7 +1,12 @@
 import Agent
 import ArgumentParser
+import Linux
 
 @main
 struct Main {
-  static func main() async { await AgentCommand.main() }
+  static func main() async {
+    ProgramMemory.returnLargeBlocks()
+    StandardDescriptors.complete()
+    await AgentCommand.main()
+  }
 }
