@@ -43,8 +43,11 @@ struct AgentRun {
     let group = ServiceGroup(
       configuration: .init(
         services: [
-          .init(service: queue), .init(service: Upkeep(store, logger: logger)), .init(service: server), .init(service: RunTimeService()),
-          .init(service: Collectors(collectors, queue)),
+          // Whatever fails, the windows that wait are stored.
+          .init(service: queue), .init(service: RunTimeService()),
+          .init(service: Upkeep(store, logger: logger), failureTerminationBehavior: .gracefullyShutdownGroup),
+          .init(service: server, failureTerminationBehavior: .gracefullyShutdownGroup),
+          .init(service: Collectors(collectors, queue), failureTerminationBehavior: .gracefullyShutdownGroup),
         ],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
     logger.notice("the page is at http://\(configuration.address):\(configuration.port)/, the store is \(configuration.storePath)")

@@ -99,15 +99,15 @@ package final class Collector: Service {
       for process in run.aggregator.takeNewcomers() { maker.learn(process, ProcessLabels(of: ProcessID(process))) }
       guard turn == .end || Self.windowStart != start else { continue }
       if turn == .end { run.aggregator.finishWalks() }
-      let now = Clock.monotonic
+      // Names may take longer than what is left of this window.
+      let (now, next) = (Clock.monotonic, Self.windowStart)
       let counts = try run.takeCounts()
       standing.events += counts.delivered + counts.lost
       standing.lost += counts.lost
       let profile = run.takeWindow(unit: profiling.type.unit, since: opened)
       standing.quality = run.quality
       hand(maker.window(of: profile, start: start, covered: now - opened, lost: counts.lost), standing)
-      (start, opened) = (Self.windowStart, now)
-      run.aggregator.newcomers = StackAggregator.Newcomers()
+      (start, opened) = (next, now)
     }
   }
 

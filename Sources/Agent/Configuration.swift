@@ -50,6 +50,12 @@ package struct Configuration: Equatable, Sendable {
       guard let value = environment[key.variable] else { continue }
       try set(key, to: value, place: key.variable)
     }
+    if keepHours < keepWindows {
+      throw ConfigurationError("store.keep_hours is less than store.keep_windows: sums of hours are made of windows; give them more time")
+    }
+    if cpuFrequency == 0, offCPUThreshold == nil {
+      throw ConfigurationError("cpu.frequency is 0 and off_cpu.threshold is off: there is nothing to measure; set one of them")
+    }
     for variable in environment.keys.sorted()
     where variable.hasPrefix("SWTRACE_") && !Self.keys.contains(where: { $0.variable == variable }) {
       throw ConfigurationError("\(variable) is no variable of the agent; there are \(Self.keys.map(\.variable).joined(separator: ", "))")

@@ -25,7 +25,8 @@ extension Configuration {
       set: {
         (configuration, text) throws(ConfigurationError) in
         let colon = text.lastIndex(of: ":") ?? text.endIndex
-        guard colon < text.endIndex, let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port) else {
+        guard colon > text.startIndex, colon < text.endIndex, let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port)
+        else {
           throw ConfigurationError("is an address and a port, as 127.0.0.1:7380, not '\(text)'")
         }
         configuration.address = text[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
@@ -52,7 +53,9 @@ extension Configuration {
       path: "store.max_size", meaning: "The oldest is removed when the file is larger.", value: { Size.text($0.maximumSize) },
       set: {
         (configuration, text) throws(ConfigurationError) in
-        guard let size = Size.bytes(text), size >= 16 << 20 else { throw ConfigurationError("is a size of 16MB or more, not '\(text)'") }
+        guard let size = Size.bytes(text), (16 << 20...1 << 50).contains(size) else {
+          throw ConfigurationError("is a size of 16MB or more, not '\(text)'")
+        }
         configuration.maximumSize = size
       }),
     duration("store.keep_windows", "How long each ten seconds can be told apart.", \.keepWindows),

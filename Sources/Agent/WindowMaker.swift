@@ -11,7 +11,7 @@ package struct WindowMaker {
   private var processes: [UInt32: ProcessLabels] = [:]
   /// By what they are made of: few differ.
   private var labels: [Key: Labels] = [:]
-  /// Different labels at most; what is beyond has the label `service="other"`.
+  /// Different labels of a window at most; what is beyond has the label `service="other"`.
   private static let limit = 4096
 
   private struct Key: Hashable {
@@ -57,6 +57,7 @@ package struct WindowMaker {
       .init(labels: labels, samples: values.sorted { $0.key < $1.key }.map { .init(stack: $0.key, value: $0.value) })
     }
     processes.removeAll(keepingCapacity: true)
+    if labels.count >= Self.limit { labels = [:] }
     return window
   }
 

@@ -171,9 +171,12 @@ package struct Symbolizer {
 
   /// Drops processes that ended before a time, all of whose events have been named.
   ///
-  /// - Returns: those; their numbers may come again.
-  package mutating func forgetNamed(before time: UInt64) -> Set<ProcessID> {
-    let gone = processes.filter { $0.value.endedAt.map { $0 < time } ?? false }.map(\.key)
+  /// - Parameter wanted: processes with events that have not.
+  /// - Returns: those that were dropped; their numbers may come again.
+  package mutating func forgetNamed(before time: UInt64, keeping wanted: Set<UInt32>) -> Set<ProcessID> {
+    let gone = processes.filter { process, traced in
+      traced.endedAt.map { $0 < time } ?? false && !wanted.contains(process.rawValue)
+    }.map(\.key)
     for process in gone { processes[process] = nil }
     if let latest, gone.contains(latest.process) { self.latest = nil }
     return Set(gone)
@@ -371,6 +374,8 @@ package struct Symbolizer {
   }
 
   private mutating func region(at address: UInt64, _ traced: TracedProcess, _ number: Int, _ process: ProcessID) -> TracedProcess.Region? {
+    // What is known of it may have been forgotten.
+    guard number < traced.programs.count else { return nil }
     if let region = traced.programs[number].region(at: address) { return region }
     // A library that was loaded after the last reading.
     return read(process, traced, number) ? traced.programs[number].region(at: address) : nil

@@ -178,7 +178,7 @@ import Testing
     // A full file system: nothing appears under the name, and no remains beside it.
     let script = """
       mount -t tmpfs -o size=4k none \(folder.path) && \(Swtrace.path) opensnoop -o \(folder.path)/full.csv -- \
-      sh -c 'for i in 1 2 3 4 5 6 7 8 9; do cat /etc/hostname; done' >/dev/null; code=$?; ls -A \(folder.path); exit $code
+      sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19; do cat /etc/hostname /etc/hostname /etc/hostname; done' >/dev/null; code=$?; ls -A \(folder.path); exit $code
       """
     let full = try run(["unshare", "--mount", "bash", "-c", script])
     #expect(full.status == 1)

@@ -45,7 +45,10 @@ private final class Exchanges {
   /// The histograms of a run during which a command is carried out.
   private func measure(_ arguments: [String], _ work: Exchanges, _ command: String = "p") throws -> (HistogramRun, [Exchanges.Received]) {
     var received: [Exchanges.Received] = []
-    let run = try HistogramRun(["tcprtt"] + arguments) { received = try work.exchange(command) }
+    func attempt() throws -> HistogramRun { try HistogramRun(["tcprtt"] + arguments) { received = try work.exchange(command) } }
+    var run = try attempt()
+    // The kernel does not run a probe for a segment that comes while the probe was interrupted; it counts those of all connections.
+    for _ in 0..<9 where run.hidden.map({ $0 > 0 }) ?? false { run = try attempt() }
     return (run, received)
   }
 

@@ -133,7 +133,7 @@ import Testing
       }
       @inline(never) func length(_ node: Node?) -> Int { node.map { $0.word.count + length($0.left) + length($0.right) } ?? 0 }
       @inline(never) func work(_ round: Int) -> Int {
-        let text = (0..<200).map { "a\\($0 &* 7919 % 1000) b\\(round % 13)" }.joined(separator: " ")
+        let text = (0..<200).map { "a\\($0 &* 7919 % 1000) b\\($0 % 13)" }.joined(separator: " ")
         var (root, counts): (Node?, [Substring: Int]) = (nil, [:])
         for word in text.split(separator: " ") {
           root = insert(word, root)

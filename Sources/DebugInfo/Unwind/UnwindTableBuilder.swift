@@ -28,6 +28,7 @@ struct UnwindTableBuilder {
   /// How many of the Swift functions have been marked, and how many rows there were then.
   private var marked = (functions: 0, rows: 0)
   private let rowsAtOnce: Int
+  static let maximumRules = 1 << 15
   /// Shorter holes between functions are padding.
   private static let padding: UInt64 = 16
   /// What is after the entry point of a file that has no rules for it (ld.so) belongs to it.
@@ -203,7 +204,8 @@ struct UnwindTableBuilder {
     let bits = rule.bits
     let place = place(of: (bits[0], bits[1]))
     if places[place] != 0 { return places[place] - 1 }
-    guard rules.count < 1 << 15 else { return number(of: .unsupported) }
+    // The last place is kept for what stands for all further ones.
+    guard rules.count < Self.maximumRules - 1 || bits == UnwindRule.unsupported.bits else { return number(of: .unsupported) }
     rules.append(rule)
     keys.append((bits[0], bits[1]))
     places[place] = UInt16(rules.count)

@@ -44,7 +44,8 @@ package struct Session: ~Copyable {
   private let signals: EndSignals
   private var command: GatedCommand?
   private var meter: LossMeter
-  private var total = LossReport()
+  /// Of the intervals that were closed, and after the end of all.
+  package private(set) var total = LossReport()
   private var missedBefore: UInt64 = 0
   private var interval: UInt64?
   private var intervalsLeft: Int?

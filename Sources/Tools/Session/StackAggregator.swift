@@ -136,6 +136,7 @@ package struct StackAggregator {
       case thread
     }
     var thread: UInt32 { record.span.bytes.header(swtrace_stack_event.self).tid }
+    var process: UInt32 { record.span.bytes.header(swtrace_stack_event.self).pid }
   }
 
   private enum Outcome {
@@ -320,13 +321,21 @@ package struct StackAggregator {
     var namer = self.namer ?? StackNamer(isDelimited: false, takesUserStacksFromCalls: takesUserStacksFromCalls)
     self.namer = nil
     let profile = profile(of: old, unit, &namer, meanwhile: meanwhile)
-    namer.forget(symbolizer.forgetNamed(before: start))
+    namer.forget(symbolizer.forgetNamed(before: start, keeping: waitingProcesses))
     if !namer.isLarge { self.namer = namer }
     return profile
   }
 
+  /// Processes whose events are not named yet.
+  private var waitingProcesses: Set<UInt32> {
+    var processes = Set(held.map(\.process))
+    for entry in stacks.entries { processes.formUnion([entry.owner.process, entry.owner.partnerProcess]) }
+    return processes
+  }
+
   /// Takes away what has been counted, but for waits whose user stack may still come.
   private mutating func beginWindow() -> RawStacks {
+    if newcomers != nil { newcomers = Newcomers() }
     let old = stacks
     let waiting = owed
     (stacks, owed) = (RawStacks(), [:])

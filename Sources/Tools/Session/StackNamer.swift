@@ -66,7 +66,7 @@ struct StackNamer {
   }
 
   /// Whether so much is kept that it is time to begin anew: tens of megabytes.
-  var isLarge: Bool { user.count > 1 << 17 || table.count > 1 << 19 }
+  var isLarge: Bool { user.count > 1 << 17 || kernel.count > 1 << 17 || answered.count > 1 << 20 || table.count > 1 << 19 }
 
   /// Forgets what is known of processes whose numbers may come again.
   mutating func forget(_ processes: Set<ProcessID>) {

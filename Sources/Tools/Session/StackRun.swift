@@ -13,6 +13,8 @@ package struct StackRun: ~Copyable {
   /// What is read while everything is attached, at the end.
   private final class Ending { var blocked: [BlockedTask] = [] }
   private let ending: Ending
+  /// What `takeCounts` has told.
+  private var counted: (delivered: UInt64, lost: UInt64) = (0, 0)
 
   /// The tasks that were blocked when the trace ended, for tools that count their waits.
   var blocked: [BlockedTask] { ending.blocked }
@@ -90,8 +92,10 @@ package struct StackRun: ~Copyable {
 
   /// Events delivered and lost since the last time.
   package mutating func takeCounts() throws -> (delivered: UInt64, lost: UInt64) {
-    let report = try session.closeInterval().0
-    return (report.delivered, report.totalLost)
+    if session.endedAt == nil { _ = try session.closeInterval() }
+    let (delivered, lost) = (session.total.delivered, session.total.totalLost + aggregator.overflow)
+    defer { counted = (delivered, lost) }
+    return (delivered - counted.delivered, lost - counted.lost)
   }
 
   /// How complete the stacks and their names have been since the beginning, and what they cost.
