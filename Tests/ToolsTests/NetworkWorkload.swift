@@ -118,19 +118,21 @@ enum NetworkWorkload {
       }
     }
 
-    /* A listener whose queue is full: it drops further SYNs. */
-    static int full_listener(void) {
-      int full = listener("127.0.0.1", 0);
-      struct end to = end_of(full);
-      CHECK(!try_connect(new_socket(to), to));
-      return full;
-    }
-
     static struct tcp_info info_of(int socket) {
       struct tcp_info info = {};
       socklen_t length = sizeof(info);
       CHECK(!getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &length));
       return info;
+    }
+
+    /* A listener whose queue is full: it drops further SYNs. */
+    static int full_listener(void) {
+      int full = listener("127.0.0.1", 0);
+      struct end to = end_of(full);
+      CHECK(!try_connect(new_socket(to), to));
+      /* The last segment of that connect may not have been taken in yet. Of a listener these two are its queue and its length. */
+      while (info_of(full).tcpi_unacked <= info_of(full).tcpi_sacked) usleep(1000);
+      return full;
     }
 
     /* Packets that a socket has sent again, as the kernel counts them. */

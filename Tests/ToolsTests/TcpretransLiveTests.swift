@@ -47,7 +47,8 @@ import Testing
     }
     #expect(finished.status == 0)
     #expect(finished.errorText.contains("delivered \(rows.count), lost 0\n"), "\(finished.errorText)")
-    return (rows, try #require(truth))
+    // On a busy machine the kernel also tells of attempts that sent nothing, as that of a segment which still waits to be sent.
+    return (rows.filter { ["", "0"].contains($0["errno"] ?? "") }, try #require(truth))
   }
 
   private func types(_ rows: [[String: String]]) -> Set<String> { Set(rows.compactMap { $0["type"] }) }
