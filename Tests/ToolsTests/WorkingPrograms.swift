@@ -17,8 +17,12 @@ struct SampledStacks {
 
   /// At least so many of 1000, of a workload with enough samples.
   func expectComplete(thousandths: Int = 995, atLeast samples: Int = 100, sourceLocation: SourceLocation = #_sourceLocation) {
+    #expect(isComplete(thousandths: thousandths, atLeast: samples), "\(report)", sourceLocation: sourceLocation)
+  }
+
+  func isComplete(thousandths: Int, atLeast samples: Int) -> Bool {
     let (total, complete) = (report["total"] ?? 0, report["complete"] ?? 0)
-    #expect(total >= samples && complete * 1000 >= total * thousandths, "\(report)", sourceLocation: sourceLocation)
+    return total >= samples && complete * 1000 >= total * thousandths
   }
 }
 
