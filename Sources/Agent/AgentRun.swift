@@ -24,8 +24,8 @@ struct AgentRun {
   func run() async throws {
     if let missing = Privileges.current.missing { throw ToolError("swtrace-agent \(missing)") }
     let store = try openStore()
-    let standing = AgentStanding(store, limit: UInt64(configuration.maximumSize))
     let queue = WindowQueue([store], logger: logger)
+    let standing = AgentStanding(store, queue, limit: UInt64(configuration.maximumSize))
     let server = try makeServer(store, standing)
     var collectors: [Collector] = []
     let profilings: [Collector.Profiling?] = [
@@ -44,7 +44,7 @@ struct AgentRun {
       configuration: .init(
         services: [
           // Whatever fails, the windows that wait are stored.
-          .init(service: queue), .init(service: RunTimeService()),
+          .init(service: queue), .init(service: RunTimeService(logger: logger)),
           .init(service: Upkeep(store, logger: logger), failureTerminationBehavior: .gracefullyShutdownGroup),
           .init(service: server, failureTerminationBehavior: .gracefullyShutdownGroup),
           .init(service: Collectors(collectors, queue), failureTerminationBehavior: .gracefullyShutdownGroup),
@@ -109,7 +109,12 @@ final class RunTimeService: Service {
   // A member: a local value could be gone as soon as nothing reads it.
   private let statistics: RunTimeStatistics?
 
-  init() { statistics = try? RunTimeStatistics() }
+  init(logger: Logger) {
+    do { statistics = try RunTimeStatistics() } catch {
+      statistics = nil
+      logger.warning("\(error); the agent's cost is told without that of its programs. CAP_SYS_ADMIN would allow it.")
+    }
+  }
 
   func run() async throws { try? await gracefulShutdown() }
 }

@@ -16,13 +16,15 @@ final class AgentStanding: AgentState {
   }
 
   private let store: Store
+  private let queue: WindowQueue
   private let limit: UInt64
   private let startedAt = Int64(Date().timeIntervalSince1970)
   private let content = Mutex(Content())
 
   /// - Parameter limit: of the store's file, in bytes.
-  init(_ store: Store, limit: UInt64) {
+  init(_ store: Store, _ queue: WindowQueue, limit: UInt64) {
     self.store = store
+    self.queue = queue
     self.limit = limit
   }
 
@@ -58,7 +60,7 @@ final class AgentStanding: AgentState {
       },
       cost: Health.Cost(processor: cost.processor, programs: cost.programs, limit: 0, memory: OwnCost.residentMemory),
       store: Health.Store(
-        bytes: UInt64(status.fileBytes + status.logBytes), limit: limit, droppedWindows: status.dropped), remarks: status.remarks)
+        bytes: UInt64(status.fileBytes + status.logBytes), limit: limit, droppedWindows: queue.current.dropped), remarks: status.remarks)
   }
 
   func metrics() async -> [MetricFamily] {
@@ -87,7 +89,7 @@ final class AgentStanding: AgentState {
         memory.map { .init(Double($0.1), labels: [("profile", $0.0.rawValue)]) }),
       MetricFamily("swtrace_store_bytes", "Size of the store.", .gauge, unit: "bytes", [.init(Double(health.store.bytes))]),
       MetricFamily(
-        "swtrace_windows_dropped", "Windows that the store did not take.", .counter, [.init(Double(health.store.droppedWindows))]),
+        "swtrace_windows_dropped", "Windows that were not stored.", .counter, [.init(Double(health.store.droppedWindows))]),
     ]
   }
 

@@ -31,7 +31,12 @@ package final class WindowQueue: Service {
 
   /// Takes a window, or drops it when too many wait.
   package func add(_ window: ProfileWindow) {
-    if case .dropped = input.yield(window) { drop(window, "\(Self.limit) windows wait already; the store or another target is too slow") }
+    switch input.yield(window) {
+    case .enqueued: break
+    case .dropped: drop(window, "\(Self.limit) windows wait already; the store or another target is too slow")
+    case .terminated: drop(window, "the agent is ending")
+    @unknown default: drop(window, "the queue did not take it")
+    }
   }
 
   /// No window comes any more: what waits is delivered, and `run` returns.

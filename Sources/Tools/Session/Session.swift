@@ -226,7 +226,7 @@ package struct Session: ~Copyable {
   ///   - unwanted: events that were read and then left out by the tool.
   package mutating func finish(read events: UInt64? = nil, unwanted: UInt64 = 0) throws(BPFError) -> LossReport {
     total += meter.settle()
-    let missed = attachment.probe.statistics().reduce(attachment.links.missed) { $0 + $1.missed }
+    let missed = missed
     total.lost[.missed] = missed
     total.seen += missed
     total.lacking = attachment.remarks
@@ -238,6 +238,9 @@ package struct Session: ~Copyable {
     total.filtered += unwanted
     return total
   }
+
+  /// Events for which the kernel did not run a program, since the beginning.
+  package var missed: UInt64 { attachment.probe.statistics().reduce(attachment.links.missed) { $0 + $1.missed } }
 
   /// How long events have been taken in, in nanoseconds; what comes after the end of the run does not count.
   package var elapsed: UInt64 { (endedAt ?? Clock.monotonic) - startedAt }

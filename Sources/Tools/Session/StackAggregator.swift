@@ -342,7 +342,10 @@ package struct StackAggregator {
     for (thread, waits) in waiting {
       for var wait in waits {
         let entry = old.entries[wait.entry]
-        guard let kept = stacks.entry(entry.owner, entry.parts, Array(old.withoutUser(entry))) else { continue }
+        guard let kept = stacks.entry(entry.owner, entry.parts, Array(old.withoutUser(entry))) else {
+          overflow += 1
+          continue
+        }
         wait.entry = kept
         owed[thread, default: []].append(wait)
       }

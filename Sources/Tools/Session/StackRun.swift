@@ -93,9 +93,12 @@ package struct StackRun: ~Copyable {
   /// Events delivered and lost since the last time.
   package mutating func takeCounts() throws -> (delivered: UInt64, lost: UInt64) {
     if session.endedAt == nil { _ = try session.closeInterval() }
-    let (delivered, lost) = (session.total.delivered, session.total.totalLost + aggregator.overflow)
-    defer { counted = (delivered, lost) }
-    return (delivered - counted.delivered, lost - counted.lost)
+    let overflow = aggregator.overflow
+    let delivered = session.total.delivered - min(session.total.delivered, overflow)
+    let lost = session.total.totalLost + session.missed + overflow
+    // A stack may turn out to be one too many after its event was told as delivered.
+    defer { counted = (max(delivered, counted.delivered), lost) }
+    return (delivered - min(delivered, counted.delivered), lost - min(lost, counted.lost))
   }
 
   /// How complete the stacks and their names have been since the beginning, and what they cost.
