@@ -6,6 +6,8 @@ package protocol Target: Sendable {
   ///
   /// - Throws: when the window was not taken in; it is counted as dropped, and not offered again.
   func receive(_ window: ProfileWindow) async throws
+  /// Takes in a window of metrics, under the same rules.
+  func receive(_ window: MetricWindow) async throws
 }
 
 /// What is asked of a source: a type, conditions on the labels, all of which hold, and a range of time.

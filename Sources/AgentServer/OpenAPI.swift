@@ -84,6 +84,39 @@ enum OpenAPI {
             }
           }
         },
+        "/api/v1/metrics": {
+          "get": {
+            "operationId": "metricList", "summary": "The metrics of the machine that are kept, with their series",
+            "parameters": [{ "$ref": "#/components/parameters/from" }, { "$ref": "#/components/parameters/to" }],
+            "responses": {
+              "200": { "description": "All metrics; those that were not measured in the range have no series.",
+                "content": { "application/json": { "schema": { "type": "object", "required": ["metrics"], "properties": {
+                  "metrics": { "type": "array", "items": { "type": "object",
+                    "required": ["name", "help", "kind", "unit", "labels", "series"], "properties": {
+                    "name": { "type": "string" }, "help": { "type": "string" }, "kind": { "enum": ["counter", "histogram"] },
+                    "unit": { "type": ["string", "null"] }, "labels": { "type": "array", "items": { "type": "string" } },
+                    "series": { "type": "array", "items": { "type": "object", "additionalProperties": { "type": "string" } } } } } } } } } } },
+              "default": { "$ref": "#/components/responses/error" }
+            }
+          }
+        },
+        "/api/v1/metrics/range": {
+          "get": {
+            "operationId": "metricRange", "summary": "A metric over time: counts, and of histograms sums, percentiles and buckets",
+            "parameters": [{ "name": "metric", "in": "query", "required": true, "schema": { "type": "string" },
+                "example": "swtrace_run_queue_latency_seconds" },
+              { "$ref": "#/components/parameters/match" }, { "$ref": "#/components/parameters/from" }, { "$ref": "#/components/parameters/to" },
+              { "name": "step", "in": "query", "description": "Seconds, a multiple of 10; at most 10,000 steps. Without it, at most 360 round ones. What is older is kept as sums of a minute or an hour: the answer's steps are then at least that long.",
+                "schema": { "type": "integer", "minimum": 10, "multipleOf": 10 } },
+              { "name": "by", "in": "query", "description": "The label whose values have a row each; without it there is one row.",
+                "schema": { "type": "string" } }],
+            "responses": {
+              "200": { "description": "Step i begins at start + i * step. A step with covered 0 was not measured: a gap.",
+                "content": { "application/json": { "schema": { "$ref": "#/components/schemas/MetricTimeline" } } } },
+              "default": { "$ref": "#/components/responses/error" }
+            }
+          }
+        },
         "/api/v1/health": {
           "get": {
             "operationId": "health", "summary": "How the agent is doing: rates, losses, stacks, cost, store, remarks",
@@ -148,6 +181,26 @@ enum OpenAPI {
             "rows": { "type": "array", "description": "The largest sum first.", "items": { "type": "object", "properties": {
               "value": { "type": "string", "description": "Empty for series without the label." },
               "sums": { "type": "array", "items": { "type": "integer" } } } } } } },
+          "MetricTimeline": { "type": "object",
+            "required": ["metric", "help", "kind", "unit", "labels", "by", "start", "step", "covered", "lost", "rows"], "properties": {
+            "metric": { "type": "string" }, "help": { "type": "string" }, "kind": { "enum": ["counter", "histogram"] },
+            "unit": { "type": ["string", "null"] }, "labels": { "type": "array", "items": { "type": "string" } },
+            "by": { "type": ["string", "null"] },
+            "start": { "type": "integer", "description": "Seconds since 1970." }, "step": { "type": "integer", "description": "Seconds." },
+            "covered": { "type": "array", "items": { "type": "integer" }, "description": "Nanoseconds of each step that were measured." },
+            "lost": { "type": "array", "items": { "type": "integer" }, "description": "Events lost in each step." },
+            "bounds": { "type": "array", "items": { "type": "number" },
+              "description": "Of histograms: the largest value of each bucket, in the unit; powers of two of nanoseconds less one." },
+            "rows": { "type": "array", "description": "The largest count first.", "items": { "type": "object", "required": ["value", "count"], "properties": {
+              "value": { "type": "string", "description": "Of the label; empty without it." },
+              "count": { "type": "array", "items": { "type": "integer" }, "description": "Of each step: events, or values." },
+              "sum": { "type": "array", "items": { "type": "number" }, "description": "Of the values, in the unit, as all below." },
+              "p50": { "type": "array", "items": { "type": ["number", "null"] }, "description": "Null for steps without values; exact to 1/8." },
+              "p90": { "type": "array", "items": { "type": ["number", "null"] } },
+              "p99": { "type": "array", "items": { "type": ["number", "null"] } },
+              "max": { "type": "array", "items": { "type": ["number", "null"] } },
+              "buckets": { "type": "array", "description": "Of each step, how many values are in each of the bounds' buckets; not cumulative.",
+                "items": { "type": "array", "items": { "type": "integer" } } } } } } } },
           "Tree": { "type": "object", "description": "Calls in depth-first order, by columns; the page's own form, which may gain members.", "properties": {
             "unit": { "type": "string" }, "decimals": { "type": "integer" }, "strings": { "type": "array", "items": { "type": "string" } },
             "functions": { "type": "object", "description": "name, module: places in strings; kind, color." },

@@ -33,9 +33,35 @@ struct Parameters {
   func query(_ match: String = "match", _ from: String = "from", _ to: String = "to") throws(Problem) -> Query {
     let type = try choice("type", ProfileType.self, .cpu)
     let matchers = try self[match].map(SelectorParser.parse) ?? []
+    return Query(type, matchers, in: try range(from, to))
+  }
+
+  /// The last hour by default.
+  func range(_ from: String = "from", _ to: String = "to") throws(Problem) -> Range<Int64> {
     let range = try (time(from) ?? now - 3600, time(to) ?? now)
     guard range.0 < range.1 else { throw .bad("'\(from)' is not before '\(to)': the range is empty") }
-    return Query(type, matchers, in: range.0..<range.1)
+    return range.0..<range.1
+  }
+
+  /// So that a typing error in a step does not ask for a million numbers.
+  private static let stepLimit: Int64 = 10_000
+
+  /// The seconds of a step; without it, a round one that gives at most 360 of them.
+  func step(for range: Range<Int64>) throws(Problem) -> Int64 {
+    let length = Int64(range.count)
+    let step = try integer("step", in: 1...Int64(Int32.max)) ?? Self.roundStep(for: length)
+    guard step.isMultiple(of: ProfileWindow.length) else {
+      throw .bad("'step' is \(step) seconds, and windows are \(ProfileWindow.length): use a multiple of that")
+    }
+    guard length / step < Self.stepLimit else {
+      throw .bad("the range has \(length / step) steps, more than \(Self.stepLimit): use a longer 'step' or a shorter range")
+    }
+    return step
+  }
+
+  static func roundStep(for seconds: Int64) -> Int64 {
+    let round: [Int64] = [10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400]
+    return round.first { seconds / $0 <= 360 } ?? (seconds / 360 / 86400 + 1) * 86400
   }
 
   func time(_ name: String) throws(Problem) -> Int64? {

@@ -6,6 +6,7 @@ internal import Profiles
 /// What the routes answer from.
 struct Answers: Sendable {
   let source: any ProfileSource
+  let metricSource: any MetricSource
   let state: any AgentState
   let gate: QueryGate
   let clock: WallClock
@@ -22,9 +23,6 @@ struct Answers: Sendable {
     case json
     case folded
   }
-
-  /// So that a typing error in a step does not ask for a million numbers.
-  static let stepLimit: Int64 = 10_000
 
   func series(_ request: Request) async throws -> Response {
     let query = try Parameters(request, names: Parameters.ofQuery, now: clock.now()).query()
@@ -47,14 +45,7 @@ struct Answers: Sendable {
   func timeline(_ request: Request) async throws -> Response {
     let parameters = try Parameters(request, names: Parameters.ofQuery + ["step", "by"], now: clock.now())
     let query = try parameters.query()
-    let length = Int64(query.range.count)
-    let step = try parameters.integer("step", in: 1...Int64(Int32.max)) ?? Self.step(for: length)
-    guard step.isMultiple(of: ProfileWindow.length) else {
-      throw Problem.bad("'step' is \(step) seconds, and windows are \(ProfileWindow.length): use a multiple of that")
-    }
-    guard length / step < Self.stepLimit else {
-      throw Problem.bad("the range has \(length / step) steps, more than \(Self.stepLimit): use a longer 'step' or a shorter range")
-    }
+    let step = try parameters.step(for: query.range)
     let label = parameters["by"] ?? "service"
     return try await gate.run { [source] in
       let timeline = try await source.timeline(query, step: step, by: label)
@@ -66,12 +57,6 @@ struct Answers: Sendable {
           ("rows", .array(timeline.rows.map { .object([("value", .string($0.value)), ("sums", .naturals($0.sums))]) })),
         ]))
     }
-  }
-
-  /// A round step that gives at most 360 of them.
-  static func step(for seconds: Int64) -> Int64 {
-    let round: [Int64] = [10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400]
-    return round.first { seconds / $0 <= 360 } ?? (seconds / 360 / 86400 + 1) * 86400
   }
 
   func profile(_ request: Request) async throws -> Response {

@@ -10,18 +10,18 @@ package struct Server: Service {
   let application: Application<RouterResponder<Context>>
 
   /// - Throws: `ConfigurationError` for a configuration that would answer anybody.
-  package init(_ configuration: Configuration, source: any ProfileSource, state: any AgentState, logger: Logger) throws {
+  package init(_ configuration: Configuration, source: any ProfileSource & MetricSource, state: any AgentState, logger: Logger) throws {
     try self.init(configuration, source: source, state: state, logger: logger, clock: WallClock()) { _ in }
   }
 
   /// - Parameter started: called with the port once it listens.
   init(
-    _ configuration: Configuration, source: any ProfileSource, state: any AgentState, logger: Logger, clock: WallClock,
+    _ configuration: Configuration, source: any ProfileSource & MetricSource, state: any AgentState, logger: Logger, clock: WallClock,
     started: @escaping @Sendable (Int?) async -> Void
   ) throws {
     try configuration.check()
     let gate = QueryGate(limit: configuration.concurrentQueries, time: configuration.queryTime)
-    let router = Self.router(configuration, Answers(source: source, state: state, gate: gate, clock: clock))
+    let router = Self.router(configuration, Answers(source: source, metricSource: source, state: state, gate: gate, clock: clock))
     application = Application(
       responder: router.buildResponder(),
       server: .http1(
@@ -54,6 +54,8 @@ package struct Server: Service {
     api.get("timeline") { request, _ in try await answers.timeline(request) }
     api.get("profile") { request, _ in try await answers.profile(request) }
     api.get("difference") { request, _ in try await answers.difference(request) }
+    api.get("metrics") { request, _ in try await answers.metricList(request) }
+    api.get("metrics/range") { request, _ in try await answers.metricRange(request) }
     api.get("health") { request, _ in try await answers.health(request) }
     router.get("debug/pprof/profile") { request, _ in try await answers.profileNow(request) }
     router.get("healthz") { _, _ in answers.alive() }

@@ -3,6 +3,7 @@ struct ByteWriter {
   private(set) var bytes: [UInt8] = []
 
   mutating func write(_ byte: UInt8) { bytes.append(byte) }
+  mutating func write(_ more: [UInt8]) { bytes += more }
 
   mutating func write(varint value: UInt64) {
     var rest = value
@@ -54,9 +55,16 @@ struct ByteReader {
   }
 
   mutating func string() throws(StoreError) -> String {
-    let count = try varint()
-    guard count <= UInt64(rest.count), let string = String(validating: rest.prefix(Int(count)), as: UTF8.self) else { throw damage }
-    rest = rest.dropFirst(Int(count))
+    guard let string = String(validating: try bytes(varint()), as: UTF8.self) else { throw damage }
     return string
   }
+
+  mutating func bytes(_ count: UInt64) throws(StoreError) -> ArraySlice<UInt8> {
+    guard count <= UInt64(rest.count) else { throw damage }
+    defer { rest = rest.dropFirst(Int(count)) }
+    return rest.prefix(Int(count))
+  }
+
+  /// What has not been read.
+  var remainder: ArraySlice<UInt8> { rest }
 }

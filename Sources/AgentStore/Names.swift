@@ -124,6 +124,7 @@ struct Names {
   var frames: NameTable
   var stacks: NameTable
   var series: NameTable
+  var metricSeries: NameTable
   /// How many entries of one table are kept in memory from window to window.
   let limit: Int
 
@@ -131,6 +132,7 @@ struct Names {
     frames = NameTable("frame", hasCallee: true, hash: hash)
     stacks = NameTable("stack", hash: hash)
     series = NameTable("series", hash: hash)
+    metricSeries = NameTable("metric_series", hash: hash)
     self.limit = limit
   }
 
@@ -138,6 +140,7 @@ struct Names {
     frames.forget()
     stacks.forget()
     series.forget()
+    metricSeries.forget()
   }
 
   /// The numbers of a window's stacks, which are written where they are new.

@@ -4,8 +4,8 @@ package import Profiles
 
 extension Store: ProfileSource {
   /// How many steps a timeline may have, and steps of all its rows.
-  private static let mostSteps: Int64 = 100_000
-  private static let mostSums = 4_000_000
+  static let mostSteps: Int64 = 100_000
+  static let mostSums = 4_000_000
 
   package func series(_ query: Query) async throws -> [Labels] {
     let conditions = try Conditions(query.matchers)

@@ -30,6 +30,17 @@ enum Schema {
             PRIMARY KEY (type, resolution, start)) WITHOUT ROWID;
           """)
     }
+    // `metric` is the name's bytes; a block has all series of it.
+    migrator.registerMigration("2") { database in
+      try database.execute(
+        sql: """
+          CREATE TABLE metric_series (
+            id INTEGER PRIMARY KEY, hash INTEGER NOT NULL UNIQUE, data BLOB NOT NULL, last_seen INTEGER NOT NULL);
+          CREATE TABLE metric_block (
+            metric BLOB, resolution INTEGER, start INTEGER, data BLOB NOT NULL, PRIMARY KEY (metric, resolution, start)) WITHOUT ROWID;
+          CREATE INDEX metric_block_start ON metric_block (resolution, start);
+          """)
+    }
     return migrator
   }
 

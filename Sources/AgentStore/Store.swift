@@ -93,10 +93,23 @@ package final class Store: Target, Sendable {
   ///
   /// - Throws: `StoreError`; nothing of the window is stored then.
   package func receive(_ window: ProfileWindow) async throws {
-    do {
+    try await take {
       try Self.check(window)
-      note(now: window.start)
-      let damaged = try await write { database, names in try Self.insert(window, in: database, names: &names) }
+      return window.start
+    } insert: { database, names in
+      try Self.insert(window, in: database, names: &names)
+    }
+  }
+
+  /// Takes in a window as one transaction, and counts whether that went well.
+  ///
+  /// - Parameters:
+  ///   - check: returns the window's start.
+  ///   - insert: returns how many blocks of the same start could not be read, and are replaced.
+  func take(check: () throws -> Int64, insert: @escaping @Sendable (Database, inout Names) throws -> Int) async throws {
+    do {
+      note(now: try check())
+      let damaged = try await write(insert)
       if damaged > 0 { remember("\(damaged) blocks were damaged and are lost") }
       counters.withLock { $0.stored += 1 }
     } catch {

@@ -26,6 +26,8 @@ extension Store {
     while try await pack(from: .window, into: .span, before: now) {}
     while try await pack(from: .span, into: .hour, before: now - options.windowAge) {}
     while try await rollCoverage(before: now - options.windowAge) {}
+    while try await packMetrics(from: .window, into: .span, before: now) {}
+    while try await packMetrics(from: .span, into: .hour, before: now - options.windowAge) {}
     try await collect()
     while try await vacuum() {}
     try await checkpoint()
@@ -83,7 +85,7 @@ extension Store {
         removed += database.changesCount
       }
       try database.run("DELETE FROM coverage WHERE start < ?", [.integer(end)])
-      return removed > 0
+      return try removed + database.removeMetrics(before: end, limit: Self.blocksInStep) > 0
     }
   }
 
@@ -102,7 +104,7 @@ extension Store {
   ///
   /// They know the last day on which they were seen: those that were last seen before the day of the oldest block are in none.
   private func collect() async throws {
-    for table in [\Names.stacks, \Names.frames, \Names.series] as [TablePath] {
+    for table in [\Names.stacks, \Names.frames, \Names.series, \Names.metricSeries] as [TablePath] {
       var start: Int64 = 0
       while let next = try await collect(table, above: start) { start = next }
     }
@@ -199,7 +201,9 @@ extension Database {
 
   /// When the oldest block begins.
   func oldestStart() throws -> Int64? {
-    try Resolution.allCases.compactMap { try integer("SELECT min(start) FROM block WHERE resolution = ?", [.integer($0.rawValue)]) }.min()
+    try ["block", "metric_block"].flatMap { table in
+      try Resolution.allCases.compactMap { try integer("SELECT min(start) FROM \(table) WHERE resolution = ?", [.integer($0.rawValue)]) }
+    }.min()
   }
 
   /// The bytes of the pages that something is in.

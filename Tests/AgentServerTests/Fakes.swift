@@ -68,6 +68,50 @@ struct FakeSource: ProfileSource {
   }
 }
 
+/// Run-queue latencies of web, 3 of 1000 ns and 5 of 70,000 at 1000, and of db, one of 1,048,576 at 1010; page faults of web, 7 and 11.
+extension FakeSource: MetricSource {
+  private static let latencies: [(start: Int64, service: String, values: [UInt64])] = [
+    (1000, "web", [1000, 1000, 1000] + Array(repeating: 70_000, count: 5)), (1010, "db", [1_048_576]),
+  ]
+  private static let faults: [(start: Int64, service: String, count: UInt64)] = [(1000, "web", 7), (1010, "web", 11)]
+
+  private func entries(_ query: MetricQuery) async throws -> [(start: Int64, service: String, value: MetricValue)] {
+    try await wait()
+    let all: [(start: Int64, service: String, value: MetricValue)] =
+      switch query.metric {
+      case MetricCatalog.runQueueLatency:
+        Self.latencies.map { entry in
+          var histogram = Histogram(sum: entry.values.reduce(0, +), maximum: entry.values.max() ?? 0)
+          for value in entry.values { histogram.add(Histogram(buckets: [Histogram.bucket(slot: Histogram.slot(of: value), count: 1)])) }
+          return (entry.start, entry.service, MetricValue.histogram(histogram))
+        }
+      case MetricCatalog.pageFaults: Self.faults.map { ($0.start, $0.service, MetricValue.count($0.count)) }
+      default: []
+      }
+    return all.filter { entry in
+      query.range.contains(entry.start)
+        && query.matchers.allSatisfy { $0.name == "service" && (($0.value == entry.service) == ($0.comparison == .equal)) }
+    }
+  }
+
+  func series(_ query: MetricQuery) async throws -> [Labels] {
+    Set(try await entries(query).map { Labels([("host", "h"), ("service", $0.service)]) }).sorted()
+  }
+
+  func timeline(_ query: MetricQuery, step: Int64, by label: String?) async throws -> MetricTimeline {
+    let start = query.range.lowerBound / step * step
+    let count = Int((query.range.upperBound - start + step - 1) / step)
+    let rows = Dictionary(grouping: try await entries(query)) { label == "service" ? $0.service : "" }.map { value, entries in
+      var steps = [MetricValue](repeating: .nothing(query.metric.kind), count: count)
+      for entry in entries { steps[Int((entry.start - start) / step)].add(entry.value) }
+      return MetricTimeline.Row(value: value, steps: steps)
+    }
+    return MetricTimeline(
+      start: start, step: step, rows: rows.sorted { $0.steps.reduce(0) { $0 + $1.count } > $1.steps.reduce(0) { $0 + $1.count } },
+      covered: .init(repeating: 10_000_000_000, count: count), lost: .init(repeating: 0, count: count))
+  }
+}
+
 struct FakeState: AgentState {
   var reason: String?
 

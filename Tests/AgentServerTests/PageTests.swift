@@ -62,7 +62,7 @@ import Testing
 struct SyntheticSource: ProfileSource {
   static let services = ["web", "db", FakeSource.hostile]
 
-  private func values(_ window: Int64) -> [UInt64] {
+  func values(_ window: Int64) -> [UInt64] {
     (20..<30).contains(window / 60 % 60) ? [0, 0, 0] : [100, window / 60 % 2 == 0 ? 20 : 0, 7]
   }
 
@@ -72,7 +72,7 @@ struct SyntheticSource: ProfileSource {
     }
   }
 
-  private func windows(_ range: Range<Int64>) -> StrideTo<Int64> {
+  func windows(_ range: Range<Int64>) -> StrideTo<Int64> {
     stride(from: (range.lowerBound + 9) / 10 * 10, to: range.upperBound, by: 10)
   }
 

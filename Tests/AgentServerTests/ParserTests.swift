@@ -53,10 +53,10 @@ import Testing
   }
 
   @Test func steps() {
-    #expect(Answers.step(for: 60) == 10)
-    #expect(Answers.step(for: 3600) == 10)
-    #expect(Answers.step(for: 3610) == 20)
-    #expect(Answers.step(for: 86400) == 300)
-    for seconds in [Int64(1), 12345, 31_536_000, 3_153_600_000] { #expect(seconds / Answers.step(for: seconds) <= 360) }
+    #expect(Parameters.roundStep(for: 60) == 10)
+    #expect(Parameters.roundStep(for: 3600) == 10)
+    #expect(Parameters.roundStep(for: 3610) == 20)
+    #expect(Parameters.roundStep(for: 86400) == 300)
+    for seconds in [Int64(1), 12345, 31_536_000, 3_153_600_000] { #expect(seconds / Parameters.roundStep(for: seconds) <= 360) }
   }
 }

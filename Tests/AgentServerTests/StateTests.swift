@@ -106,7 +106,8 @@ import Testing
   /// Every path of the query interface is described, and nothing else.
   @Test func openAPI() async throws {
     let gate = QueryGate(limit: 1, time: .seconds(1))
-    let router = Server.router(.init(), Answers(source: FakeSource(), state: FakeState(), gate: gate, clock: WallClock()))
+    let router = Server.router(
+      .init(), Answers(source: FakeSource(), metricSource: FakeSource(), state: FakeState(), gate: gate, clock: WallClock()))
     let routes = Set(router.routes.filter { $0.method == .get }.map { "\($0.path)" }).subtracting(Server.pages.map(\.path))
     try await TestServer.run { server in
       let document = try await server.get("/api/v1/openapi.json").json()

@@ -115,7 +115,7 @@ import Testing
     do {
       let store = try Store(in: folder)
       try await store.receive(window(0, [("web", [("a", 3)])]))
-      try await store.write { database, _ in try database.run("INSERT INTO grdb_migrations VALUES ('2')") }
+      try await store.write { database, _ in try database.run("INSERT INTO grdb_migrations VALUES ('later')") }
     }
     #expect(throws: StoreError.newer(path: path)) { try Store(in: folder) }
     #expect(

@@ -1,5 +1,6 @@
 import CProbes
 import Foundation
+import Profiles
 import Testing
 
 @testable import Tools
@@ -74,6 +75,29 @@ import Testing
       let high = slot + 1 < UInt32(SWTRACE_SLOTS) ? swtrace_slot_low(slot + 1) - 1 : .max
       #expect(low < 2 || low.leadingZeroBitCount == high.leadingZeroBitCount)
     }
+  }
+
+  /// What reads histograms back is the same.
+  @Test func swiftAgreesWithTheHeader() {
+    #expect(Histogram.slots == Int(SWTRACE_SLOTS))
+    for slot in 0..<Histogram.slots {
+      let bucket = Histogram.bucket(slot: slot, count: 1)
+      #expect(bucket.low == swtrace_slot_low(UInt32(slot)))
+      #expect(bucket.high == (slot + 1 < Histogram.slots ? swtrace_slot_low(UInt32(slot) + 1) - 1 : .max))
+      #expect(Histogram.slot(of: bucket.low) == slot && Histogram.slot(of: bucket.high) == slot)
+    }
+  }
+
+  @Test func histogramsAddUp() {
+    var one = Histogram(buckets: [3, 9, 17].map { Histogram.bucket(slot: $0, count: UInt64($0)) }, sum: 100, maximum: 17)
+    one.add(Histogram(buckets: [1, 9, 400].map { Histogram.bucket(slot: $0, count: 5) }, sum: .max, maximum: 40))
+    #expect(one.buckets == [(1, 5), (3, 3), (9, 14), (17, 17), (400, 5)].map { Histogram.bucket(slot: $0.0, count: $0.1) })
+    #expect(one.sum == .max && one.maximum == 40 && one.count == 44)
+    var empty = Histogram()
+    empty.add(one)
+    #expect(empty == one)
+    empty.add(Histogram())
+    #expect(empty == one)
   }
 
   /// By comparing with all bounds, instead of by bits.

@@ -129,7 +129,7 @@ package struct Syscount: CountTool {
     for key in counts.slots.keys() where key.copy == copy {
       guard let count = counts.slots[key], let position = positions[key.id] else { continue }
       counts.slots.remove(key)
-      rows[position].latencies.buckets.append(HistogramReader.bucket(key.slot, count))
+      rows[position].latencies.buckets.append(Histogram.bucket(slot: Int(key.slot), count: count))
     }
     for index in rows.indices {
       rows[index].latencies.buckets.sort { $0.low < $1.low }

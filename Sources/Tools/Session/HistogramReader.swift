@@ -46,7 +46,7 @@ struct HistogramReader {
       }
     }
     try all.set(copy, swtrace_histogram())
-    for (slot, count) in slots.enumerated() where count > 0 { histogram.buckets.append(Self.bucket(UInt32(slot), count)) }
+    for (slot, count) in slots.enumerated() where count > 0 { histogram.buckets.append(Histogram.bucket(slot: slot, count: count)) }
     histogram.raiseMaximum(unit: unit.size)
     return KeyedHistogram(key: 0, command: Text([]), histogram: histogram)
   }
@@ -65,7 +65,7 @@ struct HistogramReader {
       }
       entry.histogram.sum += cell.sum
       entry.histogram.maximum = max(entry.histogram.maximum, cell.maximum)
-      if cell.count > 0 { entry.histogram.buckets.append(Self.bucket(key.slot, cell.count)) }
+      if cell.count > 0 { entry.histogram.buckets.append(Histogram.bucket(slot: Int(key.slot), count: cell.count)) }
       found[key.key] = entry
     }
     var result = Array(found.values)
@@ -74,10 +74,5 @@ struct HistogramReader {
       result[index].histogram.raiseMaximum(unit: unit.size)
     }
     return result.sorted { ($0.histogram.count, $0.key) < ($1.histogram.count, $1.key) }
-  }
-
-  static func bucket(_ slot: UInt32, _ count: UInt64) -> Histogram.Bucket {
-    let high = slot + 1 < SWTRACE_SLOTS ? swtrace_slot_low(slot + 1) - 1 : .max
-    return Histogram.Bucket(low: swtrace_slot_low(slot), high: high, count: count)
   }
 }
