@@ -87,15 +87,16 @@ package final class Collector: Service {
     try tool.prepare()
     var output = try Output(path: nil)
     output.isUsed = false
+    let processes = StackProcesses(of: Measuring.name, try tool.stacks.symbols(), indexLimit: Self.indexLimit)
     var run = try StackRun(
-      tool, tool.session.settings(tool: Measuring.name), tool.stacks.symbols(), watching: output,
+      tool, tool.session.settings(tool: Measuring.name), processes, watching: output,
       endings: { () throws(SystemError) in try EndSignals(request) })
     run.aggregator.newcomers = StackAggregator.Newcomers()
     var maker = WindowMaker(type: profiling.type, period: period, host: host)
     var standing = Standing(type: profiling.type, period: period, quality: run.quality)
     var start = Self.windowStart
     var opened = Clock.monotonic
-    while let turn = run.next(output) {
+    while let turn = run.next(output, patience: Self.patience) {
       for process in run.aggregator.takeNewcomers() { maker.learn(process, ProcessLabels(of: ProcessID(process))) }
       guard turn == .end || Self.windowStart != start else { continue }
       if turn == .end { run.aggregator.finishWalks() }
@@ -104,12 +105,18 @@ package final class Collector: Service {
       let counts = try run.takeCounts()
       standing.events += counts.delivered + counts.lost
       standing.lost += counts.lost
-      let profile = run.takeWindow(unit: profiling.type.unit, since: opened)
+      let profile = run.takeWindow(unit: profiling.type.unit, since: opened) {}
+      processes.settle(before: opened, keeping: run.aggregator.waitingProcesses)
       standing.quality = run.quality
       hand(maker.window(of: profile, start: start, covered: now - opened, lost: counts.lost), standing)
       (start, opened) = (next, now)
     }
   }
+
+  /// Bytes that what is known of the functions of files takes between windows.
+  private static let indexLimit = 16 << 20
+  /// Nanoseconds between looks at the ring, which wakes nobody but for a process's first event.
+  private static let patience: UInt64 = 100_000_000
 
   /// The beginning of the window that it is now.
   private static var windowStart: Int64 { Int64(Clock.realtime / 1_000_000_000) / ProfileWindow.length * ProfileWindow.length }

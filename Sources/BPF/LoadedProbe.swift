@@ -99,10 +99,7 @@ package struct LoadedProbe: ~Copyable {
   package func map<Key: BitwiseCopyable, Value: BitwiseCopyable>(
     _ name: String, _: Key.Type = Key.self, _: Value.Type = Value.self
   ) throws(BPFError) -> ProbeMap<Key, Value> {
-    guard let found = unsafe bpf_object__find_map_by_name(object, name) else {
-      throw BPFError("find", "map \(name) of probe \(self.name)", errno: .noSuchFileOrDirectory)
-    }
-    return try unsafe ProbeMap(map: found, name: name)
+    try ProbeMap(descriptor: descriptor(name), name: name)
   }
 
   /// A reader of a ring buffer.

@@ -115,6 +115,15 @@ package struct Probe: ~Copyable {
     _ = unsafe bpf_map__set_autocreate(found, false)
   }
 
+  /// Uses a map that there is already in place of making one.
+  func use(_ descriptor: CInt, as map: String) throws(BPFError) {
+    guard let found = unsafe bpf_object__find_map_by_name(object, map) else {
+      throw BPFError("share", "map \(map) of probe \(name)", errno: .noSuchFileOrDirectory)
+    }
+    let status = unsafe bpf_map__reuse_fd(found, descriptor)
+    guard status == 0 else { throw BPFError("share", "map \(map) of probe \(name)", errno: Errno(rawValue: -status)) }
+  }
+
   /// Sets the number of entries of a map, or the bytes of a ring buffer (a power of two of pages).
   package func resize(_ map: String, to entries: Int) throws(BPFError) {
     guard let found = unsafe bpf_object__find_map_by_name(object, map) else {

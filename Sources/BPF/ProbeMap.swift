@@ -3,7 +3,7 @@ internal import Glibc
 internal import Linux
 internal import SystemPackage
 
-/// A typed view of a BPF map. Borrowed: valid while its probe lives.
+/// A typed view of a BPF map. Borrowed: valid while its owner lives.
 @safe
 package struct ProbeMap<Key: BitwiseCopyable, Value: BitwiseCopyable> {
   private let descriptor: CInt
@@ -12,17 +12,18 @@ package struct ProbeMap<Key: BitwiseCopyable, Value: BitwiseCopyable> {
   private let copies: Int
   package let capacity: Int
 
-  init(map: OpaquePointer, name: String) throws(BPFError) {
-    descriptor = unsafe bpf_map__fd(map)
+  init(descriptor: CInt, name: String) throws(BPFError) {
+    self.descriptor = descriptor
     self.name = name
-    capacity = unsafe Int(bpf_map__max_entries(map))
-    let type = unsafe bpf_map__type(map)
+    var info = bpf_map_info()
+    var size = UInt32(MemoryLayout<bpf_map_info>.size)
+    guard unsafe bpf_obj_get_info_by_fd(descriptor, &info, &size) == 0 else { throw lastError("view", "map \(name)") }
+    capacity = Int(info.max_entries)
+    let type = bpf_map_type(rawValue: info.type)
     let isPerProcessor =
       type == BPF_MAP_TYPE_PERCPU_ARRAY || type == BPF_MAP_TYPE_PERCPU_HASH || type == BPF_MAP_TYPE_LRU_PERCPU_HASH
     copies = isPerProcessor ? Int(libbpf_num_possible_cpus()) : 1
-    let key = unsafe Int(bpf_map__key_size(map))
-    let value = unsafe Int(bpf_map__value_size(map))
-    guard key == MemoryLayout<Key>.size, value == MemoryLayout<Value>.size else {
+    guard Int(info.key_size) == MemoryLayout<Key>.size, Int(info.value_size) == MemoryLayout<Value>.size else {
       throw BPFError("view", "map \(name)", errno: .invalidArgument, reason: "its key or value has another size")
     }
   }

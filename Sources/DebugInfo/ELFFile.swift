@@ -208,7 +208,7 @@ package import SystemPackage
   }()
 
   /// Whether libelf reads from a mapping of the file.
-  private var isMapped: Bool { unsafe descriptor == nil && memory == nil }
+  var isMapped: Bool { unsafe descriptor == nil && memory == nil }
 
   /// Visits the section headers in order, with their indices; ends without an error where libelf cannot go on.
   func forEachSection(_ body: (Int, Section, OpaquePointer) -> Void) {
@@ -228,6 +228,16 @@ package import SystemPackage
           name: name, type: header.sh_type, flags: header.sh_flags, address: header.sh_addr, size: header.sh_size,
           link: Int(header.sh_link)), section)
     }
+  }
+
+  /// Bytes of all sections whose names begin so.
+  func size(ofSections prefixes: [String]) -> Int {
+    var size = 0
+    unsafe forEachSection { _, section, _ in
+      guard section.type != UInt32(SHT_NOBITS), prefixes.contains(where: { section.name.hasPrefix($0) }) else { return }
+      size += Int(clamping: min(section.size, identity?.size ?? 0))
+    }
+    return size
   }
 
   /// Whether there are symbols of more than the dynamic linker's, and DWARF.

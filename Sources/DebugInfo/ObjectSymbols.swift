@@ -48,6 +48,29 @@ package final class ObjectSymbols {
     debug?.file.discardAll()
   }
 
+  /// Gives up what is mapped of the file, until it is read again.
+  package func discardPages() {
+    file.discardAll()
+    debug?.file.discardAll()
+  }
+
+  /// Bytes of memory, about: the index, and what was read of files that are not mapped.
+  package var memoryUse: Int {
+    let hasInformation = contents?.information.map { $0 != nil } ?? false
+    return (contents?.table.memoryUse ?? 0) + sectionsRead.symbols + (hasInformation ? sectionsRead.information : 0)
+  }
+
+  /// Bytes that are in memory for symbols, and for DWARF once that is read.
+  private lazy var sectionsRead: (symbols: Int, information: Int) = {
+    var sizes = (symbols: 0, information: 0)
+    for file in [file, debug?.file].compactMap(\.self) {
+      if !file.isMapped { sizes.symbols += file.size(ofSections: [".symtab", ".strtab", ".dynsym", ".dynstr"]) }
+      // The index of DWARF is about a quarter of it.
+      sizes.information += file.size(ofSections: [".debug_"]) / (file.isMapped && !file.hasDecompressed ? 4 : 1)
+    }
+    return sizes
+  }()
+
   /// What was read; read again after a release. That it is too large was found, and thrown, when it was read first: a file that is mapped
   /// does not change, and of others libelf has kept the content.
   private func prepare() -> Contents? {

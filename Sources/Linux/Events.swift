@@ -14,6 +14,8 @@ package struct EventPoll: ~Copyable {
   }
 
   private let descriptor: Descriptor
+  /// Can be waited for itself.
+  package var rawValue: CInt { descriptor.rawValue }
 
   package init() throws(SystemError) {
     descriptor = Descriptor(owning: try check(epoll_create1(Int32(EPOLL_CLOEXEC)), "create", "epoll"))

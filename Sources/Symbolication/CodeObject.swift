@@ -1,6 +1,7 @@
 package import DebugInfo
 package import Linux
 internal import Profiles
+internal import Synchronization
 package import SystemPackage
 
 /// What lies behind mappings of code: a file, the vDSO, or memory that the process filled itself. Shared by all processes that map it.
@@ -14,6 +15,10 @@ package final class CodeObject {
     case failed(Symbolized.Reason)
   }
 
+  /// Of no other one, not even of one that is gone.
+  package let number = CodeObject.count.wrappingAdd(1, ordering: .relaxed).newValue
+  private static let count = Atomic<UInt64>(0)
+
   /// The last component of its path, or what stands for one: `[vdso]`.
   package let name: String
   /// As the process saw it; empty for what is no file.
@@ -22,7 +27,7 @@ package final class CodeObject {
   private var descriptor: Descriptor?
   /// Nil for what is no file.
   package let identity: FileIdentity?
-  var isFile: Bool { identity != nil }
+  package var isFile: Bool { identity != nil }
   private var search = DebugFileSearch()
   private var isOurs = true
   /// By the address as the file counts it; equal ones of all processes are looked up once.
@@ -55,11 +60,13 @@ package final class CodeObject {
   }
 
   /// Builds the index, or takes that of an equal file; a failure is kept too, and not tried again at every address.
-  func load(sharing known: inout [FileContent: ObjectSymbols], servers: DebugInformationServers?) {
+  ///
+  /// - Parameter isForever: whether `unload` will not be called.
+  func load(sharing known: inout [FileContent: WeakObject<ObjectSymbols>], servers: DebugInformationServers?, isForever: Bool) {
     guard case .pending = state, let identity else { return }
     search.servers = servers
-    defer { search = DebugFileSearch() }
-    guard let descriptor = descriptor.take() else {
+    defer { if isForever { search = DebugFileSearch() } }
+    guard let descriptor = isForever ? descriptor.take() : descriptor?.duplicate() else {
       state = .failed(.fileGone)
       return
     }
@@ -70,13 +77,13 @@ package final class CodeObject {
         return
       }
       let content = file.buildID.map { FileContent(buildID: $0, owner: identity.owner, size: identity.size, isOurs: isOurs) }
-      if let content, let equal = known[content] {
+      if let content, let equal = known[content]?.object {
         state = .ready(equal)
         return
       }
       let symbols = try ObjectSymbols(file, searching: search)
       state = .ready(symbols)
-      if let content, !symbols.isEmpty { known[content] = symbols }
+      if let content, !symbols.isEmpty { known[content] = WeakObject(object: symbols) }
     } catch {
       state = .failed(Symbolized.Reason(error))
     }
@@ -87,6 +94,21 @@ package final class CodeObject {
     (answers, readable) = ([:], [:])
     if case .ready(let symbols) = state { symbols.release() }
   }
+
+  /// Gives up the index as well, until something is asked for again; what was read of other files is given up.
+  func unload() {
+    (answers, readable) = ([:], [:])
+    if descriptor != nil { state = .pending }
+  }
+
+  /// Gives up what was made of the index, and the file's pages; the index stays.
+  func settle() {
+    (answers, readable) = ([:], [:])
+    if case .ready(let symbols) = state { symbols.discardPages() }
+  }
+
+  /// Bytes of memory that the index takes, about.
+  var memoryUse: Int { if case .ready(let symbols) = state { symbols.memoryUse } else { 0 } }
 
   /// Where its code can be read.
   package enum Source {
@@ -158,6 +180,10 @@ package final class CodeObject {
       function: function, module: name, isInlined: isInlined, file: call?.file, line: call?.line ?? 0,
       mangled: function == mangled ? nil : mangled)
   }
+}
+
+struct WeakObject<Object: AnyObject> {
+  weak var object: Object?
 }
 
 /// What two files have in common that one index serves.

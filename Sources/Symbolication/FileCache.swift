@@ -8,29 +8,28 @@ struct FileCache {
   let maximumOpen: Int
   var servers: DebugInformationServers?
 
-  /// Kept once indexed; until then the processes that have mapped them keep them.
-  private var objects: [FileIdentity: Entry] = [:]
+  /// Whether what was indexed stays so for ever, or until `trim`.
+  let isForever: Bool
+
+  /// The processes that have mapped them keep them, and `loaded` does.
+  private var objects: [FileIdentity: WeakObject<CodeObject>] = [:]
   /// By what a mapping says of its file, for processes that are gone before their file can be opened.
-  private var byMapping: [MappedFile: Weak<CodeObject>] = [:]
+  private var byMapping: [MappedFile: WeakObject<CodeObject>] = [:]
   /// Oldest first.
-  private var waiting: [Weak<CodeObject>] = []
+  private var waiting: [WeakObject<CodeObject>] = []
+  /// What was indexed, the latest last.
+  private var loaded: [CodeObject] = []
   /// The number of files at which those that nobody has any more are left out.
   private var cleanAt = 1024
-  private var indexed: [FileContent: ObjectSymbols] = [:]
-  private var roots: [RootDirectory.Identity: Weak<RootDirectory>] = [:]
+  private var indexed: [FileContent: WeakObject<ObjectSymbols>] = [:]
+  private var roots: [RootDirectory.Identity: WeakObject<RootDirectory>] = [:]
   private lazy var vdso = Self.readVDSO()
   private let memory = CodeObject(name: "", .memory)
   private var missing: [MissingKey: CodeObject] = [:]
 
-  init(maximumOpen: Int) { self.maximumOpen = maximumOpen }
-
-  private struct Entry {
-    weak var object: CodeObject?
-    var kept: CodeObject?
-  }
-
-  private struct Weak<Object: AnyObject> {
-    weak var object: Object?
+  init(maximumOpen: Int, isForever: Bool) {
+    self.maximumOpen = maximumOpen
+    self.isForever = isForever
   }
 
   private struct MappedFile: Hashable {
@@ -53,7 +52,7 @@ struct FileCache {
     if let known = roots[identity]?.object { return known }
     guard let root = try? RootDirectory(of: process) else { return nil }
     roots = roots.filter { $0.value.object != nil }
-    roots[identity] = Weak(object: root)
+    roots[identity] = WeakObject(object: root)
     return root
   }
 
@@ -112,9 +111,9 @@ struct FileCache {
       byMapping = byMapping.filter { $0.value.object != nil }
       cleanAt = max(1024, 2 * objects.count)
     }
-    objects[identity] = Entry(object: object)
-    byMapping[MappedFile(mapping)] = Weak(object: object)
-    waiting.append(Weak(object: object))
+    objects[identity] = WeakObject(object: object)
+    byMapping[MappedFile(mapping)] = WeakObject(object: object)
+    waiting.append(WeakObject(object: object))
     if waiting.count > maximumOpen { waiting.removeAll { $0.object == nil } }
     while waiting.count > maximumOpen, let oldest = waiting.first?.object { load(oldest) }
     return object
@@ -122,9 +121,35 @@ struct FileCache {
 
   /// Indexes an object, which is kept from now on.
   mutating func load(_ object: CodeObject) {
-    object.load(sharing: &indexed, servers: servers)
-    if let identity = object.identity { objects[identity] = Entry(object: object, kept: object) }
+    object.load(sharing: &indexed, servers: servers, isForever: isForever)
+    loaded.append(object)
     waiting.removeAll { $0.object == nil || $0.object === object }
+  }
+
+  /// Notes that something is looked up in an object that has been indexed: what was not used for the longest time leaves first.
+  mutating func use(_ object: CodeObject) {
+    guard !isForever, loaded.last !== object, let place = loaded.lastIndex(where: { $0 === object }) else { return }
+    loaded.remove(at: place)
+    loaded.append(object)
+  }
+
+  /// Gives up indexes, those first that were not used for the longest time, until the others take so many bytes at most. Objects without
+  /// one stay as long as a process has mapped them.
+  mutating func trim(to limit: Int) {
+    var used = 0
+    var kept: [CodeObject] = []
+    for object in loaded.reversed() {
+      guard case .ready = object.state else { continue }
+      used += object.memoryUse
+      if used <= limit {
+        kept.append(object)
+      } else {
+        object.unload()
+        waiting.append(WeakObject(object: object))
+      }
+    }
+    loaded = kept.reversed()
+    indexed = indexed.filter { $0.value.object != nil }
   }
 
   /// The image is the same in every 64-bit process, so ours serves for all.

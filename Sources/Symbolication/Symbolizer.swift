@@ -44,7 +44,7 @@ package struct Symbolizer {
   /// The one of `processes` that was asked for last.
   private var latest: (process: ProcessID, traced: TracedProcess)?
   private var files: FileCache
-  private var noted: Set<ObjectIdentifier> = []
+  private var noted: Set<UInt64> = []
   /// Processes that began another program, or other code in the place of some, oldest first.
   private var replaced: [(process: ProcessID, time: UInt64)] = []
   /// Processes that have ended, oldest first.
@@ -67,10 +67,36 @@ package struct Symbolizer {
     package var replacedCode: [(process: ProcessID, addresses: Range<UInt64>, since: UInt64)] = []
   }
 
-  /// - Parameter openFiles: files held open at once until something in them needs a name; beyond that the oldest are indexed early.
-  package init(openFiles: Int = 256) {
-    files = FileCache(maximumOpen: openFiles)
+  /// - Parameters:
+  ///   - openFiles: files held open at once until something in them needs a name; beyond that the oldest are indexed early.
+  ///   - isEndless: whether it names windows without an end, and `settle` is called after each.
+  package init(openFiles: Int = 256, isEndless: Bool = false) {
+    files = FileCache(maximumOpen: openFiles, isForever: !isEndless)
   }
+
+  /// Gives up what was made of the indexes of files; the indexes stay, as long as all take so many bytes at most.
+  package mutating func settle(_ objects: [CodeObject], limit: Int) {
+    for object in objects { object.settle() }
+    files.trim(to: limit)
+  }
+
+  /// Gives up what later windows will hardly ask for again. Call it after each.
+  package mutating func settle() {
+    if noted.count > Self.modulesOfAnEndlessRun { (noted, modules) = ([], [:]) }
+    // Modules and programs of BPF come and go.
+    if kernel != nil, let kernelReadAt, Clock.monotonic - kernelReadAt > Self.kernelLifetime { (kernel, hasNewKernel) = (nil, true) }
+  }
+
+  private static let modulesOfAnEndlessRun = 4096
+  /// In nanoseconds. To read all symbols takes the kernel some 60 ms.
+  private static let kernelLifetime: UInt64 = 600_000_000_000
+  /// Whether the kernel's symbols have been given up since this was asked last.
+  package mutating func takeKernelChange() -> Bool {
+    defer { hasNewKernel = false }
+    return hasNewKernel
+  }
+  private var hasNewKernel = false
+  private var kernelReadAt: UInt64?
 
   // MARK: Processes
 
@@ -172,14 +198,11 @@ package struct Symbolizer {
   /// Drops processes that ended before a time, all of whose events have been named.
   ///
   /// - Parameter wanted: processes with events that have not.
-  /// - Returns: those that were dropped; their numbers may come again.
-  package mutating func forgetNamed(before time: UInt64, keeping wanted: Set<UInt32>) -> Set<ProcessID> {
+  package mutating func forgetNamed(before time: UInt64, keeping wanted: Set<UInt32>) {
     let gone = processes.filter { process, traced in
       traced.endedAt.map { $0 < time } ?? false && !wanted.contains(process.rawValue)
     }.map(\.key)
     for process in gone { processes[process] = nil }
-    if let latest, gone.contains(latest.process) { self.latest = nil }
-    return Set(gone)
   }
 
   /// Forgets processes whose other threads have ended by now as well: the end of the last one is told as that of a thread.
@@ -394,13 +417,14 @@ package struct Symbolizer {
     case .failed(let reason): return .unknown(reason)
     case .memory: return compiled(address, traced, number)
     case .ready(let symbols):
+      files.use(region.object)
       note(region.object, symbols)
       return region.object.frames(at: region.offset(of: address), in: symbols, options)
     }
   }
 
   private mutating func note(_ object: CodeObject, _ symbols: ObjectSymbols) {
-    guard noted.insert(ObjectIdentifier(object)).inserted else { return }
+    guard noted.insert(object.number).inserted else { return }
     let module = Module(path: object.path, buildID: symbols.file.buildID?.description ?? "")
     if let other = modules[object.name], other.buildID != module.buildID {
       modules[object.name]?.buildID = ""
@@ -435,6 +459,7 @@ package struct Symbolizer {
   private mutating func find(_ address: KernelAddress, _ kind: StackAddress) -> Symbolized {
     if kernel == nil {
       kernel = .some(KernelSymbols.ofRunningKernel())
+      kernelReadAt = Clock.monotonic
       modules["[kernel]"] = Module(path: "[kernel.kallsyms]", buildID: BuildID.ofRunningKernel?.description ?? "")
     }
     let symbols = kernel.flatMap(\.self)

@@ -30,11 +30,11 @@ final class UnwindMemory {
   private let shardLimit: Int
 
   /// - Parameter limit: bytes of rows and of the index of pages together.
-  init(_ probe: borrowing LoadedProbe, limit: Int) throws(BPFError) {
-    outerPool = try probe.descriptor("unwind_pool")
-    outerIndex = try probe.descriptor("unwind_index")
+  init(_ maps: SharedMaps, limit: Int) throws(BPFError) {
+    outerPool = try maps.descriptor("unwind_pool")
+    outerIndex = try maps.descriptor("unwind_index")
     ruleArray = try MappedArray(
-      sharing: try probe.descriptor("unwind_rules"), size: Int(SWTRACE_RULES) * MemoryLayout<UnwindRule>.size, name: "unwind_rules")
+      sharing: try maps.descriptor("unwind_rules"), size: Int(SWTRACE_RULES) * MemoryLayout<UnwindRule>.size, name: "unwind_rules")
     shardLimit = max(limit / Self.shardSize, 2)
     // Rule 0 is the one of code without rules; the numbers of the index below SWTRACE_BASE_FIRST have a meaning of their own.
     gap = try number(of: .gap) ?? gap

@@ -30,10 +30,18 @@ package final class Unwinder {
     var memory: UInt64 = 0
   }
 
-  /// - Parameter limit: bytes of the kernel's memory for rows and mappings.
-  package init(_ probe: borrowing LoadedProbe, limit: Int) throws(BPFError) {
-    memory = try UnwindMemory(probe, limit: limit)
-    published = try probe.map("unwind_processes")
+  /// The maps of a probe that it fills, which several probes can share.
+  package static let maps = ["unwind_processes", "unwind_pool", "unwind_index", "unwind_rules"]
+
+  private let maps: SharedMaps
+
+  /// - Parameters:
+  ///   - maps: those named by `maps`.
+  ///   - limit: bytes of the kernel's memory for rows and mappings.
+  package init(_ maps: SharedMaps, limit: Int) throws(BPFError) {
+    self.maps = maps
+    memory = try UnwindMemory(maps, limit: limit)
+    published = try maps.map("unwind_processes")
   }
 
   /// Why files have no rules, by their names; the first of them.

@@ -58,7 +58,7 @@ package struct Session: ~Copyable {
   private var progress: Progress
 
   /// How often a ring is drained; at 640,000 events of 80 bytes a second this is half a megabyte.
-  private static let tick: UInt64 = 10_000_000
+  package static let tick: UInt64 = 10_000_000
 
   private static let endings: EventPoll.Reasons = [.signal, .child, .outputClosed]
 
@@ -165,11 +165,16 @@ package struct Session: ~Copyable {
       attach: plan.attach)
   }
 
+  /// Can be waited for, until `next` has something to do.
+  package var descriptor: CInt { poll.rawValue }
+
   /// Waits until there is something to do.
   ///
-  /// - Parameter output: where the tool writes; when its reader is gone, the run ends, and while it grows, no progress is shown.
+  /// - Parameters:
+  ///   - output: where the tool writes; when its reader is gone, the run ends, and while it grows, no progress is shown.
+  ///   - patience: how long it waits at most, for tools with a ring.
   /// - Returns: `.end` once, with everything detached: drain what is left. Then nil.
-  package mutating func next(_ output: borrowing Output) -> Turn? {
+  package mutating func next(_ output: borrowing Output, patience: UInt64 = Self.tick) -> Turn? {
     guard endedAt == nil else { return nil }
     if output.isClosed { return end(output) }
     while true {
@@ -188,7 +193,7 @@ package struct Session: ~Copyable {
       }
       progress.update(now: now, written: output.written, activity: activity, tool: settings.tool, start: startedAt)
       var until = min(deadline, nextInterval)
-      if reader != nil { until = min(until, now + Self.tick) }
+      if reader != nil { until = min(until, now + patience) }
       if progress.isTerminal { until = min(until, now + 1_000_000_000) }
       let reasons = poll.wait(nanoseconds: min(until - now, 3_600_000_000_000))
       if !reasons.isDisjoint(with: Self.endings) { return end(output) }

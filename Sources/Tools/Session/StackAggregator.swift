@@ -1,7 +1,7 @@
 internal import CProbes
 internal import CUnwind
 internal import Formats
-package import Linux
+internal import Linux
 package import Profiles
 package import Symbolication
 internal import Unwinding
@@ -15,7 +15,11 @@ package struct StackAggregator {
     var time: UInt64
   }
 
-  package private(set) var symbolizer: Symbolizer
+  package let shared: StackProcesses
+  package var symbolizer: Symbolizer {
+    get { shared.symbolizer }
+    _modify { yield &shared.symbolizer }
+  }
   /// Events that were taken in.
   package private(set) var count: UInt64 = 0
   /// Events whose stack was one too many.
@@ -31,9 +35,10 @@ package struct StackAggregator {
   /// Whether the profile will say when each event was.
   package var keepsMoments = false
 
-  private let records: ProcessRecordReader?
-  /// Of the windows before.
-  private var namer: StackNamer?
+  /// How complete the stacks are.
+  private(set) var walked = StackReport()
+  /// Addresses that were looked up, and those of them that have a name.
+  private(set) var names = (total: 0, named: 0)
   /// Processes that were seen first since somebody looked, where somebody does.
   package var newcomers: Newcomers?
 
@@ -55,38 +60,16 @@ package struct StackAggregator {
     }
   }
 
-  /// - Parameters:
-  ///   - records: tells of programs that start and end; without it those that live for a moment only have no names.
-  ///   - openFiles: how many files of processes may be held open.
-  package init(_ options: Symbolizer.Options = .init(), records: ProcessRecordReader? = nil, openFiles: Int = 256) {
+  package init(_ shared: StackProcesses = StackProcesses()) {
+    self.shared = shared
     stacks = RawStacks()
-    symbolizer = Symbolizer(openFiles: min(openFiles, 8192))
-    self.records = records
-    symbolizer.options = options
   }
   init(stacks: RawStacks) {
+    shared = StackProcesses()
     self.stacks = stacks
-    symbolizer = Symbolizer()
-    records = nil
   }
 
-  /// Takes in what happened to processes. Call it often: a process is known best while it lives.
-  package mutating func followProcesses() {
-    records?.drain { record in symbolizer.note(record) }
-    if let walks { walks.follow(&symbolizer) }
-  }
-
-  /// Learns of a process that runs already and is traced, so that its first stack can be walked.
-  mutating func expect(_ process: ProcessID) {
-    guard let walks else { return }
-    let memory = ProcFile.startOfStack(of: process)
-    symbolizer.learn(process)
-    followProcesses()
-    // Else it runs another program by now; its first event will tell.
-    guard let memory, ProcFile.startOfStack(of: process) == memory else { return }
-    walks.use(process, memory: memory, symbolizer)
-    walks.build(all: true)
-  }
+  private var walks: StackWalks? { shared.walks }
 
   /// Has the rules made that the events up to now lacked. Call it after each round of events.
   mutating func showRules() {
@@ -95,27 +78,11 @@ package struct StackAggregator {
     if walks.takeNews(), !held.isEmpty { addHeld(canWait: true) }
   }
 
-  /// Gives up the rules, which are more memory than the names will be. Call it when everything was taken in.
-  ///
-  /// - Returns: how complete the stacks are, and why files had no rules.
-  mutating func endWalks() -> (report: StackReport, failures: String?)? {
-    defer {
-      walks = nil
-      ProgramMemory.releaseFreed()
-    }
-    return walks.map { ($0.report, $0.failures) }
-  }
-
   /// Takes in what has waited for rules. Call it after the last event.
   package mutating func finishWalks() { addHeld(canWait: false) }
 
-  /// Where user stacks are walked by rules.
-  var walks: StackWalks? { didSet { symbolizer.remembersChanges = walks != nil } }
   /// Whether a frame shows why a user stack ends before its thread's first function.
   package var showsEndings = false
-
-  /// Call it when all events before a time have been given to `add`.
-  package mutating func forgetIdle(before time: UInt64) { symbolizer.forgetIdle(before: time) }
 
   /// Takes in one record.
   package mutating func add(_ record: RawSpan) {
@@ -213,7 +180,7 @@ package struct StackAggregator {
     guard let walks, UInt32(event.ending) != SWTRACE_END_UNKNOWN.rawValue else { return nil }
     let place = addresses.count - Int(max(event.user_frames, 0)) - Int(event.async_frames)
     let (process, program) = (ProcessID(owner.process), Int(owner.program))
-    switch walks.finish(event, Array(addresses[place...]), rest, process, program, symbolizer, canWait: canWait) {
+    switch walks.finish(event, Array(addresses[place...]), rest, process, program, symbolizer, &walked, canWait: canWait) {
     case .waits(let file): return file
     case .stack(let user, let asyncFrames, let ending):
       addresses.replaceSubrange(place..., with: user)
@@ -244,7 +211,7 @@ package struct StackAggregator {
     let (process, program) = (ProcessID(owner.process), Int(owner.program))
     if let walks, !task.rest.isEmpty,
       case .stack(let found, _, let ending) = walks.finish(
-        task.event, [], task.rest.span.bytes, process, program, symbolizer, canWait: false)
+        task.event, [], task.rest.span.bytes, process, program, symbolizer, &walked, canWait: false)
     {
       user = found
       if showsEndings, !ending.isPlain { owner.ending = ending }
@@ -263,7 +230,7 @@ package struct StackAggregator {
 
   /// Whose event it is; call it while the process is known.
   private mutating func owner(_ event: swtrace_stack_event) -> RawStacks.Owner {
-    if let records, event.time_ns > records.completeUntil { followProcesses() }
+    if let records = shared.records, event.time_ns > records.completeUntil { shared.follow() }
     func program(_ process: UInt32) -> UInt32 {
       process == 0 || !ProcessNamespace.isInitial ? 0 : UInt32(symbolizer.program(of: ProcessID(process), at: event.time_ns))
     }
@@ -306,7 +273,9 @@ package struct StackAggregator {
   /// - Parameter delimited: whether a marker stands between the user and the kernel part.
   package mutating func profile(unit: Profile.Unit, delimited: Bool = false) -> Profile {
     giveUpOwed(before: .max)
-    var namer = StackNamer(isDelimited: delimited, takesUserStacksFromCalls: takesUserStacksFromCalls)
+    var namer = StackNamer(isDelimited: delimited)
+    shared.lend(&namer)
+    defer { shared.lend(&namer) }
     return profile(of: stacks, unit, &namer) { _ in }
   }
 
@@ -318,16 +287,16 @@ package struct StackAggregator {
   mutating func takeWindow(unit: Profile.Unit, since start: UInt64, meanwhile: (inout Self) -> Void) -> Profile {
     giveUpOwed(before: start)
     let old = beginWindow()
-    var namer = self.namer ?? StackNamer(isDelimited: false, takesUserStacksFromCalls: takesUserStacksFromCalls)
-    self.namer = nil
-    let profile = profile(of: old, unit, &namer, meanwhile: meanwhile)
-    namer.forget(symbolizer.forgetNamed(before: start, keeping: waitingProcesses))
-    if !namer.isLarge { self.namer = namer }
-    return profile
+    var namer = shared.takeNamer()
+    defer {
+      namer.endWindow()
+      shared.giveBack(namer)
+    }
+    return profile(of: old, unit, &namer, meanwhile: meanwhile)
   }
 
   /// Processes whose events are not named yet.
-  private var waitingProcesses: Set<UInt32> {
+  package var waitingProcesses: Set<UInt32> {
     var processes = Set(held.map(\.process))
     for entry in stacks.entries { processes.formUnion([entry.owner.process, entry.owner.partnerProcess]) }
     return processes
@@ -368,20 +337,22 @@ package struct StackAggregator {
   private mutating func profile(
     of stacks: RawStacks, _ unit: Profile.Unit, _ namer: inout StackNamer, meanwhile: (inout Self) -> Void
   ) -> Profile {
-    swap(&namer.symbolizer, &symbolizer)
+    let before = namer.symbolizer.report
     var profile = Profile(unit: unit)
-    namer.nameAddresses(of: stacks) { symbolizer in
+    namer.nameAddresses(of: stacks, fromCalls: takesUserStacksFromCalls) { symbolizer in
       swap(&symbolizer, &self.symbolizer)
       meanwhile(&self)
       swap(&symbolizer, &self.symbolizer)
     }
     let named = stacks.entries.map { entry -> Stack.ID? in
       guard entry.events > 0 else { return nil }
-      let (stack, lacksUserPart) = namer.name(entry, stacks)
+      let (stack, lacksUserPart) = namer.name(entry, stacks, fromCalls: takesUserStacksFromCalls)
       if lacksUserPart { withoutUserStack += entry.events }
       return stack
     }
-    swap(&namer.symbolizer, &symbolizer)
+    let after = namer.symbolizer.report
+    names.total += after.total - before.total
+    names.named += after.named - before.named
     profile.stacks = namer.table
     let places = zip(stacks.entries, named).map { entry, stack -> Int? in
       guard let stack else { return nil }

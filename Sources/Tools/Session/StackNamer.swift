@@ -14,9 +14,12 @@ struct StackNamer {
   private(set) var table = StackTable()
   /// Whether a marker stands between the user and the kernel part.
   let isDelimited: Bool
-  /// Whether user stacks were walked at the ends of system calls.
-  let takesUserStacksFromCalls: Bool
+  /// Bytes that the indexes of files may take when there will be other stacks; nil when there will be none, and none are kept.
+  let indexLimit: Int?
   private var kernel: [KernelKey: KernelAnswer] = [:]
+  /// Places in files, whatever processes have mapped them.
+  private var places: [PlaceKey: Answer] = [:]
+  /// Of the stacks that are being named: which place an address is, and what is no file, is certain only for the moment.
   private var user: [UserKey: Answer] = [:]
   private var answered: [Frame.ID] = []
   private var forms: [FormKey: Frame.ID?] = [:]
@@ -36,6 +39,18 @@ struct StackNamer {
 
     static func < (one: Self, other: Self) -> Bool {
       (one.process, one.program, one.address, one.kind.rawValue) < (other.process, other.program, other.address, other.kind.rawValue)
+    }
+  }
+
+  /// An address in a file.
+  private struct PlaceKey: Hashable {
+    var object: UInt64
+    var offset: UInt64
+    var kind: StackAddress
+
+    init?(_ place: Symbolizer.Place?, _ kind: StackAddress) {
+      guard let place, place.object.isFile else { return nil }
+      (object, offset, self.kind) = (place.object.number, place.offset, kind)
     }
   }
 
@@ -60,25 +75,27 @@ struct StackNamer {
     var isOfProbe = false
   }
 
-  init(isDelimited: Bool, takesUserStacksFromCalls: Bool) {
+  init(isDelimited: Bool, indexLimit: Int? = nil) {
     self.isDelimited = isDelimited
-    self.takesUserStacksFromCalls = takesUserStacksFromCalls
+    self.indexLimit = indexLimit
   }
 
-  /// Whether so much is kept that it is time to begin anew: tens of megabytes.
-  var isLarge: Bool { user.count > 1 << 17 || kernel.count > 1 << 17 || answered.count > 1 << 20 || table.count > 1 << 19 }
+  /// Whether so much is kept that it is time to begin anew: some ten megabytes.
+  var isLarge: Bool { places.count > 1 << 16 || kernel.count > 1 << 15 || answered.count > 1 << 18 || table.count > 1 << 17 }
 
-  /// Forgets what is known of processes whose numbers may come again.
-  mutating func forget(_ processes: Set<ProcessID>) {
-    guard !processes.isEmpty else { return }
-    user = user.filter { !processes.contains(ProcessID($0.key.process)) }
-  }
+  /// Forgets the names of the kernel's addresses: other code may be there.
+  mutating func forgetKernel() { kernel = [:] }
+
+  /// Forgets what was certain for the stacks of a window only.
+  mutating func endWindow() { user = [:] }
 
   /// Names the addresses of all entries, the kernel's and then one file's after the other, each in its order: what is known of a large
   /// program takes tens of megabytes, which are given up before the next one is read.
   ///
-  /// - Parameter meanwhile: gets the symbolizer back for a moment, every few milliseconds.
-  mutating func nameAddresses(of stacks: borrowing RawStacks, meanwhile: (inout Symbolizer) -> Void) {
+  /// - Parameters:
+  ///   - fromCalls: whether user stacks were walked at the ends of system calls.
+  ///   - meanwhile: gets the symbolizer back for a moment, every few milliseconds.
+  mutating func nameAddresses(of stacks: borrowing RawStacks, fromCalls: Bool, meanwhile: (inout Symbolizer) -> Void) {
     var keys: Set<UserKey> = []
     for entry in stacks.entries where entry.events > 0 {
       let isOfCall = answers(stacks.kernel(entry)).allSatisfy { !$0.isOutsideCalls }
@@ -87,21 +104,26 @@ struct StackNamer {
         _ = answers(partner.kernel)
         keys.formUnion(Self.keys(partner.user, entry.owner.partnerProcess, entry.owner.partnerProgram))
       }
-      guard !lacksUserPart(entry, stacks, isOfCall: isOfCall) else { continue }
+      guard !(fromCalls && lacksUserPart(entry, stacks, isOfCall: isOfCall)) else { continue }
       keys.formUnion(Self.keys(stacks.user(entry), entry.owner.process, entry.owner.program))
       for part in Self.awaiting(entry, stacks).parts {
         keys.formUnion(Self.keys(part, entry.owner.process, entry.owner.program, .asyncResumePoint))
       }
     }
-    symbolizer.release(nil)
+    if indexLimit == nil { symbolizer.release(nil) }
     var groups = FileGroups()
-    let places = keys.sorted().map { key in
-      let place = symbolizer.place(VirtualAddress(key.address), key.kind, in: ProcessID(key.process), program: Int(key.program))
-      return (key: key, file: groups.number(of: place?.object), offset: place?.offset ?? key.address)
+    var unknown: [(key: UserKey, file: Int, offset: UInt64)] = []
+    for key in keys.sorted() {
+      let place = place(key)
+      if let known = PlaceKey(place, key.kind).flatMap({ places[$0] }) {
+        user[key] = known
+      } else {
+        unknown.append((key, groups.number(of: place?.object), place?.offset ?? key.address))
+      }
     }
     var last = 0
     var lastPause = Clock.monotonic
-    for place in places.sorted(by: { (groups[$0.file].size, $0.file, $0.offset) < (groups[$1.file].size, $1.file, $1.offset) }) {
+    for place in unknown.sorted(by: { (groups[$0.file].size, $0.file, $0.offset) < (groups[$1.file].size, $1.file, $1.offset) }) {
       if groups[place.file].size != groups[last].size { release(groups.ofSize(groups[last].size)) }
       last = place.file
       _ = answer(place.key)
@@ -110,14 +132,25 @@ struct StackNamer {
         lastPause = Clock.monotonic
       }
     }
+    guard !unknown.isEmpty else { return }
     release(groups.ofSize(groups[last].size))
     ProgramMemory.releaseFreed()
+  }
+
+  private mutating func place(_ key: UserKey) -> Symbolizer.Place? {
+    symbolizer.place(VirtualAddress(key.address), key.kind, in: ProcessID(key.process), program: Int(key.program))
   }
 
   /// In nanoseconds.
   private static let longestWork: UInt64 = 10_000_000
 
-  private mutating func release(_ files: [CodeObject]) { for file in files { symbolizer.release(file) } }
+  private mutating func release(_ files: [CodeObject]) {
+    if let indexLimit {
+      symbolizer.settle(files, limit: indexLimit)
+    } else {
+      for file in files { symbolizer.release(file) }
+    }
+  }
 
   /// Files by numbers, with their sizes: only those of equal size may be copies, for which there is one index.
   private struct FileGroups {
@@ -141,7 +174,9 @@ struct StackNamer {
   /// The stack of an entry, and whether it lacks the user part that it has: that was another one's.
   ///
   /// From the root to the leaf; what came to a blocked task stands on top of where it waited.
-  mutating func name(_ entry: RawStacks.Entry, _ stacks: borrowing RawStacks) -> (stack: Stack.ID, lacksUserPart: Bool) {
+  mutating func name(
+    _ entry: RawStacks.Entry, _ stacks: borrowing RawStacks, fromCalls: Bool
+  ) -> (stack: Stack.ID, lacksUserPart: Bool) {
     var frames: [Frame.ID] = []
     let owner = entry.owner
     if owner.isBlocked { frames.append(marker("[still blocked]")) }
@@ -160,7 +195,7 @@ struct StackNamer {
     let (kernel, isOfCall) = name(stacks.kernel(entry))
     frames += kernel
     let user = stacks.user(entry)
-    if lacksUserPart(entry, stacks, isOfCall: isOfCall) { return (push(frames), true) }
+    if fromCalls, lacksUserPart(entry, stacks, isOfCall: isOfCall) { return (push(frames), true) }
     if isDelimited, entry.parts.kernel > 0, !user.isEmpty { frames.append(marker("-")) }
     frames += name(user, owner.process, owner.program)
     appendAwaiting(entry, stacks, to: &frames)
@@ -174,7 +209,7 @@ struct StackNamer {
 
   /// A wait in a page fault is not part of any system call: the user stack at the next call's end is another one.
   private func lacksUserPart(_ entry: RawStacks.Entry, _ stacks: borrowing RawStacks, isOfCall: Bool) -> Bool {
-    !isOfCall && takesUserStacksFromCalls && stacks.user(entry).count > 1 && !entry.owner.isBlocked
+    !isOfCall && stacks.user(entry).count > 1 && !entry.owner.isBlocked
   }
 
   /// What awaits the last of the user frames: that of one task after the other, and what stands before each but the first.
@@ -294,6 +329,8 @@ struct StackNamer {
 
   private mutating func answer(_ key: UserKey) -> Answer {
     if let known = user[key] { return known }
+    let place = PlaceKey(place(key), key.kind)
+    if let known = place.flatMap({ places[$0] }) { return known }
     let (address, process, program) = (VirtualAddress(key.address), ProcessID(key.process), Int(key.program))
     let found = symbolizer.lookUp(address, key.kind, in: process, program: program)
     let frames =
@@ -303,6 +340,7 @@ struct StackNamer {
       }
     let made = made(frames, found)
     user[key] = made
+    if let place { places[place] = made }
     return made
   }
 

@@ -3,7 +3,7 @@ internal import CProbes
 internal import Glibc
 package import Linux
 package import Profiles
-package import Symbolication
+internal import Symbolication
 internal import Unwinding
 
 /// A probe whose events are stacks, attached, and what it has delivered: until the end of a tool's run, or for windows without an end.
@@ -21,23 +21,14 @@ package struct StackRun: ~Copyable {
 
   /// Loads and attaches.
   ///
-  /// - Parameter endings: what ends the run; by default the signals that end programs.
+  /// - Parameters:
+  ///   - shared: what is known of processes; the rules of all probes that share it are those of the first.
+  ///   - endings: what ends the run; by default the signals that end programs.
   package init(
-    _ tool: some StackTool, _ settings: SessionSettings, _ symbols: Symbolizer.Options, watching output: borrowing Output,
+    _ tool: some StackTool, _ settings: SessionSettings, _ shared: StackProcesses, watching output: borrowing Output,
     endings: () throws(SystemError) -> EndSignals = { () throws(SystemError) in try EndSignals() }
   ) throws {
-    // Before the first event, so that no program's start is missed.
-    var records: ProcessRecordReader?
-    if !ProcessNamespace.isInitial {
-      complain(
-        "swtrace \(settings.tool): functions of processes have no names in a pid namespace of its own; run it in the host's "
-          + "(docker run --pid=host)")
-    } else {
-      do { records = try ProcessRecordReader() } catch {
-        complain("swtrace \(settings.tool): \(error); programs that run for a moment only will lack names")
-      }
-    }
-    var aggregator = StackAggregator(symbols, records: records, openFiles: DescriptorLimit.maximum / 2)
+    var aggregator = StackAggregator(shared)
     aggregator.takesUserStacksFromCalls = type(of: tool).hasLateUserStacks
     aggregator.showsEndings = tool.stacks.endings
     var isByRules = false
@@ -55,15 +46,19 @@ package struct StackRun: ~Copyable {
           if isByRules {
             // Copies of stacks are 16 KiB each.
             try probe.resize("events", to: 1 << 21)
+            if let maps = shared.maps { try probe.use(maps) }
           } else {
-            for map in ["unwind_processes", "unwind_pool", "unwind_index", "unwind_rules"] { try probe.leaveOut(map) }
+            for map in Unwinder.maps { try probe.leaveOut(map) }
           }
           try tool.configure(&probe, programs)
         },
         prepare: { (probe) throws(BPFError) in
-          aggregator.walks =
-            isByRules ? StackWalks(try Unwinder(probe, limit: tool.stacks.unwindMemory << 20), callers: tool.stacks.async) : nil
-          for process in settings.processes { aggregator.expect(ProcessID(process)) }
+          if isByRules, shared.walks == nil {
+            let maps = try probe.share(Unwinder.maps)
+            shared.maps = maps
+            shared.walks = StackWalks(try Unwinder(maps, limit: tool.stacks.unwindMemory << 20), callers: tool.stacks.async)
+          }
+          for process in settings.processes { shared.expect(ProcessID(process)) }
         },
         attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) },
         beforeDetaching: { (probe, programs) throws(BPFError) in
@@ -74,20 +69,26 @@ package struct StackRun: ~Copyable {
       settings, watching: output, endings: endings)
     self.aggregator = aggregator
     self.ending = ending
-    self.aggregator.followProcesses()
+    shared.follow()
   }
 
   /// Waits for events and takes them in.
   ///
+  /// - Parameter patience: how long it waits at most.
   /// - Returns: `.end` once, when everything is detached and taken in; then nil.
-  package mutating func next(_ output: borrowing Output) -> Session.Turn? {
-    guard let turn = session.next(output) else { return nil }
+  package mutating func next(_ output: borrowing Output, patience: UInt64 = Session.tick) -> Session.Turn? {
+    guard let turn = session.next(output, patience: patience) else { return nil }
     let now = Clock.monotonic
-    aggregator.followProcesses()
+    takeIn()
+    aggregator.symbolizer.forgetIdle(before: now)
+    return turn
+  }
+
+  /// Takes in what has come.
+  package mutating func takeIn() {
+    aggregator.shared.follow()
     Self.drain(&session, into: &aggregator)
     aggregator.showRules()
-    aggregator.forgetIdle(before: now)
-    return turn
   }
 
   /// Events delivered and lost since the last time.
@@ -103,9 +104,9 @@ package struct StackRun: ~Copyable {
 
   /// How complete the stacks and their names have been since the beginning, and what they cost.
   package var quality: Quality {
-    let (stacks, names) = (aggregator.walks?.report, aggregator.symbolizer.report)
+    let (stacks, names) = (aggregator.walked, aggregator.names)
     return Quality(
-      stacks: stacks?.total ?? 0, wholeStacks: stacks?.complete ?? 0, frames: UInt64(names.total), namedFrames: UInt64(names.named),
+      stacks: stacks.total, wholeStacks: stacks.complete, frames: UInt64(names.total), namedFrames: UInt64(names.named),
       programTime: session.attachment.probe.statistics().reduce(0) { $0 + $1.runTime },
       mapMemory: UInt64(session.attachment.probe.mapMemory()))
   }
@@ -125,17 +126,20 @@ package struct StackRun: ~Copyable {
   }
 
   /// What has come since the last window, with names; see `StackAggregator.takeWindow`.
-  package mutating func takeWindow(unit: Profile.Unit, since start: UInt64) -> Profile {
-    Self.takeWindow(&session, &aggregator, unit, start)
+  ///
+  /// - Parameter others: takes in what comes to other probes while names are looked up.
+  package mutating func takeWindow(unit: Profile.Unit, since start: UInt64, others: () -> Void) -> Profile {
+    Self.takeWindow(&session, &aggregator, unit, start, others)
   }
 
   private static func takeWindow(
-    _ session: inout Session, _ aggregator: inout StackAggregator, _ unit: Profile.Unit, _ start: UInt64
+    _ session: inout Session, _ aggregator: inout StackAggregator, _ unit: Profile.Unit, _ start: UInt64, _ others: () -> Void
   ) -> Profile {
     aggregator.takeWindow(unit: unit, since: start) { aggregator in
-      aggregator.followProcesses()
+      aggregator.shared.follow()
       drain(&session, into: &aggregator)
       aggregator.showRules()
+      others()
     }
   }
 

@@ -137,14 +137,14 @@ extension StackTool {
     for path in files { if let path { try Output.ensureWritable(path) } }
     var output = try Output(path: nil)
     output.isUsed = stacks.summary != nil || files.contains(nil)
-    var run = try StackRun(tool, settings, symbolOptions, watching: output)
+    var run = try StackRun(tool, settings, StackProcesses(of: settings.tool, symbolOptions), watching: output)
     run.aggregator.keepsMoments = destinations.contains { $0.format == .html }
     let startedAt = Clock.realtime
     while run.next(output) != nil {}
     run.aggregator.finishWalks()
     let elapsed = run.session.elapsed
     let unfinished = try addUnfinished(to: &run)
-    let walks = run.aggregator.endWalks()
+    let (areWalked, failures) = run.aggregator.shared.endWalks()
     var measured = run.aggregator.profile(unit: unit, delimited: stacks.delimited)
     if stacks.collapseRecursion { measured = measured.mappingStacks { $0.collapsingRecursion() } }
     var report = try run.session.finish(read: run.aggregator.count - unfinished.delivered)
@@ -174,7 +174,7 @@ extension StackTool {
         isForPrograms ? measured : format == .html ? named : profile, as: format, recording, options, annotate: stacks.annotate,
         rows: stacks.summary ?? FunctionTable.usualLimit, into: &out)
       if format == .json {
-        walks?.report.writeJSON(into: &out)
+        if areWalked { run.aggregator.walked.writeJSON(into: &out) }
         symbols.writeJSON(into: &out)
       }
     }
@@ -191,8 +191,8 @@ extension StackTool {
     }
     let toStandardOutput = destinations.first { $0.path == nil }?.format
     if let count = stacks.summary, toStandardOutput != .table { FunctionTable.write(profile, limit: count, into: &output.buffer) }
-    if let walks, walks.report.total > 0 { complain("swtrace \(settings.tool): \(walks.report.line)") }
-    if let failures = walks?.failures { complain("swtrace \(settings.tool): \(failures)") }
+    if run.aggregator.walked.total > 0 { complain("swtrace \(settings.tool): \(run.aggregator.walked.line)") }
+    if let failures { complain("swtrace \(settings.tool): \(failures)") }
     if symbols.total > 0 { complain("swtrace \(settings.tool): \(symbols.line)") }
     try run.session.conclude(report, &output, toStandardOutput ?? .stacks, always: stacks.summary != nil)
   }

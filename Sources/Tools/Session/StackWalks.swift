@@ -97,7 +97,6 @@ package struct StackReport: Equatable, Sendable {
 final class StackWalks {
   private let unwinder: Unwinder
   private let callers: AsyncCallers
-  private(set) var report = StackReport()
   private var hasComplained = false
   /// Why files have no rules, for people; nil where all have.
   var failures: String? {
@@ -194,10 +193,11 @@ final class StackWalks {
   ///   - user: as the probe found it, with the awaiting functions.
   ///   - rest: what follows the addresses.
   ///   - process: whose program is known to the symbolizer.
+  ///   - report: counts it, unless it has to wait.
   ///   - canWait: whether the rules of a file may be waited for by doing something else.
   func finish(
     _ event: swtrace_stack_event, _ user: [UInt64], _ rest: RawSpan, _ process: ProcessID, _ program: Int,
-    _ symbolizer: borrowing Symbolizer, canWait: Bool
+    _ symbolizer: borrowing Symbolizer, _ report: inout StackReport, canWait: Bool
   ) -> Finished {
     let hasRest = rest.byteCount >= MemoryLayout<swtrace_stack_rest>.size
     let memory = hasRest ? rest.unsafeLoadUnaligned(as: swtrace_stack_rest.self).memory : 0
