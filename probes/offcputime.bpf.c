@@ -21,6 +21,17 @@ SEC(".rodata.config") const volatile struct offcputime_config config = {};
 
 /* A start's note is the end of the first wait whose user stack is owed, or 0. */
 
+/* How many starts have one: system calls end far more often than waits that count. */
+__u64 owed = 0;
+
+static __always_inline void settle(struct start *start)
+{
+	if (!start->note)
+		return;
+	start->note = 0;
+	__sync_fetch_and_add(&owed, -1);
+}
+
 /* The registers with which the task entered the kernel, to be read by copy; null where they cannot be found. */
 static __always_inline struct pt_regs *user_registers(bool typed, struct task_struct *task)
 {
@@ -66,6 +77,8 @@ static __always_inline void begin_wait(bool typed, bool preempted, struct task_s
 		start = bpf_map_lookup_elem(&starts, &tid);
 		if (start && start->time_ns)
 			remark(SWTRACE_UNFINISHED);
+		if (start)
+			settle(start);
 		forget_start(tid);
 		return;
 	}
@@ -107,8 +120,10 @@ static __always_inline void describe(struct moment now, bool typed, struct task_
 		barrier_var(at);
 		if (is_in_syscall(typed, task, &ip)) {
 			room->event.kind = SWTRACE_STACK_USER_FOLLOWS;
-			if (!start->note)
+			if (!start->note) {
 				start->note = room->event.time_ns;
+				__sync_fetch_and_add(&owed, 1);
+			}
 		} else if (at <= 3 * SWTRACE_STACK_DEPTH) {
 			room->addresses[at] = ip;
 			room->event.user_frames = 1;
@@ -120,7 +135,7 @@ static __always_inline void describe(struct moment now, bool typed, struct task_
 static __always_inline int end_wait(bool typed, struct task_struct *task, struct start *start, __u64 time_ns)
 {
 	struct moment now = see();
-	struct stack_room *room = end_of_wait(now, start, time_ns, config.minimum_ns, config.maximum_ns);
+	struct stack_room *room = end_of_wait(now, start, time_ns, config.minimum_ns, config.maximum_ns, config.samples);
 
 	if (!room)
 		return 0;
@@ -140,7 +155,7 @@ static __always_inline int handle_waking(void *ctx, bool typed, bool by_rules, s
 	if (!start || !start->time_ns)
 		return 0;
 	now = see();
-	room = end_of_wait(now, start, time_ns, config.minimum_ns, config.maximum_ns);
+	room = end_of_wait(now, start, time_ns, config.minimum_ns, config.maximum_ns, config.samples);
 	if (!room)
 		return 0;
 	room->event.relation = SWTRACE_PARTNER_WOKE;
@@ -219,16 +234,19 @@ static __always_inline int handle_exit(void *ctx, bool by_rules)
 	__u64 ids = bpf_get_current_pid_tgid();
 	__u32 tid = ids;
 	__u32 which = 1;                /* the second room: a switch can interrupt this hook */
-	struct start *start = bpf_map_lookup_elem(&starts, &tid);
 	struct stack_room *room;
 	struct moment nobody = {};
+	struct start *start;
 	__u32 rest = 0;
 	__u64 since;
 
+	if (!*(volatile __u64 *)&owed)
+		return 0;
+	start = bpf_map_lookup_elem(&starts, &tid);
 	if (!start || !start->note)
 		return 0;
 	since = start->note;
-	start->note = 0;
+	settle(start);
 	room = empty_room(which);
 	if (!room)
 		return 0;

@@ -55,7 +55,7 @@ static __always_inline int handle_waking(void *ctx, bool typed, bool by_rules, s
 	if (!start || !start->time_ns)
 		return 0;
 	now = see();
-	room = end_of_wait(now, start, time_ns, config.minimum_ns, config.maximum_ns);
+	room = end_of_wait(now, start, time_ns, config.minimum_ns, config.maximum_ns, false);
 	if (!room)
 		return 0;
 	room->event.pid = ids >> 32;

@@ -9,5 +9,6 @@ struct offcputime_config {
 	__u64 states;                   /* bits of the task states that count; 0: every blocked state */
 	__u8 user_threads_only;
 	__u8 kernel_threads_only;
-	__u8 reserved[6];
+	__u8 samples;                   /* only some waits are taken, and stand for the others (wait.bpf.h) */
+	__u8 reserved[5];
 };

@@ -35,11 +35,17 @@ package struct WaitOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Only waits in these states: 1 interruptible, 2 uninterruptible; bits of task->__state.", valueName: "bits"))
   var state: UInt64?
   @Flag(help: "Only waits that begin and end within the trace.") var wholeWaitsOnly = false
+  @Option(
+    help: ArgumentHelp(
+      "Take about so many waits a second, longer ones rather than short ones, each for its like: the sums stay true in the mean.",
+      valueName: "n"))
+  var samples: UInt64?
 
   package init() {}
 
   package mutating func validate() throws {
     if userThreadsOnly, kernelThreadsOnly { throw ValidationError("-u and -k exclude each other") }
+    if let samples, !(1...1_000_000).contains(samples) { throw ValidationError("--samples is 1 to 1000000 a second") }
     if state == 0 { throw ValidationError("state 0 is running; off-CPU time is of the others") }
   }
 }
@@ -54,6 +60,7 @@ extension WaitTool {
   package static var hasLateUserStacks: Bool { true }
   package var unit: Profile.Unit { .nanoseconds }
   package var shownUnit: (Profile.Unit, divisor: UInt64) { (.microseconds, 1_000) }
+  package var samples: UInt64? { waits.samples }
   package var unfinishedWaits: ClosedRange<UInt64>? {
     waits.wholeWaitsOnly ? nil : waits.times.range
   }
@@ -85,7 +92,7 @@ extension WaitTool {
       offcputime_config(
         minimum_ns: waits.times.minimumNanoseconds, maximum_ns: waits.times.maximumNanoseconds, states: waits.state ?? 0,
         user_threads_only: waits.userThreadsOnly ? 1 : 0, kernel_threads_only: waits.kernelThreadsOnly ? 1 : 0,
-        reserved: (0, 0, 0, 0, 0, 0)))
+        samples: waits.samples == nil ? 0 : 1, reserved: (0, 0, 0, 0, 0)))
   }
 
   package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] {

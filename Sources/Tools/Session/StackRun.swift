@@ -13,6 +13,8 @@ package struct StackRun: ~Copyable {
   /// What is read while everything is attached, at the end.
   private final class Ending { var blocked: [BlockedTask] = [] }
   private let ending: Ending
+  /// Where not all waits are taken.
+  private var sampler: WaitSampler?
   /// What `takeCounts` has told.
   private var counted: (delivered: UInt64, lost: UInt64) = (0, 0)
 
@@ -33,6 +35,7 @@ package struct StackRun: ~Copyable {
     aggregator.showsEndings = tool.stacks.endings
     var isByRules = false
     let ending = Ending()
+    var sampler: WaitSampler?
     session = try Session(
       Plan(
         image: .named(type(of: tool).probe), hooks: tool.hooks,
@@ -58,6 +61,7 @@ package struct StackRun: ~Copyable {
             shared.maps = maps
             shared.walks = StackWalks(try Unwinder(maps, limit: tool.stacks.unwindMemory << 20), callers: tool.stacks.async)
           }
+          sampler = try tool.samples.map { (rate) throws(BPFError) in try WaitSampler(probe, rate: rate) }
           for process in settings.processes { shared.expect(ProcessID(process)) }
         },
         attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) },
@@ -69,6 +73,7 @@ package struct StackRun: ~Copyable {
       settings, watching: output, endings: endings)
     self.aggregator = aggregator
     self.ending = ending
+    self.sampler = sampler
     shared.follow()
   }
 
@@ -89,6 +94,8 @@ package struct StackRun: ~Copyable {
     aggregator.shared.follow()
     Self.drain(&session, into: &aggregator)
     aggregator.showRules()
+    // Where it cannot be set, the period stays: the sums do not depend on it.
+    try? sampler?.adjust(aggregator.count)
   }
 
   /// Events delivered and lost since the last time.

@@ -108,6 +108,8 @@ package protocol StackTool: Tool {
   var measure: String? { get }
   /// Which waits that are on at the end count as well; nil for tools that count none. Their probe has `report_blocked` and `starts`.
   var unfinishedWaits: ClosedRange<UInt64>? { get }
+  /// How many waits are taken in a second, about, where not all are. Their probe has `wait_period`.
+  var samples: UInt64? { get }
 }
 
 extension StackTool {
@@ -118,6 +120,7 @@ extension StackTool {
   package var period: UInt64 { 0 }
   package var measure: String? { nil }
   package var unfinishedWaits: ClosedRange<UInt64>? { nil }
+  package var samples: UInt64? { nil }
 
   package mutating func run() throws {
     try prepare()

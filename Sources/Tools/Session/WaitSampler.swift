@@ -1,0 +1,43 @@
+internal import BPF
+internal import Linux
+
+/// Keeps the number of waits that are taken near a rate, by the period that shorter ones stand for (wait.bpf.h).
+final class WaitSampler {
+  private let map: ProbeMap<UInt32, UInt64>
+  /// A second.
+  private let rate: Double
+  private var period: Double
+  private var last: (time: UInt64, count: UInt64)
+
+  /// In nanoseconds: what the shortest wait that matters is, and what the probe can multiply by.
+  private static let periods = 1e3...3.6e12
+  /// Waits of less are a part of one, until something is known of this machine's.
+  private static let first = 1e8
+  /// In nanoseconds.
+  private static let interval: UInt64 = 1_000_000_000
+
+  /// - Parameter rate: a second.
+  init(_ probe: borrowing LoadedProbe, rate: UInt64) throws(BPFError) {
+    map = try probe.map("wait_period")
+    self.rate = Double(rate)
+    period = Self.first
+    last = (Clock.monotonic, 0)
+    try map.set(0, UInt64(period))
+  }
+
+  /// Sets the period anew. Call it often.
+  ///
+  /// - Parameter count: of the waits that were taken since the beginning.
+  func adjust(_ count: UInt64) throws(BPFError) {
+    let now = Clock.monotonic
+    let (elapsed, taken) = (now - last.time, Double(count - last.count))
+    // A rush is not waited for.
+    guard elapsed >= Self.interval || taken > 4 * rate else { return }
+    last = (now, count)
+    let factor = taken / (rate * Double(elapsed) / 1e9)
+    // Small differences are chance.
+    guard factor > 1.25 || factor < 0.8 else { return }
+    period = min(max(period * min(max(factor, 0.5), 64), Self.periods.lowerBound), Self.periods.upperBound)
+    try map.set(0, UInt64(period))
+  }
+}
