@@ -11,7 +11,7 @@ package struct Configuration: Sendable {
   /// Whether only this machine can connect: reading then needs no token.
   package var isLoopback: Bool
   /// How many questions to the source are answered at the same time.
-  package var concurrentQueries = 4
+  package var concurrentQueries = 16
   /// How long a question to the source may take.
   package var queryTime: Duration = .seconds(30)
 

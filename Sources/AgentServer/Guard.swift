@@ -11,7 +11,9 @@ struct Guard<Context: RequestContext>: RouterMiddleware {
     try checkSite(request)
     try checkSize(request)
     let isReading = request.method == .get || request.method == .head
-    if !configuration.isLoopback || !isReading { try checkToken(request) }
+    // The page itself says nothing of the machine, and is where a browser gets the token from its user.
+    let isPage = isReading && Server.files.keys.contains(request.uri.path)
+    if !(configuration.isLoopback && isReading) && !isPage { try checkToken(request) }
     if !isReading {
       throw Problem(
         .methodNotAllowed, "\(request.method) changes something, and nothing here can be changed: use GET", headers: [.allow: "GET, HEAD"])

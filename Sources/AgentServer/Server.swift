@@ -37,10 +37,10 @@ package struct Server: Service {
   /// - Throws: when the address cannot be listened on.
   package func run() async throws { try await application.run() }
 
-  /// What a browser loads.
-  static let pages: [(path: String, body: String, type: String)] = [
-    ("/", Page.html, "text/html; charset=utf-8"), ("/agent.js", Page.script, "text/javascript; charset=utf-8"),
-    ("/agent.css", Page.style, "text/css; charset=utf-8"),
+  /// What a browser loads, by path.
+  static let files = [
+    "/": StaticFile(Page.html, "text/html; charset=utf-8"), "/agent.js": StaticFile(Page.script, "text/javascript; charset=utf-8"),
+    "/agent.css": StaticFile(Page.style, "text/css; charset=utf-8"),
   ]
 
   static func router(_ configuration: Configuration, _ answers: Answers) -> Router<Context> {
@@ -61,7 +61,7 @@ package struct Server: Service {
     router.get("healthz") { _, _ in answers.alive() }
     router.get("readyz") { _, _ in await answers.ready() }
     router.get("metrics") { request, _ in await answers.metrics(request) }
-    for page in pages { router.get(RouterPath(page.path)) { _, _ in Response(Array(page.body.utf8), type: page.type) } }
+    for (path, file) in files { router.get(RouterPath(path)) { request, _ in file.response(to: request) } }
     return router
   }
 }

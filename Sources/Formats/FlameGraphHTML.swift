@@ -60,12 +60,12 @@ extension FlameGraph {
 
   /// The parts of the page that do not depend on the profile. A page that fetches profiles uses the same.
   package enum Page {
-    /// `flameGraph(profile, signal)` shows a profile in the elements of `toolbar` and `body`, which must be new. It keeps what it shows in the
-    /// address' fragment. The signal ends it: then the elements can be replaced and another profile shown.
+    /// `flameGraph(profile, signal, before)` shows a profile in the elements of `toolbar` and `body`, which must be new. It keeps what it shows in
+    /// the address' fragment. The signal ends it: then the elements can be replaced and another profile shown.
     ///
-    /// It returns `place()`, where one looks, and `goTo(place)`, which goes there in another profile as far as there is something.
+    /// It returns `place()`, where one looks; given as `before`, another profile is shown there as far as there is something.
     package static let function = """
-      const flameGraph = (profile, signal) => {
+      const flameGraph = (profile, signal, before) => {
       \([model, quantities, colors, drawing, navigation, table, heatmap, filters, sandwich, controls, address].joined(separator: "\n"))
       };
       """

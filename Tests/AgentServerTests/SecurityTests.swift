@@ -50,6 +50,24 @@ import Testing
     }
   }
 
+  /// A browser has to get the page to ask its user for the token; nothing in it is of this machine.
+  @Test func pageWithoutToken() async throws {
+    try await TestServer.run(.init(token: Self.token, isLoopback: false)) { server in
+      for path in Server.files.keys {
+        let page = try await server.get(path)
+        #expect(page.status == 200, "\(path)")
+        let change = try await server.get(path, method: .post)
+        #expect(change.status == 401, "\(path)")
+        let foreign = try await server.get(path, host: "evil.example")
+        #expect(foreign.status == 421, "\(path)")
+      }
+      for other in ["/agent.js/", "//", "/agent.js%00"] {
+        let answer = try await server.get(other)
+        #expect(answer.status == 401, "\(other)")
+      }
+    }
+  }
+
   @Test func tokenForEveryChange() async throws {
     try await TestServer.run(.init(token: Self.token)) { server in
       #expect(try await server.get("/healthz").status == 200)

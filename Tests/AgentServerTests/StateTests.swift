@@ -108,7 +108,7 @@ import Testing
     let gate = QueryGate(limit: 1, time: .seconds(1))
     let router = Server.router(
       .init(), Answers(source: FakeSource(), metricSource: FakeSource(), state: FakeState(), gate: gate, clock: WallClock()))
-    let routes = Set(router.routes.filter { $0.method == .get }.map { "\($0.path)" }).subtracting(Server.pages.map(\.path))
+    let routes = Set(router.routes.filter { $0.method == .get }.map { "\($0.path)" }).subtracting(Server.files.keys)
     try await TestServer.run { server in
       let document = try await server.get("/api/v1/openapi.json").json()
       #expect(document["openapi"] as? String == "3.1.0")

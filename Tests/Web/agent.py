@@ -1,8 +1,10 @@
-"""The agent's page in headless Chromium, over the synthetic profiles of Tests/AgentServerTests/PageTests.swift.
+"""The agent's page in headless Chromium, over the synthetic profiles of Tests/AgentServerTests/Synthetic.swift.
 
-Usage: agent.py URL. Exit status 1 when anything differs. Screenshots stay in .build-web/screenshots.
+Usage: agent.py PORT, where PORT serves a synthetic hour, the next one the same to who has the token, and the next an agent that has just
+begun. Exit status 1 when anything differs. Screenshots stay in .build-web/screenshots.
 """
 
+import gzip
 import pathlib
 import re
 import sys
@@ -10,161 +12,457 @@ import time
 import urllib.error
 import urllib.request
 
-from playwright.sync_api import expect, sync_playwright
+from axe_core_python.sync_playwright import Axe
+from checks import check, finish, launch, stops
+from playwright.sync_api import TimeoutError, expect, sync_playwright
 
-URL = sys.argv[1]
+PORT = int(sys.argv[1])
+URL, GUARDED, YOUNG = (f"http://localhost:{PORT + place}/" for place in range(3))
+TOKEN = "0123456789abcdef"
 SCREENSHOTS = pathlib.Path(".build-web/screenshots").resolve()
 SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-# Web has 100 samples in each window of 10 s, a hostile name 7, db 20 in even minutes; nothing was measured from minute 20 to 30.
+# Web has 100 samples in each window of 10 s, a hostile name 7, db 20 in even minutes; nothing was measured from minute 20 to 30. The
+# first window of minute 40 lasted 4 s and lost 3 events.
 HOUR = 1767225600
+SPAN = f"?from={HOUR}&to={HOUR + 3600}"
 HOSTILE = '</script><b>"x"'
-
-failures = 0
-
-
-def check(what, actual, expected):
-    global failures
-    if actual != expected:
-        failures += 1
-        print(f"✘ {what}\n    is       {actual!r}\n    expected {expected!r}")
-    else:
-        print(f"✔ {what}")
+PATIENCE = 30_000
 
 
 def wait_for_server():
-    for _ in range(120):
+    for _ in range(240):
         try:
-            return urllib.request.urlopen(f"{URL}healthz").read()
+            return urllib.request.urlopen(f"{YOUNG}healthz").read()
         except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.5)
-    sys.exit(f"no server at {URL}: see .build-web/agent.log")
+            time.sleep(0.25)
+    sys.exit(f"no server at {YOUNG}: see .build-web/agent.log")
 
 
 class Page:
-    def __init__(self, browser, query, **options):
+    """A page, what it asked for and what it complained of."""
+
+    def __init__(self, browser, query, url=URL, prepare=lambda page: None, **options):
         self.context = browser.new_context(**{
             "viewport": {"width": 1400, "height": 800}, "color_scheme": "light", "timezone_id": "UTC", "locale": "en-GB", **options})
         self.page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE)
         self.requests, self.complaints = [], []
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("console", lambda message: self.complain(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(URL + query)
-        self.status("samples")
+        prepare(self.page)
+        self.page.goto(url + query)
 
     def complain(self, text):
         # Reading pixels is what this test does, not the page.
         if "willReadFrequently" not in text:
             self.complaints.append(text)
 
-    def status(self, text):
-        """Waits for what the flame graph says of itself."""
-        expect(self.page.locator("#status")).to_contain_text(text, timeout=10000)
+    def wait(self, what, selector, text):
+        """Checks that an element says something, sooner or later."""
+        locator = self.page.locator(selector)
+        try:
+            expect(locator).to_have_text(text, timeout=PATIENCE)
+        except AssertionError:
+            pass
+        actual = " ".join(locator.text_content().split())
+        check(what, actual if not isinstance(text, re.Pattern) else text.fullmatch(actual) and text, text)
+
+    def total(self, what, samples):
+        self.wait(what, "#status", re.compile(rf"{samples:,} samples in all, .*"))
 
     def text(self, selector):
         return self.page.locator(selector).inner_text()
 
-    def query(self):
-        return re.sub(r"^[^?]*\??", "", self.page.url.split("#")[0])
+    def press(self, *keys):
+        for key in keys:
+            self.page.keyboard.press(key)
 
-    def drag(self, start, end):
+    def query(self):
+        return re.sub(r"^[^?#]*\??", "", self.page.url.split("#")[0])
+
+    def drag(self, start, end, selector="#timeline", shift=False):
         """Between parts of the timeline's width."""
-        box = self.page.locator("#timeline").bounding_box()
+        box = self.page.locator(selector).bounding_box()
         at = lambda part: (box["x"] + box["width"] * part, box["y"] + 60)
+        if shift:
+            self.page.keyboard.down("Shift")
         self.page.mouse.move(*at(start))
         self.page.mouse.down()
         self.page.mouse.move(*at(end), steps=4)
         self.page.mouse.up()
+        if shift:
+            self.page.keyboard.up("Shift")
 
     def services(self):
         return [row.split("\t") for row in self.page.locator("#services tbody tr").all_inner_texts()]
 
-    def pixel(self, part, y):
-        """The timeline's color at a part of its width."""
-        return self.page.evaluate("""([part, y]) => {
-            const canvas = document.getElementById("timeline"), ratio = devicePixelRatio;
-            return [...canvas.getContext("2d").getImageData(part * canvas.width, y * ratio, 1, 1).data].slice(0, 3);
-        }""", [part, y])
+    def rows(self, count):
+        """The first rows of the table of functions."""
+        expect(self.page.locator("#rows-content .row").first).to_be_visible()
+        return [re.sub(r"\s+", " ", row) for row in self.page.locator("#rows-content .row").all_inner_texts()[:count]]
+
+    def pixel(self, part, y, canvas="timeline"):
+        """A canvas' color at a part of its width, once what was asked for is painted."""
+        return self.page.evaluate("""([part, y, id]) => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => {
+            const canvas = document.getElementById(id), ratio = devicePixelRatio;
+            done([...canvas.getContext("2d").getImageData(part * canvas.width, y * ratio, 1, 1).data].slice(0, 3));
+        })))""", [part, y, canvas])
+
+    def screenshot(self, name):
+        self.page.screenshot(path=SCREENSHOTS / f"agent-{name}.png")
+
+    def close(self, what):
+        """Nothing came from elsewhere, and nothing was complained of."""
+        check(f"{what}: no request leaves", {url for url in self.requests if not url.startswith("http://localhost:") and url != "data:,"}, set())
+        check(f"{what}: no complaints, none of the policy", self.complaints, [])
+        self.context.close()
 
 
-def main(browser):
-    hour = f"?from={HOUR}&to={HOUR + 3600}"
-    page = Page(browser, hour)
+def overview(browser):
+    page = Page(browser, SPAN)
     # 300 windows of 107 samples, and 150 of them with 20 more.
-    check("the whole hour", page.text("#status"), "35,100 samples in all, 9 frames")
+    page.total("the whole hour", 35_100)
     check("the table", [[row[0].strip(), *row[1:]] for row in page.services()],
           [["web", "30,000", "85.5%"], ["db", "3,000", "8.5%"], [HOSTILE + "\u2028\\", "2,100", "6.0%"]])
-    check("the range", page.text("#chosen-range"), "1 Jan 00:00:00 – 01:00:00" if time.strftime("%Y") != "2026" else page.text("#chosen-range"))
+    check("the range", page.text("#chosen-range").endswith("00:00:00 – 01:00:00"), True)
+    check("what is missing is told", page.text("#missing"), "10.1 min not measured, 3 events lost")
     check("web at the bottom", page.pixel(0.1, 100), [76, 120, 184])
     check("a gap is no value", page.pixel(0.4, 100) != [76, 120, 184], True)
-    page.page.screenshot(path=SCREENSHOTS / "agent.png")
+    check("a loss is red", page.pixel(2400 / 3600 + 0.001, 114), [179, 38, 30])
+    check("a short gap has a mark", page.pixel(2400 / 3600 + 0.001, 15), [22, 24, 29])
+    page.screenshot("overview")
+    page.page.locator("#timeline").hover(position={"x": 100, "y": 60})
+    check("a step's values", re.fullmatch(r".*00:0\d:\d0 – 00:0\d:\d0: 1[02][.\d]+ samples/s · web 10 samples/s, .*", page.text("#timeline-about")) is not None, True)
 
     page.drag(0, 0.0999)
-    page.status("4,")
-    check("a dragged range in the address", page.query(), f"{hour[1:]}&at={HOUR}-{HOUR + 360}")
     # Six minutes: 36 windows of 107, and 18 with 20 more.
-    check("its profile", page.text("#status"), "4,212 samples in all, 9 frames")
-    check("its table", page.services()[0][1:], ["3,600", "85.5%"])
-
-    page.page.keyboard.press("d")
-    check("what is compared", page.query(), f"{hour[1:]}&before={HOUR}-{HOUR + 360}")
-    page.drag(0.5, 0.5999)
-    expect(page.page.locator("#colors")).to_contain_text("Color: change")
-    check("the two ranges", page.query(), f"{hour[1:]}&at={HOUR + 1800}-{HOUR + 2160}&before={HOUR}-{HOUR + 360}")
-    page.page.screenshot(path=SCREENSHOTS / "agent-compare.png")
-    page.page.keyboard.press("d")
-    expect(page.page.locator("#colors")).not_to_contain_text("Color: change")
-
+    page.total("a dragged range", 4_212)
+    check("  in the address", page.query(), f"{SPAN[1:]}&at={HOUR}-{HOUR + 360}")
+    check("  in the table", page.services()[0][1:], ["3,600", "85.5%"])
     page.page.locator("#services button", has_text="db").click()
-    page.status("360 samples")
-    check("only one service", page.page.locator("#match").input_value(), '{service="db"}')
+    page.total("only one service", 360)
+    check("  as a condition", page.page.locator("#match").input_value(), '{service="db"}')
     page.page.locator("#services button", has_text="db").click()
-    page.status("4,212")
+    page.total("  and back", 4_212)
     page.page.locator("#match").fill(f'{{service="{HOSTILE}'.replace('"x"', '\\"x\\"'))
-    page.page.locator("#match").press("Enter")
-    expect(page.page.locator("#problem")).to_contain_text("the selector is wrong at character 10: this quote is not closed")
-    check("a wrong selector is marked", page.page.locator("#match").get_attribute("aria-invalid"), "true")
+    page.press("Enter")
+    page.wait("a wrong selector", "#problem", "the selector is wrong at character 10: this quote is not closed")
+    check("  is marked", page.page.locator("#match").get_attribute("aria-invalid"), "true")
     page.complaints = [text for text in page.complaints if "400" not in text]
     page.page.go_back()
-    page.status("4,212")
+    page.total("  and left by going back", 4_212)
     expect(page.page.locator("#problem")).to_be_hidden()
+    page.page.locator("#match").fill('{service="nothing"}')
+    page.press("Enter")
+    page.page.locator("#empty button", has_text="Show all series").click()
+    page.total("series that there are not have a way out", 4_212)
+    page.close("overview")
 
-    # By keys only.
+
+def views(browser):
+    """Table and sandwich of the shared view."""
+    page = Page(browser, SPAN)
+    page.total("the graph", 35_100)
+    check("the functions", page.rows(3), ["30,000 85.47% ±0.38% 30,000 85.47% handle", "3,000 8.55% ±0.30% 3,000 8.55% db",
+                                          f"2,100 5.98% ±0.25% 2,100 5.98% {HOSTILE} \\"])
+    page.page.locator("#rows-content .row", has_text="handle").click()
+    page.wait("a function searched", "#matched", "85.47% matched")
+    page.press("s")
+    expect(page.page.locator("#sandwich")).to_be_visible()
+    page.wait("its sandwich", "#center", "handle self 30,000 samples (85.47%) · total 30,000 samples (85.47%)")
+    page.screenshot("sandwich")
+    page.press("f", "l")
+    expect(page.page.locator("#functions")).to_be_hidden()
+    page.press("l", "Escape")
+    check("the names are text", page.page.locator("b:text('x')").count(), 0)
+    page.close("views")
+
+
+def comparing(browser):
+    page = Page(browser, f"{SPAN}&at={HOUR + 60}-{HOUR + 120}")
+    page.total("an odd minute", 642)
+    page.drag(0, 0.0166, shift=True)
+    page.wait("compared with the minute before", "#chosen-range", re.compile(r".*00:01:00 – 00:02:00, compared with .*00:00:00 – 00:01:00"))
+    expect(page.page.locator("#colors")).to_contain_text("Color: change")
+    check("  in the address", page.query(), f"{SPAN[1:]}&at={HOUR + 60}-{HOUR + 120}&before={HOUR}-{HOUR + 60}")
+    # 600 of 642 after 600 of 762; db had 120 of them; 42 of 642 after 42 of 762.
+    page.total("  its total is of the range", 642)
+    check("  changes of shares, and whether they are beyond noise", sorted(page.rows(3)), [
+        "15.75% 0.00% −15.75% ±4.49% ● −15.75% db", f"5.51% 6.54% +1.03% ±3.81% +1.03% {HOSTILE} \\",
+        "78.74% 93.46% +14.72% ±5.66% ● +14.72% handle"])
+    check("  the legend of swtrace diff", page.text("#legend").split("\n"), ["grew", "shrank", "no change beyond noise"])
+    page.screenshot("difference")
+    page.press("d")
+    expect(page.page.locator("#colors")).not_to_contain_text("Color: change")
+    check("no longer compared", page.query(), f"{SPAN[1:]}&at={HOUR + 60}-{HOUR + 120}")
+
+    page.press("d")
+    check("the chosen range is the earlier one", page.query(), f"{SPAN[1:]}&before={HOUR + 60}-{HOUR + 120}")
+    page.drag(0.5, 0.5166)
+    page.wait("  of the next one", "#chosen-range", re.compile(r".*00:30:00 – 00:31:00, compared with .*00:01:00 – 00:02:00"))
+    for name, shift in (("-1h", 3600), ("-1d", 86400), ("-1w", 604800), ("span", 60)):
+        with page.page.expect_request(lambda request: "/difference" in request.url) as asked:
+            page.page.locator("#compare").select_option(name)
+        check(f"compared with {name}", re.search(r"before_from=(\d+)&before_to=(\d+)", asked.value.url).groups(),
+              (str(HOUR + 1800 - shift), str(HOUR + 1860 - shift)))
+    page.page.locator("#compare").select_option("-1h")
+    page.wait("  says so", "#chosen-range", re.compile(r".*00:30:00 – 00:31:00, compared with .*23:30:00 – .*23:31:00"))
+    expect(page.page.locator("#status")).to_contain_text("762 samples")
+    page.press("Escape")
     page.page.locator("#timeline").focus()
-    page.page.keyboard.press("Backspace")
-    page.status("35,100")
-    page.page.keyboard.press("Home")
-    page.page.keyboard.press("ArrowLeft")
-    page.page.keyboard.press("Home")
-    check("what is said", page.text("#said"),
-          page.page.evaluate("document.getElementById('timeline-about').textContent"))
-    page.page.keyboard.press("Enter")
-    page.status("127 samples")
-    page.page.keyboard.press("Shift+ArrowRight")
-    page.status("254 samples")
-    page.page.keyboard.press("+")
-    check("the chosen range alone", page.query(), f"from={HOUR}&to={HOUR + 60}&at={HOUR}-{HOUR + 20}")
-    page.page.keyboard.press("h")
-    check("the agent's health", "the frequency was halved" in page.text("#health"), True)
-    page.page.keyboard.press("Escape")
-    page.page.keyboard.press("t")
-    check("dark", page.page.evaluate("document.documentElement.dataset.theme"), "dark")
-    page.page.keyboard.press("r")
-    check("live shows the present", page.query(), "live=1")
-    check("nothing of elsewhere", {url for url in page.requests if not url.startswith(URL)}, {"data:,"} & set(page.requests))
-    check("no complaints", page.complaints, [])
+    page.press("Backspace")
+    page.total("the whole hour with the one before", 35_100)
+    check("  as a dashed line", page.query(), f"{SPAN[1:]}&before=-1h")
+    page.screenshot("hour-before")
+    # Between the minutes 20 and 30 nothing was measured.
+    page.page.goto(f"{URL}{SPAN}&at={HOUR}-{HOUR + 60}&before={HOUR + 1300}-{HOUR + 1400}")
+    page.wait("nothing to compare with", "#comparison-about",
+              re.compile(r"Nothing was measured from .*00:21:40 – 00:23:20: there is nothing to compare with\."))
+    page.close("comparing")
 
-    shared = Page(browser, f"{hour}&at={HOUR}-{HOUR + 360}#search=handle&theme=dark")
-    check("a shared address", shared.text("#matched"), "85.47% matched")
-    check("no markup from names", shared.page.locator("b:text('x')").count(), 0)
-    check("no complaints of a shared address", shared.complaints, [])
+
+def keyboard(browser):
+    page = Page(browser, SPAN)
+    page.total("by keys only", 35_100)
+    found = stops(page.page)
+    names = [stop[0] for stop in found]
+    check("Tab goes through everything", names, [
+        "type", "span", "match", "go-live", "compare", "save-pprof", "save-folded", "link", "show-health", "timeline", "by", "web", "db",
+        f"{HOSTILE}\u2028\\", "show-flame", "show-sandwich", "search", "colors", "flip", "table", "theme", "reset", "show-help",
+        "filter-process", "all", "graph", "Self", "Self %", "±", "Total", "Total %", "Function", "rows"])
+    check("  each with a name and visible focus", [stop for stop in found if not (stop[1] and stop[2])], [])
+    page.page.locator("#timeline").focus()
+    page.press("Home", "ArrowLeft", "Home")
+    check("a step is said", page.text("#said"), page.page.evaluate("document.getElementById('timeline-about').textContent"))
+    page.press("Enter")
+    page.total("Enter chooses it", 127)
+    page.press("Shift+ArrowRight")
+    page.total("Shift and an arrow choose more", 254)
+    page.press("+")
+    check("+ shows the chosen range alone", page.query(), f"from={HOUR}&to={HOUR + 60}&at={HOUR}-{HOUR + 20}")
+    page.press("-")
+    check("- shows more", page.query(), f"from={HOUR - 30}&to={HOUR + 90}&at={HOUR}-{HOUR + 20}")
+    page.press(".")
+    check(". shows later", page.query(), f"from={HOUR + 30}&to={HOUR + 150}&at={HOUR}-{HOUR + 20}")
+    page.press("h")
+    expect(page.page.locator("#health")).to_be_visible()
+    text = page.text("#health-content")
+    check("the agent's health", [word in text for word in (
+        "the frequency was halved", "5 (9.43%)", "1% of a processor", "4 KiB of 8.02 KiB", "Windows dropped\n2", "7 (14.6%)")], [True] * 6)
+    page.screenshot("health")
+    page.press("Escape", "?")
+    expect(page.page.locator("#help")).to_be_visible()
+    check("? lists the agent's keys", "follow the present, or pause" in page.text("#help"), True)
+    page.press("Escape", "m")
+    check("m leads to the conditions", page.page.evaluate("document.activeElement.id"), "match")
+    page.press("Tab", "D")
+    check("D leads to what to compare with", page.page.evaluate("document.activeElement.id"), "compare")
+    page.page.locator("#graph").focus()
+    page.press("r")
+    page.wait("r follows the present", "#go-live[aria-pressed=true]", "Live")
+    check("  of the last quarter of an hour", page.query(), "")
+    page.press("r")
+    check("  and pauses", page.query(), "live=0")
+    page.close("keyboard")
+
+
+def addresses(browser):
+    """Reload, share and the back button show the very same."""
+    page = Page(browser, SPAN)
+    page.total("before any change", 35_100)
+    page.drag(0, 0.0999)
+    page.total("a range", 4_212)
+    page.page.locator("#services button", has_text="web").click()
+    page.total("of a service", 3_600)
+    page.page.locator("#by").select_option("host")
+    page.page.locator("#compare").select_option("span")
+    expect(page.page.locator("#colors")).to_contain_text("Color: change")
+    page.page.locator("#graph").focus()
+    page.press("i", "t", "b", "/")
+    page.page.keyboard.type("handle")
+    page.press("Enter", "Enter")
+    page.wait("zoomed", "#path", "all›web›main›handle")
+    shot = """() => ["query", "chosen-range", "status", "path", "matched", "services", "legend", "basis", "flip", "theme", "rows-content"].map(id =>
+        id === "query" ? location.search + location.hash : document.getElementById(id).innerText)"""
+    page.page.mouse.move(0, 0)
+    seen = page.page.evaluate(shot)
+    check("everything is in the address", seen[0], f"?match=%7Bservice%3D%22web%22%7D&by=host&{SPAN[1:]}&at={HOUR}-{HOUR + 360}&before=span"
+          "#theme=dark&function=3&basis=before&search=handle&view=icicle&zoom=3&selected=3")
+    for name, again in (("reload", page), ("share", Page(browser, seen[0]))):
+        if name == "reload":
+            page.page.reload()
+        again.wait(f"{name} shows the same", "#path", "all›web›main›handle")
+        expect(again.page.locator("#matched")).to_have_text(seen[4])
+        expect(again.page.locator("#rows-content .row").first).to_be_visible()
+        check("  all of it", again.page.evaluate(shot), seen)
+    again.close("share")
+    page.page.locator("#timeline").focus()
+    page.press("Backspace")
+    page.wait("no range", "#chosen-range", re.compile(r".*00:00:00 – 01:00:00, compared with .*"))
+    page.page.go_back()
+    page.wait("back to the range", "#chosen-range", re.compile(r".*00:00:00 – 00:06:00, compared with .*"))
+    page.page.go_forward()
+    page.wait("and forward", "#chosen-range", re.compile(r".*00:00:00 – 01:00:00, compared with .*"))
+    page.page.goto(URL)
+    expect(page.page.locator("#status")).to_contain_text("samples in all")
+    href = page.page.locator("#link").get_attribute("href")
+    times = [int(time) for time in re.fullmatch(r"\?from=(\d+)&to=(\d+).*", href).groups()]
+    check("a link has fixed times", times[1] - times[0], 900)
+    page.close("addresses")
+
+
+# Each picture on the screen: how many rows the table has, how many colors the middle of the graph, and whether the tooltip is hidden. An
+# observer of sizes is called after everything that draws a picture.
+WATCH = """() => {
+  window.pictures = [];
+  const probe = document.body.appendChild(document.createElement("div"));
+  probe.style = "position: fixed; width: 1px; height: 1px";
+  new ResizeObserver(() => {
+    const graph = document.getElementById("graph"), pixels = graph.getContext("2d").getImageData(graph.width / 2, 0, 1, graph.height).data;
+    pictures.push([document.querySelectorAll("#rows-content .row").length, new Set(new Uint32Array(pixels.buffer)).size, tooltip.hidden]);
+  }).observe(probe);
+  const next = () => {
+    probe.style.width = probe.style.width === "1px" ? "2px" : "1px";
+    requestAnimationFrame(next);
+  };
+  next();
+}"""
+
+
+def live(browser):
+    ranges = [HOUR, HOUR + 360]
+
+    def fixed(route):
+        route.continue_(url=re.sub("from=-15m&to=now", f"from={ranges[0]}&to={ranges[1]}", route.request.url))
+    page = Page(browser, "", prepare=lambda page: page.route("**/api/v1/*", fixed))
+    page.total("live", 4_212)
+    page.page.evaluate("document.body.dataset.same = 'yes'")
+    box = page.page.locator("#graph").bounding_box()
+    # Web is the widest and last.
+    page.page.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + box["height"] - 3 * 18 + 9)
+    page.page.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + box["height"] - 4 * 18 + 9)
+    page.wait("zoomed", "#path", "all›web›main›handle")
+    expect(page.page.locator("#tooltip")).to_contain_text("3,600 samples")
+    page.page.evaluate(WATCH)
+    ranges[1] = HOUR + 720
+    # As after a new window.
+    page.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.page.locator("#tooltip")).to_contain_text("7,200 samples")
+    page.wait("the zoom stays", "#path", "all›web›main›handle")
+    pictures = page.page.evaluate("pictures")
+    check("nothing flickers", [picture for picture in pictures if not (picture[0] > 0 and picture[1] > 1 and not picture[2])], [])
+    check("the page is the same", page.page.evaluate("document.body.dataset.same"), "yes")
+    page.press("r")
+    asked = len(page.requests)
+    page.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    check("paused", (page.query(), len(page.requests) - asked), ("live=0", 0))
+    page.close("live")
+
+    page = Page(browser, "", prepare=lambda page: page.clock.install())
+    expect(page.page.locator("#status")).to_contain_text("samples in all")
+    with page.page.expect_request(lambda request: "/api/v1/timeline" in request.url):
+        page.page.clock.fast_forward(13_000)
+    check("it reads anew by itself", True, True)
+    page.close("live clock")
+
+    page = Page(browser, "", url=YOUNG)
+    page.wait("an agent that has just begun", "#empty",
+              "The agent measures since a moment ago. The first window takes up to ten seconds; it is shown here by itself.")
+    page.screenshot("first")
+    expect(page.page.locator("#empty")).to_be_hidden(timeout=PATIENCE)
+    check("shows its first window by itself", page.text("#status").startswith("0 "), False)
+    page.close("first window")
+
+
+def troubles(browser):
+    page = Page(browser, SPAN)
+    page.total("all is well", 35_100)
+    page.context.set_offline(True)
+    page.drag(0, 0.0999)
+    page.wait("no answer", "#problem", "the agent does not answer: is it still running? This page asks again every 5 seconds")
+    page.context.set_offline(False)
+    page.total("asked again", 4_212)
+    expect(page.page.locator("#problem")).to_be_hidden()
+    refused = []
+
+    def refuse(route):
+        if refused:
+            return route.continue_()
+        refused.append(route.request.url)
+        route.fulfill(status=429, headers={"Retry-After": "1"}, json={"error": "busy"})
+    page.page.route("**/api/v1/profile*", refuse)
+    page.page.locator("#timeline").focus()
+    page.press("Backspace")
+    page.total("a busy agent is asked again", 35_100)
+    check("  after it refused", len(refused), 1)
+    page.page.goto(f"{URL}?from=100&to=200&type=off_cpu")
+    page.wait("what was never measured", "#empty",
+              "Off CPU was never measured here. Where it is turned off, off_cpu.threshold in the agent's configuration turns it on.")
+    page.complaints = [text for text in page.complaints if "ERR_INTERNET_DISCONNECTED" not in text and "429" not in text]
+    page.close("troubles")
+
+
+def token(browser):
+    page = Page(browser, SPAN, url=GUARDED)
+    expect(page.page.locator("#token-dialog")).to_be_visible()
+    check("nothing without the token", page.page.locator("#status").count(), 0)
+    page.page.keyboard.type("wrong")
+    page.press("Enter")
+    page.wait("a wrong token", "#token-about", "The agent did not accept this token.")
+    page.screenshot("token")
+    page.page.keyboard.type(TOKEN)
+    page.press("Enter")
+    page.total("with the token", 35_100)
+    page.page.reload()
+    page.total("which this tab keeps", 35_100)
+    check("  and no other", page.page.evaluate("[localStorage.length, document.cookie, sessionStorage.length]"), [0, "", 1])
+    with page.page.expect_download() as download:
+        page.page.locator("#save-folded").click()
+    check("what is saved", (download.value.suggested_filename, "web;main;handle 30000" in pathlib.Path(download.value.path()).read_text()),
+          ("profile.folded", True))
+    with page.page.expect_download() as download:
+        page.page.locator("#save-pprof").click()
+    check("  as pprof", b"samples" in gzip.decompress(pathlib.Path(download.value.path()).read_bytes()), True)
+    check("the token is in no address", [url for url in page.requests if TOKEN in url], [])
+    page.complaints = [text for text in page.complaints if "401" not in text]
+    page.close("token")
+
+
+def appearance(browser):
+    page = Page(browser, SPAN, color_scheme="dark")
+    page.total("dark", 35_100)
+    background = "getComputedStyle(document.body).backgroundColor"
+    check("the page", page.page.evaluate(background), "rgb(22, 24, 29)")
+    check("the timeline", (page.pixel(0.1, 100), page.pixel(0.5, 5)), ([111, 154, 216], [22, 24, 29]))
+    page.screenshot("dark")
+    page.press("t")
+    check("t turns it light", page.page.evaluate(background), "rgb(255, 255, 255)")
+    check("  and the timeline", page.pixel(0.1, 100), [76, 120, 184])
+    page.page.set_viewport_size({"width": 420, "height": 800})
+    check("a narrow window is not scrolled sideways", page.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), True)
+    page.close("appearance")
+
+
+def accessibility(browser):
+    for scheme in ("light", "dark"):
+        page = Page(browser, f"{SPAN}&at={HOUR}-{HOUR + 360}", color_scheme=scheme)
+        page.total(f"accessible, {scheme}", 4_212)
+        expect(page.page.locator("#rows-content .row").first).to_be_visible()
+        for name, keys in (("overview", []), ("health", ["h"]), ("help", ["Escape", "?"]), ("sandwich", ["Escape", "s"]), ("difference", ["f", "d"])):
+            page.press(*keys)
+            violations = Axe().run(page.page)["violations"]
+            check(f"  {name}", [(found["id"], [node["html"][:120] for node in found["nodes"]]) for found in violations], [])
+        page.close(f"accessible, {scheme}")
 
 
 wait_for_server()
 with sync_playwright() as playwright:
-    # As root, and in a container, there is no sandbox to have.
-    chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-    main(chromium)
+    chromium = launch(playwright)
+    for part in (overview, views, comparing, keyboard, addresses, live, troubles, token, appearance, accessibility):
+        try:
+            part(chromium)
+        except (AssertionError, TimeoutError) as error:
+            check(f"{part.__name__} goes to its end", str(error).split("\n")[0], None)
     chromium.close()
-print("all as expected" if failures == 0 else f"{failures} differ")
-sys.exit(failures > 0)
+finish("page")

@@ -3,15 +3,14 @@
 Usage: flamegraph.py SWTRACE. Exit status 1 when anything differs. Screenshots stay in .build-web/screenshots.
 """
 
-import os
 import pathlib
 import random
 import re
-import shutil
 import statistics
 import subprocess
 import sys
 
+from checks import check, finish, launch, stops
 from playwright.sync_api import sync_playwright
 
 SWTRACE = sys.argv[1]
@@ -46,18 +45,6 @@ def perf_script():
         who, *frames = kinds[index % 4]
         text += f"{who} [000] {10 + index / 100:.6f}: cycles:\n" + "".join(f"\t1234 {frame}\n" for frame in frames) + "\n"
     return text
-
-
-failures = 0
-
-
-def check(what, actual, expected):
-    global failures
-    if actual != expected:
-        failures += 1
-        print(f"✘ {what}\n    is       {actual!r}\n    expected {expected!r}")
-    else:
-        print(f"✔ {what}")
 
 
 def draw(name, folded, *options):
@@ -453,27 +440,13 @@ def heatmap(browser):
     page.close()
 
 
-# The name of everything that can have the focus, and whether the focus is to be seen there.
-STOPS = """() => {
-  const active = document.activeElement, style = getComputedStyle(active);
-  const labels = active.labels ? Array.from(active.labels, label => label.textContent).join(" ") : "";
-  const name = active.ariaLabel || labels || active.title || active.textContent;
-  return [active === document.body ? "" : active.id || active.tagName === "SUMMARY" && "SUMMARY" || active.textContent, name.trim() !== "", style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1]; }"""
-
-
 def reachable(browser):
     page = Page(browser, draw("reach", perf_script(), "--title", "Everything by keyboard"))
-    stops = []
-    while len(stops) < 60:
-        page.page.keyboard.press("Tab")
-        stop = page.page.evaluate(STOPS)
-        if stop in stops or stop[0] == "":
-            break
-        stops.append(stop)
-    check("Tab goes through everything", [stop[0] for stop in stops], [
+    found = stops(page.page)
+    check("Tab goes through everything", [stop[0] for stop in found], [
         "show-flame", "show-sandwich", "search", "colors", "flip", "table", "theme", "reset", "show-help", "filter-process", "filter-thread",
         "filter-ran", "filter-module", "SUMMARY", "heat", "all", "graph", "Self", "Self %", "±", "Total", "Total %", "Function", "rows"])
-    check("  each with a name and visible focus", [stop for stop in stops if not (stop[1] and stop[2])], [])
+    check("  each with a name and visible focus", [stop for stop in found if not (stop[1] and stop[2])], [])
     page.page.locator("#graph").focus()
     page.press("?")
     check("? shows the keys", page.page.evaluate("[help.open, document.activeElement.ariaLabel]"), [True, "Close"])
@@ -635,8 +608,7 @@ def painting(browser, label, folded):
 
 
 with sync_playwright() as playwright:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    browser = launch(playwright)
     small = draw("small", SMALL, "--title", "A small profile")
     page = Page(browser, small)
     check("title", (page.page.title(), page.text("h1")), ("A small profile", "A small profile"))
@@ -653,5 +625,4 @@ with sync_playwright() as playwright:
     painting(browser, "nodes-200000", many_stacks(200_000))
     browser.close()
 
-print(f"{failures} failed" if failures else "all as expected")
-sys.exit(1 if failures else 0)
+finish("flamegraph")

@@ -2,7 +2,7 @@ extension Page {
   /// The toolbar, keys, and when what is fetched.
   static let controls = #"""
     const view = byId("profile-view");
-    // The profile that is shown: how to end it, what it answers, and what was asked for it.
+    // The profile that is shown: how to end it, what was asked for it, its text, and the sum of its values.
     let shown = null;
 
     // Of the flame graph's fields, those that mean the same in another profile.
@@ -13,43 +13,55 @@ extension Page {
       history.replaceState(null, "", (location.search || location.pathname) + (fields.size ? `#${fields}` : ""));
     }
 
-    function showProfile(profile, question) {
+    function showProfile(text, question) {
+      if (shown?.text === text && shown.question === question) return;
+      const profile = JSON.parse(text), sum = [profile.entries, profile.before].reduce((all, list) => list ? list.value.reduce((a, b) => a + b, all) : all, 0);
       const before = shown?.graph.place(), inside = view.contains(document.activeElement) ? document.activeElement : null;
       const focused = inside && (inside.id || inside.closest("[id]")?.id), cursor = inside?.selectionStart;
       shown?.controller.abort();
       // A link's place is of the profile that it was made with; a relative range is another one each time.
       if (before || !asked.at && asked.from.startsWith("-")) forgetPlace();
+      view.hidden = false;
       view.replaceChildren(byId("profile-template").content.cloneNode(true));
       view.querySelector("#help .columns").append(byId("keys").content.cloneNode(true));
       const controller = new AbortController();
-      shown = { controller, question, graph: flameGraph(profile, controller.signal) };
-      if (before) shown.graph.goTo(before);
+      shown = { controller, question, text, sum, graph: flameGraph(profile, controller.signal, before) };
       if (focused) (byId(focused)?.matches("canvas, input, button, select, [tabindex]") ? byId(focused) : byId("graph")).focus();
       if (typeof cursor === "number" && focused === "search") byId("search").setSelectionRange(cursor, cursor);
+      byId("comparison-about").textContent = nothingBefore(profile);
     }
 
     function profileQuestion() {
-      if (!asked.before || !asked.at) return ["/api/v1/profile", parameters(asked.at)];
-      const [before_from, before_to] = asked.before;
-      return ["/api/v1/difference", { ...parameters(asked.at), before_from, before_to }];
+      if (!isCompared()) return ["/api/v1/profile", parameters(asked.at)];
+      const [before_from, before_to] = earlier();
+      return ["/api/v1/difference", { ...parameters(asked.at ?? span()), before_from, before_to }];
     }
 
     async function loadProfile() {
       const [path, what] = profileQuestion(), question = JSON.stringify([path, what]);
       const isFixed = asked.at || !(asked.from.startsWith("-") || asked.to === "now");
-      if (isFixed && shown?.question === question) {
+      if (isFixed && shown?.question === question && !isWaiting()) {
         // It is there already: nothing that was asked after it counts.
         questions.get("profile")?.abort();
         problems.delete("profile");
         return showProblems();
       }
-      const profile = await ask("profile", path, what);
-      if (profile) showProfile(profile, question);
+      view.ariaBusy = "true";
+      const text = await ask("profile", path, what, response => response.text());
+      if (text === null) return;
+      view.ariaBusy = null;
+      showProfile(text, question);
+      showNothing();
     }
 
+    // With that of as much earlier, where the whole is compared with it.
     async function loadTimeline() {
-      const timeline = await ask("timeline", "/api/v1/timeline", { ...parameters(), by: asked.by });
-      if (timeline) setTimeline(timeline);
+      const what = { ...parameters(), by: asked.by }, by = shift();
+      const [timeline, before] = await Promise.all([ask("timeline", "/api/v1/timeline", what), by && ask("earlier", "/api/v1/timeline",
+        { ...what, from: span()[0] - by, to: span()[1] - by })]);
+      if (!timeline) return;
+      setTimeline(timeline, before?.step === timeline.step ? before : null);
+      showMissing();
     }
     async function loadLabels() {
       const labels = await ask("labels", "/api/v1/labels", { type: asked.type, from: asked.from, to: asked.to });
@@ -65,14 +77,13 @@ extension Page {
       if (document.activeElement !== byId("match")) byId("match").value = asked.match;
       byId("span").value = asked.to === "now" && [...byId("span").options].some(({ value }) => value === asked.from) ? asked.from : "";
       byId("by").value = asked.by;
-      byId("go-live").setAttribute("aria-pressed", asked.live);
-      byId("compare").setAttribute("aria-pressed", asked.before !== null);
-      const chosen = asked.at ?? span();
-      byId("chosen-range").textContent = !asked.before ? rangeText(chosen)
-        : `${asked.at ? rangeText(chosen) : "choose a range"}, compared with ${rangeText(asked.before)}`;
+      byId("go-live").setAttribute("aria-pressed", isLive());
+      showCompared();
       for (const format of ["pprof", "folded"]) byId(`save-${format}`).href = `/api/v1/profile?${new URLSearchParams({ ...parameters(asked.at), format })}`;
+      byId("link").href = addressOf({ ...asked, from: String(span()[0]), to: String(span()[1]) }) + location.hash;
       drawTimeline();
       showServices();
+      showMissing();
     }
 
     const load = () => { showAsked(); return Promise.all([loadTimeline(), loadProfile(), loadLabels(), loadHealth()]); };
@@ -89,28 +100,12 @@ extension Page {
       if (address() !== before) load();
     });
 
-    const commands = {
-      "go-live": () => {
-        asked.live = !asked.live;
-        // Only a range that ends now changes.
-        if (asked.live && asked.to !== "now") Object.assign(asked, { from: initial.from, to: "now", at: null });
-        say(asked.live ? "Read anew every 10 seconds" : "No longer read anew");
-        changed();
-      },
-      compare: () => {
-        if (!asked.before && !asked.at) {
-          say("Choose a range first: the next one is compared with it");
-          byId("timeline-about").textContent = "Choose a range first: the next one is compared with it.";
-          return canvas.focus();
-        }
-        [asked.before, asked.at] = asked.before ? [null, asked.at] : [asked.at, null];
-        say(asked.before ? `The next range is compared with ${rangeText(asked.before)}` : "No longer compared");
-        changed();
-        if (asked.before) canvas.focus();
-      },
-      "show-health": () => byId("health").showModal(),
-    };
+    const commands = { "go-live": () => setLive(!isLive()), "show-health": () => byId("health").showModal() };
     for (const [id, command] of Object.entries(commands)) byId(id).addEventListener("click", command);
+    for (const format of ["pprof", "folded"]) {
+      byId(`save-${format}`).addEventListener("click", event => { event.preventDefault(); save(event.target); });
+    }
+    for (const kind of ["pointerdown", "focus"]) byId("link").addEventListener(kind, showAsked);
     byId("type").addEventListener("change", () => { asked.type = byId("type").value; changed(); });
     byId("span").addEventListener("change", () => { Object.assign(asked, { from: byId("span").value, to: "now", at: null }); changed(); });
     byId("by").addEventListener("change", () => { asked.by = byId("by").value; changed(); });
@@ -123,7 +118,10 @@ extension Page {
       });
     }
 
-    const keys = { m: () => { byId("match").focus(); byId("match").select(); }, r: commands["go-live"], d: commands.compare, h: commands["show-health"] };
+    const keys = {
+      m: () => { byId("match").focus(); byId("match").select(); }, r: commands["go-live"], h: commands["show-health"],
+      d: () => asked.before ? compareWith("") : compareNext(), D: () => byId("compare").focus(),
+    };
     document.addEventListener("keydown", event => {
       if (document.querySelector("dialog[open]") || /^(INPUT|SELECT)$/.test(event.target.tagName)) return;
       if (event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(keys, event.key)) return;
@@ -131,12 +129,7 @@ extension Page {
       keys[event.key]();
     });
 
-    // Not while somebody reads a dialog or nobody looks.
-    setInterval(() => {
-      if (asked.live && !document.hidden && !document.querySelector("dialog[open]")) load();
-    }, 10000);
-
     readAddress();
-    load();
+    load().finally(schedule);
     """#
 }

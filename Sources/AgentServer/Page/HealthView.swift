@@ -1,14 +1,14 @@
 extension Page {
   /// How the agent is doing.
   static let health = #"""
-    const percentText = share => `${Number((share * 100).toPrecision(3))}%`;
-    const typeNames = { cpu: "On CPU", off_cpu: "Off CPU" };
-
     function showHealth(health) {
+      knownHealth = health;
       const { cost, store, profiles, remarks } = health;
       const lost = profiles.reduce((sum, profile) => sum + profile.lost, 0);
-      byId("show-health").textContent = `Agent ${percentText(cost.processor + cost.programs)} CPU${lost ? `, ${rounded(lost)} lost` : ""}`;
-      byId("show-health").classList.toggle("bad", remarks.length > 0 || lost > 0 || store.dropped_windows > 0);
+      const losses = [...(lost ? [`${rounded(lost)} lost`] : []), ...(store.dropped_windows ? [`${rounded(store.dropped_windows)} windows dropped`] : []),
+        ...(remarks.length ? [remarks.length === 1 ? "1 remark" : `${remarks.length} remarks`] : [])];
+      byId("show-health").textContent = [`Agent ${percentText(cost.processor + cost.programs)} CPU`, ...losses].join(", ");
+      byId("show-health").classList.toggle("bad", losses.length > 0);
       const list = pairs => element("dl", {}, ...pairs.flatMap(([name, text, isBad]) =>
         [element("dt", { textContent: name }), element("dd", { textContent: text, className: isBad ? "bad" : "" })]));
       const share = (part, whole) => whole > 0 ? ` (${percentText(part / whole)})` : "";
@@ -36,6 +36,13 @@ extension Page {
           ...Object.entries(store.extents).map(([type, range]) => [typeNames[type] ?? type, rangeText(range)]),
         ]),
         element("h3", { textContent: "Program" }), list([["Version", health.version], ["Started", pointText(health.started_at)]]));
+      showNothing();
+    }
+
+    // What the shown time lacks, in words; the picture has it too.
+    function showMissing() {
+      const { time, lost } = missingIn(...(asked.at ? stepsOf(asked.at) : [0, line.count]));
+      byId("missing").textContent = [...(time > 0 ? [`${durationText(time * 1e9)} not measured`] : []), ...(lost > 0 ? [`${rounded(lost)} events lost`] : [])].join(", ");
     }
     """#
 }

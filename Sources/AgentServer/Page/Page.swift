@@ -15,11 +15,11 @@ enum Page {
     </head>
     <body>
     \(markup)
-    <div id="profile-view"></div>
     <template id="profile-template">
-    <header>
+    <section class="header" aria-label="Profile">
     \(FlameGraph.Page.toolbar)
-    </header>
+    <span id="comparison-about"></span>
+    </section>
     \(FlameGraph.Page.body)
     </template>
     </body>
@@ -35,7 +35,7 @@ enum Page {
     "use strict";
     (() => {
     \(FlameGraph.Page.function)
-    \([state, timeline, services, health, controls].joined(separator: "\n"))
+    \([state, texts, asking, timeline, choosing, comparing, services, health, live, controls].joined(separator: "\n"))
     })();
 
     """

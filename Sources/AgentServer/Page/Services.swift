@@ -2,8 +2,6 @@ extension Page {
   /// The same numbers as elements: a table of the values of one label, which filters.
   static let services = #"""
     const rowLimit = 200;
-    const quoted = value => `"${value.replace(/[\\"\n]/g, found => found === "\n" ? "\\n" : `\\${found}`)}"`;
-    const onlyValue = value => `{${asked.by}=${quoted(value)}}`;
 
     function showServices() {
       const [first, end] = asked.at ? stepsOf(asked.at) : [0, line.count], colors = palettes[scheme()].series;
@@ -16,12 +14,13 @@ extension Page {
       const order = sums.map((_, r) => r).filter(r => sums[r] > 0).sort((a, b) => sums[b] - sums[a]);
       const focused = document.activeElement?.closest?.("#services button")?.dataset.value;
       byId("services").tBodies[0].replaceChildren(...order.slice(0, rowLimit).map(r => {
-        const mark = element("i"), value = line.rows[r].value, isOnly = asked.match === onlyValue(value);
+        const mark = element("i"), value = line.rows[r].value;
+        const isOnly = conditionsOf(asked.match).some(({ whole }) => whole === conditionOn(asked.by, value));
         mark.style.background = colors[Math.min(r, namedRows)];
         const button = element("button", { type: "button", title: rowName(line.rows[r]), ariaPressed: isOnly }, mark, rowName(line.rows[r]));
         button.dataset.value = value;
         button.addEventListener("click", () => {
-          asked.match = isOnly ? "" : onlyValue(value);
+          asked.match = selectorWith(asked.by, isOnly ? null : value);
           say(isOnly ? "All series" : `Only ${rowName(line.rows[r])}`);
           changed();
         });
@@ -34,8 +33,10 @@ extension Page {
       if (focused !== undefined) [...byId("services").querySelectorAll("button")].find(({ dataset }) => dataset.value === focused)?.focus();
     }
 
-    // The names of labels that series have now, and always the one that is asked for.
+    // The names of labels that series have now, and always the one that is asked for; their values as conditions to complete.
     function offerLabels({ labels }) {
+      byId("selectors").replaceChildren(...Object.entries(labels).flatMap(([name, values]) =>
+        values.slice(0, rowLimit).map(value => element("option", { value: `{${conditionOn(name, value)}}` }))));
       const names = [...new Set([...Object.keys(labels), asked.by, "service"])].sort();
       byId("by").replaceChildren(...names.map(name => element("option", { value: name, textContent: `By ${name}` })));
       byId("by").value = asked.by;

@@ -1,5 +1,5 @@
 extension Page {
-  /// What is asked for, which is also the page's address, and how it is fetched.
+  /// What is asked for, which is also the page's address.
   static let state = #"""
     const byId = id => document.getElementById(id);
     const element = (tag, properties = {}, ...children) => {
@@ -11,68 +11,60 @@ extension Page {
     const prefersDark = matchMedia("(prefers-color-scheme: dark)");
     const scheme = () => document.documentElement.dataset.theme || (prefersDark.matches ? "dark" : "light");
 
-    // from, to: what the timeline shows, as the interface reads times. at, before: chosen ranges in seconds, or null.
-    const initial = { type: "cpu", match: "", by: "service", from: "-1h", to: "now", at: null, before: null, live: false };
+    // from, to: what the timeline shows, as the interface reads times. at: the chosen range in seconds, or null. before: what it is compared
+    // with: a range, or how much earlier, or null. over: what is shown over time.
+    const initial = { type: "cpu", match: "", by: "service", from: "-15m", to: "now", at: null, before: null, over: "timeline", live: true };
     const asked = { ...initial };
+    // Seconds; the span before is as long as the chosen range.
+    const shifts = { "-1h": 3600, "-1d": 86400, "-1w": 604800, span: 0 };
 
     const rangeOf = text => {
       const found = /^(\d{1,11})-(\d{1,11})$/.exec(text ?? "");
       return found && Number(found[1]) < Number(found[2]) ? found.slice(1).map(Number) : null;
     };
-    const isTime = text => text === "now" || /^-?\d{1,11}[smhdw]?$/.test(text);
+    const isTime = text => text === "now" || /^\d{1,11}$|^-\d{1,6}[smhdw]$/.test(text);
 
     function readAddress() {
       const parameters = new URLSearchParams(location.search);
       const text = (name, isGood) => isGood(parameters.get(name) ?? "") ? parameters.get(name) ?? "" : initial[name];
+      const before = parameters.get("before");
       Object.assign(asked, {
         type: text("type", type => type === "off_cpu"), match: parameters.get("match") ?? "", by: text("by", by => by !== ""),
-        from: text("from", isTime), to: text("to", isTime), at: rangeOf(parameters.get("at")), before: rangeOf(parameters.get("before")),
-        live: parameters.get("live") === "1",
+        from: text("from", isTime), to: text("to", isTime), at: rangeOf(parameters.get("at")),
+        before: Object.hasOwn(shifts, before ?? "") ? before : rangeOf(before),
+        over: text("over", over => over === "heatmap"), live: parameters.get("live") !== "0",
       });
+      // An empty span has nothing to show.
+      if (!(span()[0] < span()[1])) Object.assign(asked, { from: initial.from, to: initial.to });
     }
 
-    function address() {
+    function addressOf(what) {
       const parameters = new URLSearchParams();
-      for (const name of ["type", "match", "by", "from", "to"]) if (asked[name] !== initial[name]) parameters.set(name, asked[name]);
-      for (const name of ["at", "before"]) if (asked[name]) parameters.set(name, asked[name].join("-"));
-      if (asked.live) parameters.set("live", "1");
+      for (const name of ["type", "match", "by", "from", "to", "over"]) if (what[name] !== initial[name]) parameters.set(name, what[name]);
+      for (const name of ["at", "before"]) if (what[name]) parameters.set(name, Array.isArray(what[name]) ? what[name].join("-") : what[name]);
+      if (!what.live) parameters.set("live", "0");
       return parameters.size ? `?${parameters}` : location.pathname;
     }
+    const address = () => addressOf(asked);
 
     const now = () => Math.floor(Date.now() / 1000);
     const lengths = { s: 1, m: 60, h: 3600, d: 86400, w: 604800 };
     const seconds = text => text === "now" ? now() : text.startsWith("-") ? now() - Number(text.slice(1, -1)) * lengths[text.at(-1)] : Number(text);
     const span = () => [seconds(asked.from), seconds(asked.to)];
+    const isLive = () => asked.live && asked.to === "now";
 
-    // The last problem of each kind of question.
-    const problems = new Map();
-    function showProblems() {
-      const texts = [...new Set(problems.values())];
-      byId("problem").textContent = texts.join(" · ");
-      byId("problem").hidden = texts.length === 0;
-      byId("match").setAttribute("aria-invalid", texts.some(text => text.startsWith("the selector")));
+    // How much earlier than what is chosen that is which it is compared with; null where it is a range of its own.
+    function shift() {
+      if (typeof asked.before !== "string") return null;
+      const [from, to] = asked.at ?? span();
+      return shifts[asked.before] || to - from;
     }
-
-    // Asks; a newer question of the same kind ends an older one. Null when that happened, or there is no answer.
-    const questions = new Map();
-    async function ask(kind, path, parameters = {}) {
-      questions.get(kind)?.abort();
-      const controller = new AbortController();
-      questions.set(kind, controller);
-      try {
-        const response = await fetch(`${path}?${new URLSearchParams(parameters)}`, { signal: controller.signal });
-        const answer = await response.json();
-        if (!response.ok) throw new Error(answer.error);
-        problems.delete(kind);
-        return questions.get(kind) === controller ? answer : null;
-      } catch (error) {
-        if (controller.signal.aborted) return null;
-        problems.set(kind, error instanceof TypeError ? "the agent does not answer" : error.message);
-        return null;
-      } finally {
-        showProblems();
-      }
+    function earlier() {
+      const by = shift();
+      return by === null ? asked.before : (asked.at ?? span()).map(second => second - by);
     }
+    // A range of its own waits for another one.
+    const isCompared = () => asked.before !== null && (asked.at !== null || shift() !== null);
 
     // Parameters of a question about the series that are shown, in a range or in all that the timeline shows.
     function parameters(range) {
@@ -80,8 +72,22 @@ extension Page {
       return { type: asked.type, from, to, ...(asked.match && { match: asked.match }) };
     }
 
-    const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-    const shortClock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
+    // The conditions of a selector, as they are written.
+    const conditionsOf = selector => [...selector.matchAll(/([A-Za-z_]\w*)\s*(?:=~|!~|!=|=)\s*"(?:[^"\\]|\\.)*"/g)].map(([whole, name]) => ({ whole, name }));
+    const quoted = value => `"${value.replace(/[\\"\n]/g, found => found === "\n" ? "\\n" : `\\${found}`)}"`;
+    const conditionOn = (name, value) => `${name}=${quoted(value)}`;
+    // The selector with this condition in place of those on the same label; without any for a null value.
+    function selectorWith(name, value) {
+      const others = conditionsOf(asked.match).filter(condition => condition.name !== name).map(({ whole }) => whole);
+      const all = value === null ? others : [...others, conditionOn(name, value)];
+      return all.length ? `{${all.join(",")}}` : "";
+    }
+    """#
+
+  /// Times, amounts and sizes as people read them.
+  static let texts = #"""
+    const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+    const shortClock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
     const isSameDay = (a, b) => new Date(a * 1000).toDateString() === new Date(b * 1000).toDateString();
     const pointText = second => `${isSameDay(second, now()) ? "" : `${day.format(second * 1000)} `}${clock.format(second * 1000)}`;
@@ -89,16 +95,18 @@ extension Page {
 
     // Three digits that count.
     const rounded = number => number >= 100 ? Math.round(number).toString().replace(/\B(?=(\d{3})+$)/g, ",") : String(Number(number.toPrecision(3)));
-    const durationScales = [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]];
-    function amountText(value) {
-      if (asked.type === "cpu") return rounded(value);
-      const [size, unit] = durationScales.find(([size]) => value >= size) ?? [1, "ns"];
-      return `${rounded(value / size)} ${unit}`;
-    }
+    const durationScales = [[3600e9, "h"], [60e9, "min"], [1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]];
+    const durationText = nanoseconds => {
+      const [size, unit] = durationScales.find(([size]) => nanoseconds >= size) ?? [1, "ns"];
+      return `${rounded(nanoseconds / size)} ${unit}`;
+    };
+    const amountText = value => asked.type === "cpu" ? rounded(value) : durationText(value);
     const rateText = rate => asked.type === "cpu" ? `${rounded(rate)} samples/s` : `${rounded(rate / 1e9)} threads waiting`;
     const bytesText = bytes => {
       const [size, unit] = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [1024, "KiB"]].find(([size]) => bytes >= size) ?? [1, "bytes"];
       return `${rounded(bytes / size)} ${unit}`;
     };
+    const percentText = share => `${Number((share * 100).toPrecision(3))}%`;
+    const typeNames = { cpu: "On CPU", off_cpu: "Off CPU" };
     """#
 }

@@ -9,28 +9,55 @@ extension Page {
         series: ["#6f9ad8", "#e6a567", "#6fbd89", "#cf82ba", "#d9bb55", "#7cc4d1", "#a98bcc", "#6a7180"] },
     };
     const axisHeight = 16, plotHeight = 132 - axisHeight, namedRows = 7;
-    // Typed arrays by step: the rate of each named row, of the others, and of all. A step that was not measured has no rate.
+    // Typed arrays by step: the rate of each named row, of the others, and of all. A step that was not measured has no rate. Before: the
+    // rate of all as it was earlier, or null. Ends: the first step that was measured, and the one after the last.
     const line = { start: 0, step: 10, count: 0, rows: [], rates: [], total: new Float64Array(0), covered: new Float64Array(0),
-      lost: new Float64Array(0), most: 0, cursor: -1, anchor: -1, drag: null };
+      lost: new Float64Array(0), before: null, ends: [0, 0], most: 0, cursor: -1, anchor: -1, drag: null, isEarlier: false };
 
-    function setTimeline({ start, step, rows, covered, lost }) {
-      const count = covered.length, isNew = line.start !== start || line.step !== step;
-      Object.assign(line, { start, step, count, rows, covered: Float64Array.from(covered), lost: Float64Array.from(lost) });
-      line.total = new Float64Array(count);
-      line.rates = Array.from({ length: Math.min(rows.length, namedRows + 1) }, () => new Float64Array(count));
+    function ratesOf({ rows, covered }) {
+      const total = new Float64Array(covered.length);
+      const rates = Array.from({ length: Math.min(rows.length, namedRows + 1) }, () => new Float64Array(covered.length));
       rows.forEach(({ sums }, r) => {
-        const rate = line.rates[Math.min(r, namedRows)];
-        for (let i = 0; i < count; i++) {
-          if (!(line.covered[i] > 0)) continue;
-          const value = sums[i] / line.covered[i] * 1e9;
+        const rate = rates[Math.min(r, namedRows)];
+        for (let i = 0; i < covered.length; i++) {
+          if (!(covered[i] > 0)) continue;
+          const value = sums[i] / covered[i] * 1e9;
           rate[i] += value;
-          line.total[i] += value;
+          total[i] += value;
         }
       });
-      line.most = line.total.reduce((most, rate) => Math.max(most, rate), 0);
-      if (isNew) line.cursor = line.anchor = -1;
+      return { rates, total };
+    }
+    const largest = numbers => numbers.reduce((most, number) => Math.max(most, number), 0);
+
+    function setTimeline(timeline, before) {
+      const { start, step, rows, covered, lost } = timeline, count = covered.length;
+      const isNew = line.step !== step || line.start > start || line.start + line.step * line.count <= start;
+      const moved = isNew ? 0 : Math.round((start - line.start) / step);
+      const first = covered.findIndex(time => time > 0);
+      Object.assign(line, { start, step, count, rows, covered: Float64Array.from(covered), lost: Float64Array.from(lost), ...ratesOf(timeline),
+        before: before && ratesOf(before).total, ends: first < 0 ? [0, 0] : [first, covered.findLastIndex(time => time > 0) + 1] });
+      line.most = Math.max(largest(line.total), line.before ? largest(line.before) : 0);
+      // The cursor stays at its time.
+      for (const place of ["cursor", "anchor"]) line[place] = isNew ? -1 : Math.max(-1, line[place] - moved);
       drawTimeline();
       showServices();
+    }
+
+    // Of some steps, between the first and the last that were measured: seconds that were not, and the events that were lost.
+    function missingIn(first, end) {
+      let time = 0, lost = 0;
+      for (let i = Math.max(first, 0); i < Math.min(end, line.count); i++) {
+        lost += line.lost[i];
+        time += gapOf(i);
+      }
+      return { time, lost };
+    }
+    // The first and the last window are shorter than others, which are a little longer or shorter than they say.
+    function gapOf(i) {
+      const [first, end] = line.ends, gap = line.step - line.covered[i] / 1e9;
+      const isAtEnd = line.covered[i] > 0 && (i === first || i === end - 1);
+      return i >= first && i < end && !isAtEnd && gap > Math.max(1, line.step / 100) ? gap : 0;
     }
 
     const secondOf = i => line.start + i * line.step;
@@ -68,13 +95,30 @@ extension Page {
           context.fillRect(left, bottom - h, w, h);
           bottom -= h;
         });
+        if (gapOf(i) > 0) {
+          context.fillStyle = colors.text;
+          context.fillRect(left, 14, Math.max(w, 2), 3);
+        }
         if (line.lost[i] > 0) {
           context.fillStyle = colors.bad;
           context.fillRect(left, plotHeight - 3, w, 3);
         }
       }
+      if (line.before) paintBefore(width, scale, colors);
       paintAxis(width, colors, x);
       paintRanges(width, colors);
+    }
+
+    function paintBefore(width, scale, colors) {
+      context.strokeStyle = colors.text;
+      context.lineWidth = 1.5;
+      context.setLineDash([4, 3]);
+      context.beginPath();
+      for (let i = 0; i < Math.min(line.count, line.before.length); i++) {
+        for (const at of [i, i + 1]) context.lineTo(at / line.count * width, plotHeight - line.before[i] * scale);
+      }
+      context.stroke();
+      context.setLineDash([]);
     }
 
     function gapPattern(color) {
@@ -93,7 +137,7 @@ extension Page {
       context.fillRect(0, plotHeight, width, 1);
       context.fillStyle = colors.quiet;
       context.textBaseline = "top";
-      context.fillText(`most ${rateText(line.most)}`, 2, 0);
+      context.fillText(`most ${rateText(line.most)}${line.before ? "; dashed: before" : ""}`, 2, 0);
       const steps = [60, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400, 604800], length = line.count * line.step;
       const every = steps.find(step => length / step * 74 <= width) ?? 604800 * Math.ceil(length / 604800 * 74 / width);
       const offset = new Date(line.start * 1000).getTimezoneOffset() * 60;
@@ -108,7 +152,8 @@ extension Page {
 
     function paintRanges(width, colors) {
       const place = second => Math.max(-2, Math.min(width + 2, stepAt(second) / line.count * width));
-      const chosen = line.drag ?? asked.at;
+      const chosen = line.isEarlier ? asked.at : line.drag ?? asked.at;
+      const before = line.isEarlier ? line.drag ?? earlier() : earlier();
       if (chosen) {
         const [left, right] = chosen.map(place);
         context.fillStyle = `${colors.page}b8`;
@@ -116,11 +161,11 @@ extension Page {
         context.fillRect(right, 0, width - right, plotHeight);
         outline(left, right, colors.accent, []);
       }
-      if (asked.before) {
-        const [left, right] = asked.before.map(place);
+      if (before && before[1] > line.start) {
+        const [left, right] = before.map(place);
         outline(left, right, colors.text, [4, 3]);
         context.fillStyle = colors.text;
-        context.fillText("before", Math.max(left, 0) + 4, 14);
+        context.fillText("before", Math.max(left, 0) + 4, 18);
       }
       if (document.activeElement === canvas && line.cursor >= 0) {
         const [left, right] = [line.cursor, line.cursor + 1].map(i => i * width / line.count);
@@ -139,79 +184,11 @@ extension Page {
     function describeStep(i) {
       const when = rangeText([secondOf(i), secondOf(i + 1)]);
       if (!(line.covered[i] > 0)) return `${when}: not measured`;
+      const gap = gapOf(i) > 0 ? ` · ${durationText(gapOf(i) * 1e9)} not measured` : "";
       const parts = line.rates.map((rate, r) => [r < namedRows ? rowName(line.rows[r]) : "others", rate[i]]).filter(([, rate]) => rate > 0)
         .sort((a, b) => b[1] - a[1]).slice(0, 4).map(([name, rate]) => `${name} ${rateText(rate)}`);
-      return `${when}: ${rateText(line.total[i])}${parts.length ? ` · ${parts.join(", ")}` : ""}${line.lost[i] ? ` · ${rounded(line.lost[i])} lost` : ""}`;
+      return `${when}: ${rateText(line.total[i])}${parts.length ? ` · ${parts.join(", ")}` : ""}${gap}${line.lost[i] ? ` · ${rounded(line.lost[i])} lost` : ""}`;
     }
     const rowName = ({ value }) => value || `without ${asked.by}`;
-
-    function choose(range) {
-      line.drag = null;
-      asked.at = range;
-      say(range ? `Chosen: ${rangeText(range)}` : "All of the time");
-      changed();
-    }
-    const chooseSteps = (a, b) => choose([secondOf(Math.min(a, b)), secondOf(Math.max(a, b) + 1)]);
-
-    const stepUnder = event => {
-      const { left, width } = canvas.getBoundingClientRect();
-      return Math.max(0, Math.min(line.count - 1, Math.floor((event.clientX - left) / width * line.count)));
-    };
-    canvas.addEventListener("pointerdown", event => {
-      if (event.button !== 0 || line.count === 0) return;
-      canvas.setPointerCapture(event.pointerId);
-      line.cursor = line.anchor = stepUnder(event);
-    });
-    canvas.addEventListener("pointermove", event => {
-      if (line.count === 0) return;
-      const i = stepUnder(event);
-      if (canvas.hasPointerCapture(event.pointerId)) {
-        line.cursor = i;
-        line.drag = [secondOf(Math.min(i, line.anchor)), secondOf(Math.max(i, line.anchor) + 1)];
-        drawTimeline();
-      }
-      byId("timeline-about").textContent = line.drag ? rangeText(line.drag) : describeStep(i);
-    });
-    canvas.addEventListener("pointerup", event => {
-      if (canvas.hasPointerCapture(event.pointerId) && line.count) chooseSteps(line.anchor, stepUnder(event));
-    });
-    canvas.addEventListener("pointercancel", () => { line.drag = null; drawTimeline(); });
-    canvas.addEventListener("pointerleave", () => { byId("timeline-about").textContent = ""; });
-    for (const kind of ["focus", "blur"]) canvas.addEventListener(kind, drawTimeline);
-
-    // Shows another span of time: none of it lies in the future.
-    function showSpan(from, to) {
-      const length = Math.max(to - from, 60), end = Math.min(from + length, now());
-      Object.assign(asked, { from: String(Math.max(0, end - length)), to: String(end), live: false });
-      changed();
-    }
-
-    canvas.addEventListener("keydown", event => {
-      if (event.ctrlKey || event.metaKey || event.altKey || line.count === 0) return;
-      const move = by => {
-        const isFirst = line.cursor < 0;
-        line.cursor = isFirst ? line.count - 1 : Math.max(0, Math.min(line.count - 1, line.cursor + by));
-        if (event.shiftKey && !isFirst) return chooseSteps(line.anchor, line.cursor);
-        line.anchor = line.cursor;
-        byId("timeline-about").textContent = describeStep(line.cursor);
-        say(describeStep(line.cursor));
-        drawTimeline();
-      };
-      const [from, to] = span(), length = to - from;
-      const keys = {
-        ArrowLeft: () => move(-1), ArrowRight: () => move(1), PageUp: () => move(-10), PageDown: () => move(10),
-        Home: () => move(-line.count), End: () => move(line.count), Enter: () => chooseSteps(Math.max(line.cursor, 0), Math.max(line.cursor, 0)),
-        " ": () => chooseSteps(Math.max(line.cursor, 0), Math.max(line.cursor, 0)), Backspace: () => choose(null), Delete: () => choose(null),
-        "+": () => { if (asked.at) showSpan(...asked.at); }, "-": () => showSpan(from - length / 2 | 0, to + length / 2 | 0),
-        ",": () => showSpan(from - length / 2 | 0, to - length / 2 | 0), ".": () => showSpan(from + length / 2 | 0, to + length / 2 | 0),
-      };
-      if (!Object.hasOwn(keys, event.key)) return;
-      event.preventDefault();
-      event.stopPropagation();
-      keys[event.key]();
-    });
-    new ResizeObserver(drawTimeline).observe(canvas);
-    new MutationObserver(() => { drawTimeline(); showServices(); }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-    prefersDark.addEventListener("change", () => { drawTimeline(); showServices(); });
     """#
 }

@@ -72,10 +72,12 @@ extension FlameGraph.Page {
     const place = () => ({
       zoom: namesTo(Math.max(main.zoom, 0)), selected: namesTo(Math.max(main.selected, 0)),
       center: state.center < 0 ? null : textOf(state.center), fn: state.fn < 0 ? null : textOf(state.fn),
+      // Of the graph from its root, and of the table.
+      scrolled: [main.fromRoot(), rowsView.scrollTop], pointer: tooltip.hidden ? null : main.pointer,
       filters: filterIDs.filter(chosen).map(id => [id, filterOf(id).selectedOptions[0].textContent]),
     });
     // Goes there, or as far as there is something.
-    function goTo({ zoom, selected, center, fn, filters }) {
+    function goTo({ zoom, selected, center, fn, filters, scrolled, pointer }) {
       const follow = names => names.reduce((path, name) => {
         const next = path.isWhole ? calleesOf(tree, path.node).find(callee => textOf(tree.fn[callee]) === name) : undefined;
         return next === undefined ? { ...path, isWhole: false } : { node: next, isWhole: true };
@@ -92,6 +94,9 @@ extension FlameGraph.Page {
       state.center = named(center);
       keepState(false);
       restoreState();
+      main.scrollFromRoot(scrolled[0]);
+      rowsView.scrollTop = scrolled[1];
+      if (pointer) main.pointAt(...pointer);
     }
 
     offerAll();
@@ -99,8 +104,7 @@ extension FlameGraph.Page {
     main.measure();
     main.setTree(tree);
     restoreState();
-    // The graph is there first, the table of many functions right after it.
-    requestAnimationFrame(() => setTimeout(() => {
+    function fillRest() {
       if (signal?.aborted) return;
       list.isReady = true;
       times();
@@ -108,7 +112,15 @@ extension FlameGraph.Page {
       new ResizeObserver(() => fillHeat(passing)).observe(heat);
       fillTable();
       revealRow(list.active);
-    }));
-    return { place, goTo };
+    }
+    if (before) {
+      // Nobody should see that it is another one.
+      fillRest();
+      goTo(before);
+    } else {
+      // The graph is there first, the table of many functions right after it.
+      requestAnimationFrame(() => setTimeout(fillRest));
+    }
+    return { place };
     """#
 }

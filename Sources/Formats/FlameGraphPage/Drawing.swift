@@ -12,7 +12,7 @@ extension FlameGraph.Page {
     function makeGraph(view, orientation) {
       const content = view.querySelector(".content"), canvas = view.querySelector("canvas");
       const context = canvas.getContext("2d", { alpha: false });
-      const graph = { tree: null, zoom: 0, selected: -1, hovered: -1, view, canvas, orientation };
+      const graph = { tree: null, zoom: 0, selected: -1, hovered: -1, pointer: null, view, canvas, orientation };
       let width = 0, height = 0, ratio = 0, lastRow = 0, characterWidth = 7.2, wanted = 0, callers = [];
 
       graph.draw = () => { if (graph.tree) wanted ||= requestAnimationFrame(() => { wanted = 0; paint(); }); };
@@ -167,6 +167,8 @@ extension FlameGraph.Page {
         if (y < rowHeight) view.scrollTop += y - rowHeight;
         else if (y > height - 2 * rowHeight) view.scrollTop += y - height + 2 * rowHeight;
       };
+      graph.fromRoot = () => orientation() === "icicle" ? view.scrollTop : content.offsetHeight - height - view.scrollTop;
+      graph.scrollFromRoot = distance => { view.scrollTop = orientation() === "icicle" ? distance : content.offsetHeight - height - distance; };
       graph.scrollToRoot = () => { view.scrollTop = orientation() === "icicle" ? 0 : content.offsetHeight; };
       return graph;
     }

@@ -45,9 +45,9 @@ extension FlameGraph.Page {
     </div>
     </main>
     <section id="functions" aria-label="Functions">
-    <div id="grid" role="grid" aria-label="Functions by their cost">
-    <div role="rowgroup"><div id="grid-head" class="row" role="row"></div></div>
-    <div id="rows" role="rowgroup" tabindex="0" aria-label="Functions. Arrow keys move, Enter searches for a function, s shows its callers and callees."><div id="rows-content" role="presentation"></div></div>
+    <div id="grid">
+    <div id="grid-heads" role="rowgroup"><div id="grid-head" class="row" role="row"></div></div>
+    <div id="rows" role="grid" aria-owns="grid-heads" tabindex="0" aria-label="Functions by their cost. Arrow keys move, Enter searches for a function, s shows its callers and callees."><div id="rows-content" role="rowgroup"></div></div>
     </div>
     </section>
     </div>

@@ -63,19 +63,26 @@ extension FlameGraph.Page {
     // `activate` is what a click and Enter do with a frame; `back` is what Backspace does.
     function makeInteractive(graph, activate, back) {
       const { canvas, view } = graph;
-      const point = event => {
+      const nodeAtClient = (x, y) => {
         const { left, top } = canvas.getBoundingClientRect();
-        return graph.nodeAtPoint(event.clientX - left, event.clientY - top);
+        return graph.nodeAtPoint(x - left, y - top);
       };
-      canvas.addEventListener("pointermove", event => hover(graph, point(event), event.clientX, event.clientY));
-      canvas.addEventListener("pointerleave", () => hover(graph, -1));
+      graph.pointAt = (x, y) => {
+        graph.pointer = [x, y];
+        hover(graph, nodeAtClient(x, y), x, y);
+      };
+      canvas.addEventListener("pointermove", event => graph.pointAt(event.clientX, event.clientY));
+      canvas.addEventListener("pointerleave", () => { graph.pointer = null; hover(graph, -1); });
       canvas.addEventListener("click", event => {
-        const node = point(event);
+        const node = nodeAtClient(event.clientX, event.clientY);
         if (node < 0) return;
         select(graph, node);
         activate(node);
       });
-      view.addEventListener("scroll", () => { hover(graph, -1); graph.draw(); });
+      view.addEventListener("scroll", () => {
+        if (graph.pointer && !tooltip.hidden) graph.pointAt(...graph.pointer); else hover(graph, -1);
+        graph.draw();
+      });
       canvas.addEventListener("keydown", event => {
         if (event.ctrlKey || event.metaKey || event.altKey) return;
         const node = graph.selected >= 0 && graph.isVisible(graph.selected) ? graph.selected : -1;

@@ -11,7 +11,7 @@ extension FlameGraph.Page {
     [hidden] { display: none !important; }
     body { margin: 0; height: 100vh; display: flex; flex-direction: column; background: var(--page); color: var(--text);
       font: 14px/1.4 system-ui, sans-serif; }
-    header { display: flex; flex-wrap: wrap; gap: 8px 24px; align-items: center; padding: 10px 14px; }
+    header, .header { display: flex; flex-wrap: wrap; gap: 8px 24px; align-items: center; padding: 10px 14px; }
     .about { flex: 1 1 320px; min-width: 0; }
     h1 { margin: 0; font-size: 17px; overflow-wrap: anywhere; }
     .details { margin: 2px 0 0; color: var(--quiet); overflow-wrap: anywhere; }

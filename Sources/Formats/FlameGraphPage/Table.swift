@@ -1,7 +1,7 @@
 extension FlameGraph.Page {
   /// The table of functions. Only the rows in view are elements, so that any number of functions costs the same.
   static let table = #"""
-    const grid = byId("grid"), rowsView = byId("rows"), rowsContent = byId("rows-content");
+    const rowsView = byId("rows"), rowsContent = byId("rows-content");
     const rowSize = 24;
     // What the columns show of a function, and what they are sorted by. The text is made for rows in view only. A narrow table leaves out
     // what is not essential.
@@ -65,7 +65,7 @@ extension FlameGraph.Page {
       const byName = (a, b) => textOf(a) < textOf(b) ? -1 : textOf(a) > textOf(b) ? 1 : a - b;
       list.shown.sort(of ? (a, b) => sign * (of(a) - of(b)) || list.total[b] - list.total[a] || byName(a, b) : (a, b) => sign * byName(a, b));
       list.active = state.fn < 0 ? -1 : list.shown.indexOf(state.fn);
-      grid.setAttribute("aria-rowcount", list.shown.length + 1);
+      rowsView.setAttribute("aria-rowcount", list.shown.length + 1);
       rowsContent.style.height = `${Math.max(list.shown.length, 1) * rowSize}px`;
       for (const head of byId("grid-head").children) {
         head.setAttribute("aria-sort", head.dataset.id === list.sort ? list.isUp ? "ascending" : "descending" : "none");
@@ -140,9 +140,9 @@ extension FlameGraph.Page {
       return head;
     }));
     for (const [name, shown] of [["--columns", columns], ["--few-columns", columns.filter(({ isExtra }) => !isExtra)]]) {
-      grid.style.setProperty(name, `${shown.slice(0, -1).map(({ width }) => width ?? "56px").join(" ")} minmax(110px, 1fr)`);
+      byId("grid").style.setProperty(name, `${shown.slice(0, -1).map(({ width }) => width ?? "56px").join(" ")} minmax(110px, 1fr)`);
     }
-    grid.setAttribute("aria-colcount", columns.length);
+    rowsView.setAttribute("aria-colcount", columns.length);
     rowsView.addEventListener("scroll", paintRows);
     rowsView.addEventListener("click", event => {
       const row = event.target.closest("[data-fn]");
