@@ -343,6 +343,8 @@ def live(browser):
     page.page.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + box["height"] - 3 * 18 + 9)
     page.page.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + box["height"] - 4 * 18 + 9)
     page.wait("zoomed", "#path", "all›web›main›handle")
+    page.page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] - 4 * 18 + 9)
+    expect(page.page.locator("#tooltip")).to_be_visible()
     expect(page.page.locator("#tooltip")).to_contain_text("3,600 samples")
     page.page.evaluate(WATCH)
     ranges[1] = HOUR + 720
