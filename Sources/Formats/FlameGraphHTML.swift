@@ -53,6 +53,7 @@ extension FlameGraph {
   private static let script = """
     "use strict";
     (() => {
+    \(Page.heatmapFunction)
     \(Page.function)
     flameGraph(JSON.parse(document.getElementById("profile").textContent));
     })();
@@ -63,7 +64,7 @@ extension FlameGraph {
     /// `flameGraph(profile, signal, before)` shows a profile in the elements of `toolbar` and `body`, which must be new. It keeps what it shows in
     /// the address' fragment. The signal ends it: then the elements can be replaced and another profile shown.
     ///
-    /// It returns `place()`, where one looks; given as `before`, another profile is shown there as far as there is something.
+    /// `heatmapFunction` has to stand before it. It returns `place()`, where one looks; given as `before`, another profile is shown there as far as there is something.
     package static let function = """
       const flameGraph = (profile, signal, before) => {
       \([model, quantities, colors, drawing, navigation, table, heatmap, filters, sandwich, controls, address].joined(separator: "\n"))

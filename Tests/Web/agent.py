@@ -222,14 +222,76 @@ def comparing(browser):
     page.close("comparing")
 
 
+def heatmap(browser):
+    page = Page(browser, f"{SPAN}&over=heatmap")
+    page.wait("what a cell is", "#over-about", "Each column is a minute, from top to bottom, in steps of 10 s.")
+    # 60 columns of 15 px, of 6 cells of 19 px.
+    page.page.locator("#heatmap").hover(position={"x": 22, "y": 40})
+    page.wait("a cell", "#timeline-about", re.compile(r".*00:01:20 – 00:01:30: 10\.7 samples/s"))
+    page.page.locator("#heatmap").hover(position={"x": 25 * 15 + 7, "y": 40})
+    page.wait("  that was not measured", "#timeline-about", re.compile(r".*00:25:20 – 00:25:30: not measured"))
+    colors = [page.pixel((15 * column + 7) / page.page.locator("#heatmap").bounding_box()["width"], 60, "heatmap") for column in (0, 1, 25)]
+    check("  their colors", (colors[0] != colors[1], colors[2]), (True, [255, 255, 255]))
+    page.screenshot("heatmap")
+    page.page.locator("#heatmap").click(position={"x": 22, "y": 40})
+    page.total("a column", 642)
+    check("  in the address", page.query(), f"{SPAN[1:]}&over=heatmap&at={HOUR + 60}-{HOUR + 120}")
+    box = page.page.locator("#heatmap").bounding_box()
+    page.page.mouse.move(box["x"] + 7, box["y"] + 4 * 19 + 5)
+    page.page.mouse.down()
+    page.page.mouse.move(box["x"] + 22, box["y"] + 5, steps=3)
+    page.page.mouse.up()
+    # From the fifth window of minute 0 to the first of minute 1.
+    page.total("cells from column to column", 2 * 127 + 107)
+    page.page.locator("#heatmap").focus()
+    page.press("Home", "Enter")
+    page.total("by keys", 762)
+    page.press("ArrowDown", "Shift+ArrowDown")
+    page.total("  some cells", 254)
+    page.press("Backspace")
+    page.total("  all", 35_100)
+    page.press("v")
+    page.wait("v leads on", "#over-metrics[aria-pressed=true]", "Metrics")
+    page.close("heatmap")
+
+
+def metrics(browser):
+    page = Page(browser, f"{SPAN}&over=metrics")
+    # A value for each sample: 1,024 ns and its doubles, up to the ninth.
+    page.wait("a histogram in all", "#quantiles", re.compile(r"p50 ≈ 1[56].* · p90 ≈ 2.. µs · p99 ≈ [45].. µs · most 512 µs · 35,100 values"))
+    check("  by service", [[row[0].strip(), *row[1:]] for row in page.services()][:2], [["web", "30,000", "498 µs"], ["db", "3,000", "498 µs"]])
+    check("  what it is", page.text("#over-about"), "How long tasks that could run waited for a processor.")
+    page.screenshot("metrics")
+    page.page.locator("#timeline").hover(position={"x": 1, "y": 60})
+    page.wait("a step", "#timeline-about", re.compile(r".*00:00:00 – 00:00:10: p50 .* µs · p90 .* µs · p99 .* µs · most 512 µs · 127 values"))
+    page.drag(0, 0.0999)
+    page.wait("a chosen range", "#quantiles", re.compile(r".* · 4,212 values"))
+    page.total("  has its profile", 4_212)
+    check("  and its histogram a name", "4,212 values" in page.page.locator("#histogram").get_attribute("aria-label"), True)
+    page.page.locator("#services button", has_text="db").click()
+    page.wait("only one service", "#quantiles", re.compile(r".* · 360 values"))
+    page.total("  also of the profile", 360)
+    page.page.locator("#metric").select_option("swtrace_page_faults")
+    page.wait("a counter", "#over-about", "Page faults that were resolved; major ones waited for a file or for swap.")
+    check("  counts", [page.services(), page.page.locator("#histogram").is_visible()], [[["db", "360", "100.0%"]], False])
+    page.page.reload()
+    page.wait("the address brings it back", "#over-about", "Page faults that were resolved; major ones waited for a file or for swap.")
+    check("  all of it", page.query(), f"match=%7Bservice%3D%22db%22%7D&{SPAN[1:]}&over=metrics&metric=swtrace_page_faults&at={HOUR}-{HOUR + 360}")
+    page.page.locator("#metric").select_option("swtrace_block_io_latency_seconds")
+    page.wait("a metric without services", "#over-about",
+              "How long disks took for requests, from the driver to the completion. It has none of the labels service.")
+    page.total("  leaves the profile's conditions", 360)
+    page.close("metrics")
+
+
 def keyboard(browser):
     page = Page(browser, SPAN)
     page.total("by keys only", 35_100)
     found = stops(page.page)
     names = [stop[0] for stop in found]
     check("Tab goes through everything", names, [
-        "type", "span", "match", "go-live", "compare", "save-pprof", "save-folded", "link", "show-health", "timeline", "by", "web", "db",
-        f"{HOSTILE}\u2028\\", "show-flame", "show-sandwich", "search", "colors", "flip", "table", "theme", "reset", "show-help",
+        "type", "span", "match", "go-live", "compare", "save-pprof", "save-folded", "link", "show-health", "timeline", "over-timeline", "over-heatmap",
+        "over-metrics", "by", "web", "db", f"{HOSTILE}\u2028\\", "show-flame", "show-sandwich", "search", "colors", "flip", "table", "theme", "reset", "show-help",
         "filter-process", "all", "graph", "Self", "Self %", "±", "Total", "Total %", "Function", "rows"])
     check("  each with a name and visible focus", [stop for stop in found if not (stop[1] and stop[2])], [])
     page.page.locator("#timeline").focus()
@@ -451,7 +513,8 @@ def accessibility(browser):
         page = Page(browser, f"{SPAN}&at={HOUR}-{HOUR + 360}", color_scheme=scheme)
         page.total(f"accessible, {scheme}", 4_212)
         expect(page.page.locator("#rows-content .row").first).to_be_visible()
-        for name, keys in (("overview", []), ("health", ["h"]), ("help", ["Escape", "?"]), ("sandwich", ["Escape", "s"]), ("difference", ["f", "d"])):
+        for name, keys in (("overview", []), ("health", ["h"]), ("help", ["Escape", "?"]), ("sandwich", ["Escape", "s"]),
+                           ("heatmap", ["f", "v"]), ("metrics", ["v"]), ("difference", ["v", "d"])):
             page.press(*keys)
             violations = Axe().run(page.page)["violations"]
             check(f"  {name}", [(found["id"], [node["html"][:120] for node in found["nodes"]]) for found in violations], [])
@@ -461,7 +524,7 @@ def accessibility(browser):
 wait_for_server()
 with sync_playwright() as playwright:
     chromium = launch(playwright)
-    for part in (overview, views, comparing, keyboard, addresses, live, troubles, token, appearance, accessibility):
+    for part in (overview, views, comparing, heatmap, metrics, keyboard, addresses, live, troubles, token, appearance, accessibility):
         try:
             part(chromium)
         except (AssertionError, TimeoutError) as error:

@@ -69,8 +69,9 @@ extension Page {
       event.stopPropagation();
       keys[event.key]();
     });
-    new ResizeObserver(drawTimeline).observe(canvas);
-    new MutationObserver(() => { drawTimeline(); showServices(); }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-    prefersDark.addEventListener("change", () => { drawTimeline(); showServices(); });
+    const redraw = () => { drawTimeline(); heatmap.paint(); showServices(); showHistogram(); };
+    new ResizeObserver(redraw).observe(byId("timeline-part"));
+    new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    prefersDark.addEventListener("change", redraw);
     """#
 }

@@ -16,7 +16,7 @@ extension Page {
     const hint = text => {
       say(text);
       byId("timeline-about").textContent = text;
-      canvas.focus();
+      (canvas.hidden ? heatCanvas : canvas).focus();
     };
 
     // The chosen range becomes the earlier one, and the next one is compared with it.

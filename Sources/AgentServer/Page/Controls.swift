@@ -59,7 +59,8 @@ extension Page {
       const what = { ...parameters(), by: asked.by }, by = shift();
       const [timeline, before] = await Promise.all([ask("timeline", "/api/v1/timeline", what), by && ask("earlier", "/api/v1/timeline",
         { ...what, from: span()[0] - by, to: span()[1] - by })]);
-      if (!timeline) return;
+      if (!timeline || asked.over === "metrics") return;
+      line.metric = null;
       setTimeline(timeline, before?.step === timeline.step ? before : null);
       showMissing();
     }
@@ -81,12 +82,23 @@ extension Page {
       showCompared();
       for (const format of ["pprof", "folded"]) byId(`save-${format}`).href = `/api/v1/profile?${new URLSearchParams({ ...parameters(asked.at), format })}`;
       byId("link").href = addressOf({ ...asked, from: String(span()[0]), to: String(span()[1]) }) + location.hash;
+      for (const over of Object.keys(overs)) byId(`over-${over}`).setAttribute("aria-pressed", asked.over === over);
+      canvas.hidden = asked.over === "heatmap";
+      heatCanvas.hidden = !canvas.hidden;
+      byId("metric").hidden = asked.over !== "metrics";
+      if (asked.over === "timeline") byId("over-about").textContent = "";
       drawTimeline();
+      heatmap.draw();
       showServices();
+      showHistogram();
       showMissing();
     }
 
-    const load = () => { showAsked(); return Promise.all([loadTimeline(), loadProfile(), loadLabels(), loadHealth()]); };
+    const overs = { timeline: [loadTimeline], heatmap: [loadHeatmap, loadTimeline], metrics: [loadMetrics] };
+    const load = () => {
+      showAsked();
+      return Promise.all([...overs[asked.over], loadProfile, loadLabels, loadHealth].map(part => part()));
+    };
 
     // A step of the history for each change.
     function changed() {
@@ -102,6 +114,12 @@ extension Page {
 
     const commands = { "go-live": () => setLive(!isLive()), "show-health": () => byId("health").showModal() };
     for (const [id, command] of Object.entries(commands)) byId(id).addEventListener("click", command);
+    function showOver(over) {
+      asked.over = over;
+      say(byId(`over-${over}`).textContent);
+      changed();
+    }
+    for (const over of Object.keys(overs)) byId(`over-${over}`).addEventListener("click", () => showOver(over));
     for (const format of ["pprof", "folded"]) {
       byId(`save-${format}`).addEventListener("click", event => { event.preventDefault(); save(event.target); });
     }
@@ -120,6 +138,7 @@ extension Page {
 
     const keys = {
       m: () => { byId("match").focus(); byId("match").select(); }, r: commands["go-live"], h: commands["show-health"],
+      v: () => showOver(Object.keys(overs)[(Object.keys(overs).indexOf(asked.over) + 1) % 3]),
       d: () => asked.before ? compareWith("") : compareNext(), D: () => byId("compare").focus(),
     };
     document.addEventListener("keydown", event => {

@@ -5,9 +5,9 @@ extension Page {
       knownHealth = health;
       const { cost, store, profiles, remarks } = health;
       const lost = profiles.reduce((sum, profile) => sum + profile.lost, 0);
-      const losses = [...(lost ? [`${rounded(lost)} lost`] : []), ...(store.dropped_windows ? [`${rounded(store.dropped_windows)} windows dropped`] : []),
+      const losses = [...(lost ? [`${rounded(lost)} lost`] : []), ...(store.dropped_windows ? [`${rounded(store.dropped_windows)} dropped`] : []),
         ...(remarks.length ? [remarks.length === 1 ? "1 remark" : `${remarks.length} remarks`] : [])];
-      byId("show-health").textContent = [`Agent ${percentText(cost.processor + cost.programs)} CPU`, ...losses].join(", ");
+      byId("show-health").textContent = [`Agent ${percentText(cost.processor + cost.programs)} CPU`, ...losses].join(" · ");
       byId("show-health").classList.toggle("bad", losses.length > 0);
       const list = pairs => element("dl", {}, ...pairs.flatMap(([name, text, isBad]) =>
         [element("dt", { textContent: name }), element("dd", { textContent: text, className: isBad ? "bad" : "" })]));
@@ -41,7 +41,7 @@ extension Page {
 
     // What the shown time lacks, in words; the picture has it too.
     function showMissing() {
-      const { time, lost } = missingIn(...(asked.at ? stepsOf(asked.at) : [0, line.count]));
+      const { time, lost } = missingIn(...shownSteps());
       byId("missing").textContent = [...(time > 0 ? [`${durationText(time * 1e9)} not measured`] : []), ...(lost > 0 ? [`${rounded(lost)} events lost`] : [])].join(", ");
     }
     """#

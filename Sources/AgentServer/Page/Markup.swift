@@ -22,14 +22,24 @@ extension Page {
     <p id="problem" role="alert" hidden></p>
     <p id="token-wanted" hidden><button type="button">Give the token</button></p>
     <section id="overview" aria-label="Over time">
-    <div id="timeline-part">
-    <canvas id="timeline" tabindex="0" role="application" aria-roledescription="timeline"
+    <div id="over-part">
+    <div id="pictures">
+    <div id="timeline-part"><canvas id="timeline" tabindex="0" role="application" aria-roledescription="timeline"
       aria-label="Timeline. Left and right arrows move, with Shift they choose a range, Enter chooses the step, Backspace chooses all, plus shows the chosen range only, minus shows more, comma and full stop move earlier and later."></canvas>
-    <p><output id="chosen-range"></output> <span id="missing"></span> <span id="timeline-about"></span></p>
+    <canvas id="heatmap" tabindex="0" role="application" aria-roledescription="heatmap" hidden
+      aria-label="Activity by column and part of it. Arrow keys move, with Shift they choose a range of time, Enter chooses the column, Backspace chooses all."></canvas></div>
+    <canvas id="histogram" role="img" hidden></canvas>
+    </div>
+    <p><span class="switch" role="group" aria-label="Over time"><button id="over-timeline" type="button" title="Rates over time (v)">Timeline</button><button
+      id="over-heatmap" type="button" title="Activity within minutes, hours or days (v)">Heatmap</button><button
+      id="over-metrics" type="button" title="Latencies and counts of the kernel (v)">Metrics</button></span>
+    <select id="metric" aria-label="Metric" hidden></select>
+    <output id="chosen-range"></output> <span id="missing"></span> <span id="timeline-about"></span></p>
+    <p id="over-line"><span id="quantiles" hidden></span> <span id="over-about"></span></p>
     </div>
     <div id="services-part">
     <table id="services">
-    <thead><tr><th scope="col"><select id="by" aria-label="Series by" title="The label that tells series apart"></select></th><th scope="col">Amount</th><th scope="col">Share</th></tr></thead>
+    <thead><tr><th scope="col"><select id="by" aria-label="Series by" title="The label that tells series apart"></select></th><th scope="col" id="services-amount">Amount</th><th scope="col" id="services-share">Share</th></tr></thead>
     <tbody></tbody>
     </table>
     </div>
@@ -55,6 +65,7 @@ extension Page {
     <dt><kbd>r</kbd></dt><dd>follow the present, or pause</dd>
     <dt><kbd>d</kbd></dt><dd>compare the next range with the chosen one, or no more</dd>
     <dt><kbd>D</kbd></dt><dd>to the choice of what to compare with</dd>
+    <dt><kbd>v</kbd></dt><dd>timeline, heatmap, or metrics</dd>
     <dt><kbd>h</kbd></dt><dd>how the agent is doing</dd>
     </dl>
     <h3>In the timeline</h3><dl>

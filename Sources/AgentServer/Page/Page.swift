@@ -34,8 +34,9 @@ enum Page {
   static let script = """
     "use strict";
     (() => {
+    \(FlameGraph.Page.heatmapFunction)
     \(FlameGraph.Page.function)
-    \([state, texts, asking, timeline, choosing, comparing, services, health, live, controls].joined(separator: "\n"))
+    \([state, texts, asking, timeline, choosing, heatmap, metrics, comparing, services, health, live, controls].joined(separator: "\n"))
     })();
 
     """

@@ -13,7 +13,8 @@ extension Page {
 
     // from, to: what the timeline shows, as the interface reads times. at: the chosen range in seconds, or null. before: what it is compared
     // with: a range, or how much earlier, or null. over: what is shown over time.
-    const initial = { type: "cpu", match: "", by: "service", from: "-15m", to: "now", at: null, before: null, over: "timeline", live: true };
+    const initial = { type: "cpu", match: "", by: "service", from: "-15m", to: "now", at: null, before: null, over: "timeline",
+      metric: "swtrace_run_queue_latency_seconds", live: true };
     const asked = { ...initial };
     // Seconds; the span before is as long as the chosen range.
     const shifts = { "-1h": 3600, "-1d": 86400, "-1w": 604800, span: 0 };
@@ -32,7 +33,7 @@ extension Page {
         type: text("type", type => type === "off_cpu"), match: parameters.get("match") ?? "", by: text("by", by => by !== ""),
         from: text("from", isTime), to: text("to", isTime), at: rangeOf(parameters.get("at")),
         before: Object.hasOwn(shifts, before ?? "") ? before : rangeOf(before),
-        over: text("over", over => over === "heatmap"), live: parameters.get("live") !== "0",
+        over: text("over", over => over === "heatmap" || over === "metrics"), metric: text("metric", metric => metric !== ""), live: parameters.get("live") !== "0",
       });
       // An empty span has nothing to show.
       if (!(span()[0] < span()[1])) Object.assign(asked, { from: initial.from, to: initial.to });
@@ -40,7 +41,7 @@ extension Page {
 
     function addressOf(what) {
       const parameters = new URLSearchParams();
-      for (const name of ["type", "match", "by", "from", "to", "over"]) if (what[name] !== initial[name]) parameters.set(name, what[name]);
+      for (const name of ["type", "match", "by", "from", "to", "over", "metric"]) if (what[name] !== initial[name]) parameters.set(name, what[name]);
       for (const name of ["at", "before"]) if (what[name]) parameters.set(name, Array.isArray(what[name]) ? what[name].join("-") : what[name]);
       if (!what.live) parameters.set("live", "0");
       return parameters.size ? `?${parameters}` : location.pathname;
@@ -68,8 +69,8 @@ extension Page {
 
     // Parameters of a question about the series that are shown, in a range or in all that the timeline shows.
     function parameters(range) {
-      const [from, to] = range ?? [asked.from, asked.to];
-      return { type: asked.type, from, to, ...(asked.match && { match: asked.match }) };
+      const [from, to] = range ?? [asked.from, asked.to], match = asked.over === "metrics" ? selectorOn(profileLabels) : asked.match;
+      return { type: asked.type, from, to, ...(match && { match }) };
     }
 
     // The conditions of a selector, as they are written.
@@ -100,8 +101,8 @@ extension Page {
       const [size, unit] = durationScales.find(([size]) => nanoseconds >= size) ?? [1, "ns"];
       return `${rounded(nanoseconds / size)} ${unit}`;
     };
-    const amountText = value => asked.type === "cpu" ? rounded(value) : durationText(value);
-    const rateText = rate => asked.type === "cpu" ? `${rounded(rate)} samples/s` : `${rounded(rate / 1e9)} threads waiting`;
+    const amountText = value => asked.type === "cpu" || asked.over === "metrics" ? rounded(value) : durationText(value);
+    const rateText = rate => asked.over === "metrics" ? `${rounded(rate)}/s` : asked.type === "cpu" ? `${rounded(rate)} samples/s` : `${rounded(rate / 1e9)} threads waiting`;
     const bytesText = bytes => {
       const [size, unit] = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [1024, "KiB"]].find(([size]) => bytes >= size) ?? [1, "bytes"];
       return `${rounded(bytes / size)} ${unit}`;

@@ -3,16 +3,17 @@ extension Page {
   static let timeline = #"""
     const canvas = byId("timeline"), context = canvas.getContext("2d", { alpha: false });
     const palettes = {
-      light: { page: "#ffffff", text: "#16181d", quiet: "#565d6b", line: "#d6dae1", accent: "#0b57d0", bad: "#b3261e",
+      light: { page: "#ffffff", text: "#16181d", quiet: "#565d6b", line: "#d6dae1", accent: "#0b57d0", bad: "#b3261e", quantiles: ["#16181d", "#b06000", "#c2185b"],
         series: ["#4c78b8", "#e08a3c", "#4f9d69", "#b55a9d", "#c9a227", "#5aa7b5", "#8d6bb1", "#a3a9b5"] },
-      dark: { page: "#16181d", text: "#eceff4", quiet: "#a4acba", line: "#343944", accent: "#8ab4f8", bad: "#f2b8b5",
+      dark: { page: "#16181d", text: "#eceff4", quiet: "#a4acba", line: "#343944", accent: "#8ab4f8", bad: "#f2b8b5", quantiles: ["#eceff4", "#fdbb5c", "#f06292"],
         series: ["#6f9ad8", "#e6a567", "#6fbd89", "#cf82ba", "#d9bb55", "#7cc4d1", "#a98bcc", "#6a7180"] },
     };
     const axisHeight = 16, plotHeight = 132 - axisHeight, namedRows = 7;
     // Typed arrays by step: the rate of each named row, of the others, and of all. A step that was not measured has no rate. Before: the
-    // rate of all as it was earlier, or null. Ends: the first step that was measured, and the one after the last.
+    // rate of all as it was earlier, or null. Ends: the first step that was measured, and the one after the last. Metric: the answer, where
+    // it is one and not a profile.
     const line = { start: 0, step: 10, count: 0, rows: [], rates: [], total: new Float64Array(0), covered: new Float64Array(0),
-      lost: new Float64Array(0), before: null, ends: [0, 0], most: 0, cursor: -1, anchor: -1, drag: null, isEarlier: false };
+      lost: new Float64Array(0), before: null, ends: [0, 0], most: 0, metric: null, cursor: -1, anchor: -1, drag: null, isEarlier: false };
 
     function ratesOf({ rows, covered }) {
       const total = new Float64Array(covered.length);
@@ -42,6 +43,7 @@ extension Page {
       for (const place of ["cursor", "anchor"]) line[place] = isNew ? -1 : Math.max(-1, line[place] - moved);
       drawTimeline();
       showServices();
+      showHistogram();
     }
 
     // Of some steps, between the first and the last that were measured: seconds that were not, and the events that were lost.
@@ -60,6 +62,7 @@ extension Page {
       return i >= first && i < end && !isAtEnd && gap > Math.max(1, line.step / 100) ? gap : 0;
     }
 
+    const shownSteps = () => asked.at ? stepsOf(asked.at) : [0, line.count];
     const secondOf = i => line.start + i * line.step;
     const stepAt = second => (second - line.start) / line.step;
     const stepsOf = ([from, to]) => [Math.max(0, Math.floor(stepAt(from))), Math.min(line.count, Math.ceil(stepAt(to)))];
@@ -88,7 +91,7 @@ extension Page {
           continue;
         }
         let bottom = plotHeight;
-        line.rates.forEach((rate, r) => {
+        if (!line.metric?.whole) line.rates.forEach((rate, r) => {
           const h = rate[i] * scale;
           if (h === 0) return;
           context.fillStyle = colors.series[r];
@@ -104,9 +107,11 @@ extension Page {
           context.fillRect(left, plotHeight - 3, w, 3);
         }
       }
+      if (line.metric?.whole) paintLatency(width, colors, x);
       if (line.before) paintBefore(width, scale, colors);
-      paintAxis(width, colors, x);
       paintRanges(width, colors);
+      paintAxis(width, colors, x);
+      if (line.metric?.whole) paintValueScale(colors);
     }
 
     function paintBefore(width, scale, colors) {
@@ -137,7 +142,8 @@ extension Page {
       context.fillRect(0, plotHeight, width, 1);
       context.fillStyle = colors.quiet;
       context.textBaseline = "top";
-      context.fillText(`most ${rateText(line.most)}${line.before ? "; dashed: before" : ""}`, 2, 0);
+      if (line.metric?.whole) paintQuantileNames(colors);
+      else context.fillText(`most ${rateText(line.most)}${line.before ? "; dashed: before" : ""}`, 2, 0);
       const steps = [60, 300, 600, 900, 1800, 3600, 7200, 21600, 43200, 86400, 604800], length = line.count * line.step;
       const every = steps.find(step => length / step * 74 <= width) ?? 604800 * Math.ceil(length / 604800 * 74 / width);
       const offset = new Date(line.start * 1000).getTimezoneOffset() * 60;
@@ -185,10 +191,12 @@ extension Page {
       const when = rangeText([secondOf(i), secondOf(i + 1)]);
       if (!(line.covered[i] > 0)) return `${when}: not measured`;
       const gap = gapOf(i) > 0 ? ` · ${durationText(gapOf(i) * 1e9)} not measured` : "";
+      const losses = gap + (line.lost[i] ? ` · ${rounded(line.lost[i])} lost` : "");
+      if (line.metric?.whole) return `${when}: ${describeValues(i, i + 1)}${losses}`;
       const parts = line.rates.map((rate, r) => [r < namedRows ? rowName(line.rows[r]) : "others", rate[i]]).filter(([, rate]) => rate > 0)
         .sort((a, b) => b[1] - a[1]).slice(0, 4).map(([name, rate]) => `${name} ${rateText(rate)}`);
-      return `${when}: ${rateText(line.total[i])}${parts.length ? ` · ${parts.join(", ")}` : ""}${gap}${line.lost[i] ? ` · ${rounded(line.lost[i])} lost` : ""}`;
+      return `${when}: ${rateText(line.total[i])}${parts.length ? ` · ${parts.join(", ")}` : ""}${losses}`;
     }
-    const rowName = ({ value }) => value || `without ${asked.by}`;
+    const rowName = ({ value }) => value || `without ${line.metric?.by ?? asked.by}`;
     """#
 }

@@ -109,7 +109,7 @@ extension FlameGraph.Page {
       list.isReady = true;
       times();
       fillHeat(passing);
-      new ResizeObserver(() => fillHeat(passing)).observe(heat);
+      new ResizeObserver(() => fillHeat(passing)).observe(byId("heat"));
       fillTable();
       revealRow(list.active);
     }

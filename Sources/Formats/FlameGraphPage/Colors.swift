@@ -3,9 +3,9 @@ extension FlameGraph.Page {
   static let colors = #"""
     const schemes = {
       light: { page: "#ffffff", text: "#16181d", small: "#c3c8d1", match: "#c2185b", matchText: "#ffffff", hover: "#16181d", selected: "#0b57d0",
-        heat: ["#eef0f4", "#d3e2fb", "#7fa9ec", "#23509c"] },
+        heat: heatStops.light },
       dark: { page: "#16181d", text: "#eceff4", small: "#434a57", match: "#f06292", matchText: "#16181d", hover: "#eceff4", selected: "#8ab4f8",
-        heat: ["#20242c", "#26395c", "#4674bd", "#a9c9ff"] },
+        heat: heatStops.dark },
     };
     const prefersDark = matchMedia("(prefers-color-scheme: dark)");
     const scheme = () => state.theme || (prefersDark.matches ? "dark" : "light");

@@ -42,7 +42,7 @@ extension FlameGraph.Page {
       state.theme = theme;
       if (theme) document.documentElement.dataset.theme = theme; else delete document.documentElement.dataset.theme;
       byId("theme").textContent = scheme() === "dark" ? "Light" : "Dark";
-      if (list.isReady && knownTimes) { paintHeatImage(); drawHeat(); }
+      if (list.isReady && knownTimes) heat.paint();
       showLegend();
       drawAll();
     }

@@ -29,8 +29,9 @@ extension FlameGraph.Page {
     button:hover, select:hover { border-color: var(--quiet); }
     :focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
     .switch { display: inline-flex; }
-    .switch button:first-child { border-radius: 6px 0 0 6px; }
-    .switch button:last-child { border-radius: 0 6px 6px 0; border-left: 0; }
+    .switch button + button { border-left: 0; }
+    .switch button:not(:last-child) { border-start-end-radius: 0; border-end-end-radius: 0; }
+    .switch button:not(:first-child) { border-start-start-radius: 0; border-end-start-radius: 0; }
     button[aria-pressed=true] { background: var(--chosen); border-color: var(--accent); }
     .switch button[aria-pressed=true] + button { border-left: 0; }
     #filters { display: flex; flex-wrap: wrap; gap: 6px 16px; align-items: center; padding: 0 14px 8px; color: var(--quiet); font-size: 13px; }
