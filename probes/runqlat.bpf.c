@@ -34,6 +34,8 @@ static __always_inline __u64 key_of(bool typed, struct task_struct *task)
 		return read_member(typed, task, pid);
 	case RUNQLAT_PID_NAMESPACE:
 		return BPF_CORE_READ(task, nsproxy, pid_ns_for_children, ns.inum);
+	case RUNQLAT_CGROUP:
+		return typed ? task->cgroups->dfl_cgrp->kn->id : BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 	default:
 		return 0;
 	}

@@ -8,6 +8,7 @@
 #include "tcpconnlat.h"
 #include "events.bpf.h"
 #include "filter.bpf.h"
+#include "histogram.bpf.h"
 #include "loss.bpf.h"
 #include "socket.bpf.h"
 
@@ -54,10 +55,18 @@ static __always_inline int begin(bool typed, struct sock *sk)
 	return count(see(), SWTRACE_LOST_MAP_FULL);
 }
 
+static __always_inline enum tcpconnlat_result result_of(bool typed, struct sock *sk, int state, int error)
+{
+	if (state == TCP_ESTABLISHED)
+		return TCPCONNLAT_CONNECTED;
+	return !error && read_member(typed, sk, sk_shutdown) == SHUTDOWN_MASK ? TCPCONNLAT_CLOSED : TCPCONNLAT_FAILED;
+}
+
 static __always_inline int end(bool typed, struct sock *sk, int state)
 {
 	__u64 now_ns = bpf_ktime_get_ns(), key = (__u64)sk;
 	struct connecting *found = bpf_map_lookup_elem(&connects, &key), ended;
+	int error = state == TCP_ESTABLISHED ? 0 : read_member(typed, sk, sk_err);
 	struct tcpconnlat_event *event;
 	struct moment now;
 
@@ -73,6 +82,12 @@ static __always_inline int end(bool typed, struct sock *sk, int state)
 		now_ns = ended.began_ns;
 	if (now_ns - ended.began_ns < config.minimum_ns)
 		return count(now, SWTRACE_FILTERED);
+	if (config.to_histogram) {
+		struct cgroup *group = socket_cgroup(sk);
+
+		key = (group ? BPF_CORE_READ(group, kn, id) : 0) << TCPCONNLAT_RESULT_BITS | result_of(typed, sk, state, error);
+		return histogram_add(now, key, now_ns - ended.began_ns, NULL);
+	}
 	event = reserve_event(now, sizeof(*event));
 	if (!event)
 		return 0;
@@ -84,14 +99,9 @@ static __always_inline int end(bool typed, struct sock *sk, int state)
 	event->pid = ended.pid;
 	event->tid = ended.tid;
 	event->uid = ended.uid;
-	event->error = 0;
+	event->error = error;
+	event->result = result_of(typed, sk, state, error);
 	event->retransmits = BPF_CORE_READ((struct tcp_sock *)sk, total_retrans);
-	if (state == TCP_ESTABLISHED) {
-		event->result = TCPCONNLAT_CONNECTED;
-	} else {
-		event->error = read_member(typed, sk, sk_err);
-		event->result = !event->error && read_member(typed, sk, sk_shutdown) == SHUTDOWN_MASK ? TCPCONNLAT_CLOSED : TCPCONNLAT_FAILED;
-	}
 	__builtin_memcpy(event->comm, ended.comm, sizeof(event->comm));
 	return submit_event(now, event, sizeof(*event));
 }

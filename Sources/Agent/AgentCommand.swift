@@ -5,7 +5,7 @@ internal import Foundation
 package struct AgentCommand: AsyncParsableCommand {
   package static let configuration = CommandConfiguration(
     commandName: "swtrace-agent", abstract: "Profile this machine always, keep it, and show it on a page.",
-    subcommands: [Run.self, Check.self], defaultSubcommand: Run.self)
+    subcommands: [Run.self, Check.self, Metrics.self], defaultSubcommand: Run.self)
 
   package init() {}
 

@@ -25,7 +25,8 @@ struct AgentRun {
     if let missing = Privileges.current.missing { throw ToolError("swtrace-agent \(missing)") }
     let store = try openStore()
     let queue = WindowQueue([store], logger: logger)
-    let standing = AgentStanding(store, queue, limit: UInt64(configuration.maximumSize))
+    let metrics = try MetricCollector(configuration.metrics, host: configuration.host, logger: logger) { queue.add($0) }
+    let standing = AgentStanding(store, queue, metrics, limit: UInt64(configuration.maximumSize))
     let server = try makeServer(store, standing)
     var collectors: [Collector] = []
     let profilings: [Collector.Profiling?] = [
@@ -47,7 +48,7 @@ struct AgentRun {
           .init(service: queue), .init(service: RunTimeService(logger: logger)),
           .init(service: Upkeep(store, logger: logger), failureTerminationBehavior: .gracefullyShutdownGroup),
           .init(service: server, failureTerminationBehavior: .gracefullyShutdownGroup),
-          .init(service: Collectors(collectors, queue), failureTerminationBehavior: .gracefullyShutdownGroup),
+          .init(service: Collectors(collectors + [metrics], queue), failureTerminationBehavior: .gracefullyShutdownGroup),
         ],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
     logger.notice("the page is at http://\(configuration.address):\(configuration.port)/, the store is \(configuration.storePath)")
@@ -121,10 +122,10 @@ final class RunTimeService: Service {
 
 /// All collectors; with the last of them ends what the queue takes.
 struct Collectors: Service {
-  private let collectors: [Collector]
+  private let collectors: [any Service]
   private let queue: WindowQueue
 
-  init(_ collectors: [Collector], _ queue: WindowQueue) {
+  init(_ collectors: [any Service], _ queue: WindowQueue) {
     self.collectors = collectors
     self.queue = queue
   }

@@ -17,14 +17,16 @@ final class AgentStanding: AgentState {
 
   private let store: Store
   private let queue: WindowQueue
+  private let measured: MetricCollector
   private let limit: UInt64
   private let startedAt = Int64(Date().timeIntervalSince1970)
   private let content = Mutex(Content())
 
   /// - Parameter limit: of the store's file, in bytes.
-  init(_ store: Store, _ queue: WindowQueue, limit: UInt64) {
+  init(_ store: Store, _ queue: WindowQueue, _ measured: MetricCollector, limit: UInt64) {
     self.store = store
     self.queue = queue
+    self.measured = measured
     self.limit = limit
   }
 
@@ -33,7 +35,9 @@ final class AgentStanding: AgentState {
     let (now, processor) = (Clock.monotonic, OwnCost.processorTime)
     content.withLock { content in
       content.collectors[collector.type] = collector
-      let programs = content.collectors.values.reduce(0) { $0 + $1.quality.programTime }
+      let programs =
+        content.collectors.values.reduce(0) { $0 + $1.quality.programTime }
+        + measured.current.probes.reduce(0) { $0 + $1.standing.programTime }
       guard now > content.before.time + 5_000_000_000 else { return }
       if content.before.time > 0 {
         let elapsed = Double(now - content.before.time)
@@ -69,28 +73,23 @@ final class AgentStanding: AgentState {
     func perProfile(_ value: (Health.Measuring) -> UInt64) -> [MetricFamily.Sample] {
       health.profiles.map { .init(Double(value($0)), labels: [("profile", $0.type.rawValue)]) }
     }
+    let measured = measured.current
     return [
-      MetricFamily("swtrace_events", "Samples and waits that the probes saw.", .counter, perProfile(\.events)),
-      MetricFamily("swtrace_events_lost", "Of these, those that are in no profile.", .counter, perProfile(\.lost)),
-      MetricFamily("swtrace_stacks_whole", "User stacks that reached their first function.", .counter, perProfile(\.wholeStacks)),
-      MetricFamily("swtrace_stacks_cut", "User stacks that did not.", .counter, perProfile(\.cutStacks)),
-      MetricFamily("swtrace_frames", "Addresses that were looked up.", .counter, perProfile(\.frames)),
-      MetricFamily("swtrace_frames_unnamed", "Addresses without a name.", .counter, perProfile(\.unnamedFrames)),
+      MetricFamily(MetricCatalog.events, perProfile(\.events) + measured.perProbe(\.delivered)),
+      MetricFamily(MetricCatalog.eventsLost, perProfile(\.lost) + measured.losses),
+      MetricFamily(MetricCatalog.probeUp, measured.up),
+      MetricFamily(MetricCatalog.wholeStacks, perProfile(\.wholeStacks)), MetricFamily(MetricCatalog.cutStacks, perProfile(\.cutStacks)),
+      MetricFamily(MetricCatalog.frames, perProfile(\.frames)), MetricFamily(MetricCatalog.unnamedFrames, perProfile(\.unnamedFrames)),
+      MetricFamily(MetricCatalog.processorTime, [.init(Double(OwnCost.processorTime) / 1e9)]),
       MetricFamily(
-        "swtrace_agent_cpu_seconds", "Time of processors that the agent used.", .counter, unit: "seconds",
-        [.init(Double(OwnCost.processorTime) / 1e9)]),
+        MetricCatalog.programTime,
+        memory.map { .init(Double($0.2) / 1e9, labels: [("profile", $0.0.rawValue)]) } + measured.programTimes),
+      MetricFamily(MetricCatalog.residentMemory, [.init(Double(health.cost.memory))]),
       MetricFamily(
-        "swtrace_bpf_run_time_seconds", "Time that the agent's programs ran in the kernel.", .counter, unit: "seconds",
-        memory.map { .init(Double($0.2) / 1e9, labels: [("profile", $0.0.rawValue)]) }),
-      MetricFamily(
-        "swtrace_agent_resident_bytes", "Memory of the agent.", .gauge, unit: "bytes", [.init(Double(health.cost.memory))]),
-      MetricFamily(
-        "swtrace_bpf_map_bytes", "Memory of the kernel for the agent's programs.", .gauge, unit: "bytes",
-        memory.map { .init(Double($0.1), labels: [("profile", $0.0.rawValue)]) }),
-      MetricFamily("swtrace_store_bytes", "Size of the store.", .gauge, unit: "bytes", [.init(Double(health.store.bytes))]),
-      MetricFamily(
-        "swtrace_windows_dropped", "Windows that were not stored.", .counter, [.init(Double(health.store.droppedWindows))]),
-    ]
+        MetricCatalog.mapMemory, memory.map { .init(Double($0.1), labels: [("profile", $0.0.rawValue)]) } + measured.perProbe(\.mapMemory)),
+      MetricFamily(MetricCatalog.storeSize, [.init(Double(health.store.bytes))]),
+      MetricFamily(MetricCatalog.droppedWindows, [.init(Double(health.store.droppedWindows))]),
+    ] + measured.families
   }
 
   func reasonNotReady() async -> String? {

@@ -56,20 +56,7 @@ package final class Collector: Service {
 
   /// Measures until a graceful shutdown; the last window, which is shorter, is handed over before it returns.
   package func run() async throws {
-    try await withGracefulShutdownHandler {
-      try await withTaskCancellationHandler {
-        try await withCheckedThrowingContinuation { (ended: CheckedContinuation<Void, any Error>) in
-          let thread = Thread { ended.resume(with: Result { try self.measure() }) }
-          thread.name = "swtrace-\(profiling.type.rawValue)"
-          thread.stackSize = 8 << 20
-          thread.start()
-        }
-      } onCancel: {
-        request.request()
-      }
-    } onGracefulShutdown: {
-      self.request.request()
-    }
+    try await MeasuringThread.run(profiling.type.rawValue, until: request) { try self.measure() }
   }
 
   private func measure() throws {

@@ -26,6 +26,7 @@ package struct Configuration: Equatable, Sendable {
   package var offCPUThreshold: UInt64? = 1_000
   /// Memory of the kernel for the rules of code, in MB, for both profiles together.
   package var unwindMemory = 56
+  package var metrics = MetricSettings()
 
   package init() {
     let name = ProcessInfo.processInfo.hostName

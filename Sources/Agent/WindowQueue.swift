@@ -12,8 +12,27 @@ package final class WindowQueue: Service {
     package var dropped: UInt64 = 0
   }
 
-  private let stream: AsyncStream<ProfileWindow>
-  private let input: AsyncStream<ProfileWindow>.Continuation
+  private enum Finished: Sendable {
+    case profile(ProfileWindow)
+    case metrics(MetricWindow)
+
+    func deliver(to target: any Target) async throws {
+      switch self {
+      case .profile(let window): try await target.receive(window)
+      case .metrics(let window): try await target.receive(window)
+      }
+    }
+
+    var what: String {
+      switch self {
+      case .profile(let window): "a window of \(window.type.rawValue) at \(window.start)"
+      case .metrics(let window): "a window of metrics at \(window.start)"
+      }
+    }
+  }
+
+  private let stream: AsyncStream<Finished>
+  private let input: AsyncStream<Finished>.Continuation
   private let targets: [any Target]
   private let logger: Logger
   private let counts = Mutex(Counts())
@@ -30,7 +49,10 @@ package final class WindowQueue: Service {
   package var current: Counts { counts.withLock { $0 } }
 
   /// Takes a window, or drops it when too many wait.
-  package func add(_ window: ProfileWindow) {
+  package func add(_ window: ProfileWindow) { add(.profile(window)) }
+  package func add(_ window: MetricWindow) { add(.metrics(window)) }
+
+  private func add(_ window: Finished) {
     switch input.yield(window) {
     case .enqueued: break
     case .dropped: drop(window, "\(Self.limit) windows wait already; the store or another target is too slow")
@@ -47,7 +69,7 @@ package final class WindowQueue: Service {
     for await window in stream {
       for target in targets {
         do {
-          try await target.receive(window)
+          try await window.deliver(to: target)
           counts.withLock { $0.delivered += 1 }
         } catch {
           drop(window, "\(error)")
@@ -57,8 +79,8 @@ package final class WindowQueue: Service {
     try await gracefulShutdown()
   }
 
-  private func drop(_ window: ProfileWindow, _ reason: String) {
+  private func drop(_ window: Finished, _ reason: String) {
     counts.withLock { $0.dropped += 1 }
-    logger.error("a window of \(window.type.rawValue) at \(window.start) was dropped: \(reason)")
+    logger.error("\(window.what) was dropped: \(reason)")
   }
 }

@@ -38,39 +38,3 @@ package struct Metric: Hashable, Sendable {
   /// The name as a scrape shows it.
   package var exposedName: String { kind == .counter ? name + "_total" : name }
 }
-
-/// All metrics of probes. What is listed, shown, kept and drawn is generated from this list.
-package enum MetricCatalog {
-  private static let owner = ["service", "container", "pod"]
-
-  package static let runQueueLatency = Metric(
-    "swtrace_run_queue_latency_seconds", "How long tasks that could run waited for a processor.", .histogram, unit: .seconds,
-    labels: owner, bounds: 10...33)
-  package static let blockLatency = Metric(
-    "swtrace_block_io_latency_seconds", "How long disks took for requests, from the driver to the completion.", .histogram, unit: .seconds,
-    labels: ["disk"], bounds: 13...36)
-  package static let syscallLatency = Metric(
-    "swtrace_syscall_latency_seconds", "How long system calls took.", .histogram, unit: .seconds, labels: ["syscall"], bounds: 7...36)
-  package static let syscallErrors = Metric(
-    "swtrace_syscall_errors", "System calls that failed.", .counter, labels: ["syscall"])
-  package static let connectLatency = Metric(
-    "swtrace_tcp_connect_seconds", "How long TCP connects took, from the first SYN to their end.", .histogram, unit: .seconds,
-    labels: owner + ["result"], bounds: 13...38)
-  package static let roundTrip = Metric(
-    "swtrace_tcp_rtt_seconds", "Smoothed round-trip times of TCP connections, one for each segment that was received.", .histogram,
-    unit: .seconds, labels: owner, bounds: 13...33)
-  package static let retransmits = Metric(
-    "swtrace_tcp_retransmits", "TCP segments that were sent again, by what led to it.", .counter, labels: owner + ["reason"])
-  package static let pageFaults = Metric(
-    "swtrace_page_faults", "Page faults that were resolved; major ones waited for a file or for swap.", .counter, labels: owner + ["kind"])
-  package static let oomKills = Metric(
-    "swtrace_oom_kills", "Processes that the kernel ended because memory ran out.", .counter, labels: owner)
-
-  /// Those of the machine, which are kept.
-  package static let measured = [
-    runQueueLatency, blockLatency, syscallLatency, syscallErrors, connectLatency, roundTrip, retransmits, pageFaults, oomKills,
-  ]
-
-  /// The metric of that name, with or without `_total`, if it is kept.
-  package static func measured(named name: String) -> Metric? { measured.first { $0.name == name || $0.exposedName == name } }
-}

@@ -57,6 +57,6 @@ extension Answers {
 
   func metrics(_ request: Request) async -> Response {
     let format = MetricsWriter.Format(accept: request.headers[values: .accept].joined(separator: ","))
-    return Response(Array(MetricsWriter.write(await state.metrics(), as: format).utf8), type: format.contentType)
+    return Response(MetricsWriter.write(await state.metrics(), as: format), type: format.contentType)
   }
 }

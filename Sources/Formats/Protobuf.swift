@@ -1,10 +1,12 @@
-/// Writes messages in protobuf's binary encoding (protobuf.dev/programming-guides/encoding): only what `Profile` of pprof needs.
+/// Writes messages in protobuf's binary encoding (protobuf.dev/programming-guides/encoding): what pprof's and Prometheus' messages need.
 ///
 /// As proto3 wants it, fields that hold their default are left out.
-struct ProtobufEncoder {
-  private(set) var bytes: [UInt8] = []
+package struct ProtobufEncoder {
+  package private(set) var bytes: [UInt8] = []
 
-  mutating func append(varint value: UInt64) {
+  package init() {}
+
+  package mutating func append(varint value: UInt64) {
     var rest = value
     while rest >= 0x80 {
       bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
@@ -13,29 +15,40 @@ struct ProtobufEncoder {
     bytes.append(UInt8(truncatingIfNeeded: rest))
   }
 
-  mutating func append(_ field: Int, _ value: UInt64) {
+  package mutating func append(_ field: Int, _ value: UInt64) {
     guard value != 0 else { return }
     append(varint: UInt64(field) << 3)
     append(varint: value)
   }
 
+  /// A number of the types sint32 and sint64.
+  package mutating func append(_ field: Int, signed value: Int64) { append(field, Self.zigzag(value)) }
+
+  package static func zigzag(_ value: Int64) -> UInt64 { UInt64(bitPattern: value << 1 ^ value >> 63) }
+
+  package mutating func append(_ field: Int, double value: Double) {
+    guard value.bitPattern != 0 else { return }
+    append(varint: UInt64(field) << 3 | 1)
+    for shift in stride(from: UInt64(0), to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: value.bitPattern >> shift)) }
+  }
+
   mutating func append(_ field: Int, _ value: Bool) { append(field, value ? 1 : 0) }
 
   /// A string, a message, or packed numbers; written even when empty, as an element of a repeated field.
-  mutating func append(_ field: Int, _ content: some Collection<UInt8>) {
+  package mutating func append(_ field: Int, _ content: some Collection<UInt8>) {
     append(varint: UInt64(field) << 3 | 2)
     append(varint: UInt64(content.count))
     bytes.append(contentsOf: content)
   }
 
-  mutating func append(_ field: Int, packed values: [UInt64]) {
+  package mutating func append(_ field: Int, packed values: [UInt64]) {
     guard !values.isEmpty else { return }
     var content = ProtobufEncoder()
     for value in values { content.append(varint: value) }
     append(field, content.bytes)
   }
 
-  mutating func append(_ field: Int, _ message: (inout ProtobufEncoder) -> Void) {
+  package mutating func append(_ field: Int, _ message: (inout ProtobufEncoder) -> Void) {
     var content = ProtobufEncoder()
     message(&content)
     append(field, content.bytes)

@@ -78,19 +78,25 @@ import Testing
     }
   }
 
-  @Test(arguments: [
-    ("", false), ("*/*", false), ("text/plain", false), ("application/openmetrics-text", true),
-    ("application/openmetrics-text;version=0.0.1", false),
-    ("application/openmetrics-text;version=1.0.0;q=0.4,text/plain;q=0.5", false), ("application/openmetrics-text;q=0", false),
-    ("image/png", false),
-    ("application/openmetrics-text;q=x", false), ("Application/OpenMetrics-Text; Version=\"1.0.0\"; Q=0.9, text/*;q=0.8", true),
-    // Prometheus 2.42 with native histograms.
-    (
-      "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-      true
-    ),
-  ]) func negotiation(accept: String, isOpenMetrics: Bool) {
-    #expect((MetricsWriter.Format(accept: accept) == .openMetrics) == isOpenMetrics)
+  @Test(
+    arguments: [
+      ("", .text), ("*/*", .text), ("text/plain", .text), ("application/openmetrics-text", .openMetrics),
+      ("application/openmetrics-text;version=0.0.1", .text),
+      ("application/openmetrics-text;version=1.0.0;q=0.4,text/plain;q=0.5", .text), ("application/openmetrics-text;q=0", .text),
+      ("image/png", .text), ("application/openmetrics-text;q=x", .text),
+      ("Application/OpenMetrics-Text; Version=\"1.0.0\"; Q=0.9, text/*;q=0.8", .openMetrics),
+      // Prometheus 2.42 with native histograms.
+      (
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        .protobuf
+      ), ("application/vnd.google.protobuf;proto=other.Message;encoding=delimited", .text),
+      (
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text,application/openmetrics-text;q=0.1",
+        .openMetrics
+      ),
+    ] as [(String, MetricsWriter.Format)]) func negotiation(accept: String, format: MetricsWriter.Format)
+  {
+    #expect(MetricsWriter.Format(accept: accept) == format)
   }
 
   @Test func unknownPaths() async throws {

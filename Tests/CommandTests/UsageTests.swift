@@ -102,7 +102,7 @@ import Testing
     (["doctor", "--format", "csv"], "'csv' is invalid for '--format <format>'. Please provide one of 'table' and 'json'."),
     (["list", ""], "the pattern is empty; leave it out to list the tools"),
     (["runqlat", "1", "0"], "the count of intervals must be at least 1"),
-    (["runqlat", "-P", "-L"], "--pids, --tids and --pidnss exclude each other"),
+    (["runqlat", "-P", "-L"], "--pids, --tids, --pidnss and --cgroups exclude each other"),
     (["opensnoop", "-n", "sixteen-letters-"], "command names have 1 to 15 bytes; 'sixteen-letters-' has 16"),
     (["profile", "-F", "99", "-c", "1000000"], "--frequency and --count exclude each other"),
     (["profile", "-c", "49999"], "the count is 50000 to 1000000000 nanoseconds, not 49999"),

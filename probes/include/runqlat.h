@@ -8,6 +8,7 @@ enum runqlat_key {
 	RUNQLAT_PROCESS,
 	RUNQLAT_THREAD,
 	RUNQLAT_PID_NAMESPACE,
+	RUNQLAT_CGROUP,                 /* of the v2 hierarchy */
 };
 
 struct runqlat_config {

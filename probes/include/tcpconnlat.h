@@ -14,8 +14,12 @@ struct tcpconnlat_config {
 	__u64 minimum_ns;
 	__u8 failed_only;               /* -x */
 	__u8 ip;                        /* 4 or 6: only this version; 0: both */
-	__u8 reserved[6];
+	__u8 to_histogram;              /* latencies are added up by cgroup and result, instead of an event each */
+	__u8 reserved[5];
 };
+
+/* The key of such a histogram: the socket's cgroup, 0 for not known, above the result's bits. */
+#define TCPCONNLAT_RESULT_BITS 2
 
 struct tcpconnlat_event {
 	__u64 time_ns;                  /* of the end, CLOCK_MONOTONIC */

@@ -81,7 +81,11 @@ package struct Faults: CountTool {
   package struct Row {
     var key: faults_key
     var cell: faults_cell
-    var cgroup: String?
+
+    package var major: UInt64 { cell.major }
+    package var minor: UInt64 { cell.minor }
+    /// The id of the process, the thread or the cgroup that is counted.
+    package var id: UInt64 { key.id }
   }
 
   package struct Counts { var cells: ProbeMap<faults_key, faults_cell> }
@@ -93,7 +97,7 @@ package struct Faults: CountTool {
     for key in counts.cells.keys() where key.copy == copy {
       guard let cell = counts.cells[key] else { continue }
       counts.cells.remove(key)
-      rows.append(Row(key: key, cell: cell, cgroup: byCgroup ? ControlGroup.path(of: key.id) : nil))
+      rows.append(Row(key: key, cell: cell))
     }
     rows.sort { ($0.cell.major, $0.cell.minor, $1.key.id) > ($1.cell.major, $1.cell.minor, $0.key.id) }
     return (rows, rows.reduce(0) { $0 + $1.cell.major + $1.cell.minor })
@@ -106,7 +110,7 @@ package struct Faults: CountTool {
     case FAULTS_BY_CGROUP:
       columns += [
         Column("ID", key: "cgroup_id", width: 7, inTable: false) { .unsigned($0.key.id) },
-        Column("CGROUP", width: 40) { $0.cgroup.map { .string($0) } ?? .none },
+        Column("CGROUP", width: 40) { ControlGroup.path(of: $0.key.id).map { .string($0) } ?? .none },
       ]
     default:
       columns += [

@@ -48,7 +48,8 @@ package struct Oomkill: EventTool {
     var time: Int64
     var command: Text
     var triggerCommand: Text
-    var path: Text?
+    /// The path of the victim's memory cgroup, where it is known.
+    package var path: Text?
     /// As in /proc/loadavg: the three averages.
     var load: String
     var pageSize: UInt64

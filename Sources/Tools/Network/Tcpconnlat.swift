@@ -7,7 +7,7 @@ package import Linux
 /// Prints each TCP connect as it ends: how long it took, and whether it succeeded.
 ///
 /// Overhead: one hook at changes of the state of sockets, and one at the end of sockets.
-package struct Tcpconnlat: EventTool {
+package struct Tcpconnlat: EventTool, HistogramMeasuring {
   package static let configuration = CommandConfiguration(
     commandName: "tcpconnlat", abstract: "Trace TCP connects: latency, result, SYNs sent again.",
     discussion: """
@@ -37,6 +37,13 @@ package struct Tcpconnlat: EventTool {
   @Flag(name: [.customShort("4"), .customLong("ipv4")], help: "Only IPv4.") var ipv4 = false
   @Flag(name: [.customShort("6"), .customLong("ipv6")], help: "Only IPv6.") var ipv6 = false
 
+  /// Whether latencies are added up by the socket's cgroup and the result, in nanoseconds, instead of an event each: for `HistogramRun`.
+  package var addsUp = false
+  package var unit: HistogramUnit { .nanoseconds }
+  package var isKeyed: Bool { true }
+
+  private enum CodingKeys: CodingKey { case minimum, session, timestamp, printUid, localPort, failed, ipv4, ipv6 }
+
   package init() {}
 
   package mutating func validate() throws {
@@ -54,7 +61,19 @@ package struct Tcpconnlat: EventTool {
     try probe.configure(
       ".rodata.config",
       tcpconnlat_config(
-        minimum_ns: minimum?.nanoseconds ?? 0, failed_only: failed ? 1 : 0, ip: ipv4 ? 4 : ipv6 ? 6 : 0, reserved: (0, 0, 0, 0, 0, 0)))
+        minimum_ns: minimum?.nanoseconds ?? 0, failed_only: failed ? 1 : 0, ip: ipv4 ? 4 : ipv6 ? 6 : 0, to_histogram: addsUp ? 1 : 0,
+        reserved: (0, 0, 0, 0, 0)))
+  }
+
+  /// What a histogram's key stands for: the cgroup's id, 0 for not known, and how the connects ended.
+  package static func owner(of key: UInt64) -> (cgroup: UInt64, result: String) {
+    let result =
+      switch tcpconnlat_result(UInt32(key & (1 << UInt64(TCPCONNLAT_RESULT_BITS) - 1))) {
+      case TCPCONNLAT_CONNECTED: "connected"
+      case TCPCONNLAT_CLOSED: "closed"
+      default: "failed"
+      }
+    return (key >> UInt64(TCPCONNLAT_RESULT_BITS), result)
   }
 
   /// One connect.

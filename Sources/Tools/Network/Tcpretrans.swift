@@ -59,7 +59,13 @@ package struct Tcpretrans: EventTool {
     var time: Int64
     var cgroup: String?
 
-    var kind: String {
+    /// Of the socket or the listener; 0 for not known.
+    package var cgroupID: UInt64 { event.cgroup_id }
+    /// Whether the segment was sent, and did not fail.
+    package var wasSent: Bool { event.error == 0 }
+
+    /// What led to it, in one word.
+    package var kind: String {
       switch tcpretrans_kind(UInt32(event.kind)) {
       case TCPRETRANS_TIMEOUT: "timeout"
       case TCPRETRANS_FAST: "fast"

@@ -88,12 +88,10 @@ package struct Tcprtt: HistogramTool {
   }
 
   /// The parts of a key, each with its name in tables and in records.
-  private func parts(of key: UInt64) -> [(title: String, label: String, value: Cell)] {
-    if cgroups {
-      return [("cgroup", "cgroup", ControlGroup.path(of: key).map { .string($0) } ?? .none), ("id", "cgroup_id", .unsigned(key))]
-    }
+  private func parts(of key: UInt64) -> [KeyPart] {
+    if cgroups { return cgroupParts(key) }
     let group = groups[key] ?? earlierGroups[key]
-    var parts: [(String, String, Cell)] = []
+    var parts: [KeyPart] = []
     if perLocal || connections { parts.append(("laddr", "local_address", group.map { .text($0.localAddress.text) } ?? .none)) }
     if connections { parts.append(("lport", "local_port", group.map { portCell($0.local_port) } ?? .none)) }
     if perRemote || connections { parts.append(("raddr", "remote_address", group.map { .text($0.remoteAddress.text) } ?? .none)) }
@@ -101,19 +99,7 @@ package struct Tcprtt: HistogramTool {
     return parts
   }
 
-  package func title(_ entry: KeyedHistogram) -> [UInt8] {
-    guard isKeyed else { return [] }
-    var line: [UInt8] = []
-    for (title, _, value) in parts(of: entry.key) {
-      line.append(contentsOf: "\(line.isEmpty ? "" : "  ")\(title) = ".utf8)
-      switch value {
-      case .text(let text): line.append(escaped: text)
-      case .unsigned(let number): line.append(decimal: number)
-      default: line.append(0x2d)
-      }
-    }
-    return line
-  }
+  package func title(_ entry: KeyedHistogram) -> [UInt8] { isKeyed ? keyTitle(parts(of: entry.key)) : [] }
 
   package func labels(_ entry: KeyedHistogram) -> [(String, Cell)] { isKeyed ? parts(of: entry.key).map { ($0.label, $0.value) } : [] }
 }

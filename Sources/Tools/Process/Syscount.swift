@@ -3,7 +3,7 @@ package import BPF
 internal import CProbes
 package import Formats
 internal import Linux
-internal import Profiles
+package import Profiles
 
 /// Counts system calls by kind or by process.
 ///
@@ -84,8 +84,12 @@ package struct Syscount: CountTool {
     var id: UInt64
     var command: Text
     var cell: syscount_cell
-    var latencies: Histogram
+    /// With `-L`, in nanoseconds.
+    package var latencies: Histogram
 
+    package var errors: UInt64 { cell.errors }
+    /// The system call, where those are counted.
+    package var name: String { SyscallNames.name(number, isCompat: isCompat) }
     var number: Int { Int(Int32(truncatingIfNeeded: id)) }
     var isCompat: Bool { id & SYSCOUNT_COMPAT != 0 }
   }
@@ -147,7 +151,7 @@ package struct Syscount: CountTool {
         Column("PID", width: 7) { .unsigned($0.id) }, Column("COMM", width: 16) { .text($0.command) },
       ]
       : [
-        Column("SYSCALL", width: 22) { .string(SyscallNames.name($0.number, isCompat: $0.isCompat)) },
+        Column("SYSCALL", width: 22) { .string($0.name) },
         Column("NUMBER", key: "syscall_number", width: 0, inTable: false) { .integer(Int64($0.number)) },
         Column("COMPAT", width: 0, inTable: false) { .flag($0.isCompat) },
       ]

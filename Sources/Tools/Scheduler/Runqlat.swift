@@ -25,11 +25,14 @@ package struct Runqlat: HistogramTool {
   @Flag(name: [.customShort("P"), .long], help: "A histogram for each process.") var pids = false
   @Flag(name: [.customShort("L"), .long], help: "A histogram for each thread.") var tids = false
   @Flag(name: .customLong("pidnss"), help: "A histogram for each pid namespace.") var pidNamespaces = false
+  @Flag(name: .long, help: "A histogram for each cgroup.") var cgroups = false
 
   package init() {}
 
   package mutating func validate() throws {
-    if [pids, tids, pidNamespaces].count(where: { $0 }) > 1 { throw ValidationError("--pids, --tids and --pidnss exclude each other") }
+    if [pids, tids, pidNamespaces, cgroups].count(where: { $0 }) > 1 {
+      throw ValidationError("--pids, --tids, --pidnss and --cgroups exclude each other")
+    }
   }
 
   package var hooks: [Hook] {
@@ -44,7 +47,7 @@ package struct Runqlat: HistogramTool {
   package var unit: HistogramUnit { milliseconds ? .milliseconds : .microseconds }
 
   private var key: runqlat_key {
-    pids ? RUNQLAT_PROCESS : tids ? RUNQLAT_THREAD : pidNamespaces ? RUNQLAT_PID_NAMESPACE : RUNQLAT_ALL
+    pids ? RUNQLAT_PROCESS : tids ? RUNQLAT_THREAD : pidNamespaces ? RUNQLAT_PID_NAMESPACE : cgroups ? RUNQLAT_CGROUP : RUNQLAT_ALL
   }
   package var isKeyed: Bool { key != RUNQLAT_ALL }
 
@@ -54,6 +57,7 @@ package struct Runqlat: HistogramTool {
 
   package func title(_ entry: KeyedHistogram) -> [UInt8] {
     guard isKeyed else { return [] }
+    if cgroups { return keyTitle(cgroupParts(entry.key)) }
     var line = Array("\(pidNamespaces ? "pidns" : pids ? "pid" : "tid") = \(entry.key) ".utf8)
     if !pidNamespaces { line.append(escaped: entry.command) }
     return line
@@ -61,6 +65,7 @@ package struct Runqlat: HistogramTool {
 
   package func labels(_ entry: KeyedHistogram) -> [(String, Cell)] {
     if pidNamespaces { return [("pid_namespace", .unsigned(entry.key))] }
+    if cgroups { return cgroupParts(entry.key).map { ($0.label, $0.value) } }
     return isKeyed ? [(pids ? "pid" : "tid", .unsigned(entry.key)), ("comm", .text(entry.command))] : []
   }
 }

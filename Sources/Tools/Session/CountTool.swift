@@ -44,29 +44,19 @@ extension CountTool {
     try prepare()
     let settings = try session.settings(tool: Self.name)
     let (path, format) = try settings.destination()
-    let tool = self
     var output = try Output(path: path)
-    var running = try Session(
-      Plan(
-        image: .named(Self.probe), hooks: hooks, excludesItself: Self.excludesItself,
-        configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) },
-        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
-      settings, interval: interval, count: intervals, watching: output)
-    var counts = try open(running.attachment.probe)
+    var running = try CountRun(self, settings, interval: interval, count: intervals, watching: output)
     var printer = CountPrinter(format, columns, top: top)
-    var events: UInt64 = 0
     printer.begin(&output.buffer)
-    while let turn = running.next(output) {
+    while let turn = running.session.next(output) {
       if turn == .tick { continue }
-      let (report, copy) = try running.closeInterval()
-      let (rows, number) = try take(&counts, copy: copy)
-      events += number
+      let (report, rows) = try running.take()
       printer.print(rows, timeLine, &output.buffer)
-      running.clearProgress()
+      running.session.clearProgress()
       try output.flush()
       if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
     }
-    try running.conclude(try running.finish(read: events), &output, format)
+    try running.session.conclude(try running.finish(), &output, format)
   }
 }
 

@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import BPF
 package import Formats
 package import Linux
 
@@ -31,29 +30,17 @@ extension EventTool {
     let writer = RowWriter(
       RowWriter.Format(format), columns: columns.map(\.layout), localTime: { Clock.localTime($0) })
     var output = try Output(path: path)
-    let tool = self
-    var running = try Session(
-      Plan(
-        image: .named(Self.probe), hooks: hooks, excludesItself: Self.excludesItself,
-        configure: { (probe, programs) throws(BPFError) in try tool.configure(&probe, programs) },
-        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Self.activity),
-      settings, watching: output)
-    var (read, unwanted): (UInt64, UInt64) = (0, 0)
+    var running = try EventRun(self, settings, watching: output)
     writer.writeHeader(into: &output.buffer)
     try output.flush()
-    while let turn = running.next(output) {
-      let clock = running.clock
-      try running.reader?.drain { record in
-        if let row = row(record, clock) {
-          read += 1
-          if isWanted(row) { writer.write(into: &output.buffer) { columns[$0].value(row) } } else { unwanted += 1 }
-        }
-        if output.buffer.count > 1 << 16 { try output.flush() }
-      }
-      if !output.buffer.isEmpty { running.clearProgress() }
+    while let turn = running.session.next(output) {
+      try running.drain(
+        { row in writer.write(into: &output.buffer) { columns[$0].value(row) } },
+        after: { if output.buffer.count > 1 << 16 { try output.flush() } })
+      if !output.buffer.isEmpty { running.session.clearProgress() }
       try output.flush()
       if turn == .end { break }
     }
-    try running.conclude(try running.finish(read: read, unwanted: unwanted), &output, format)
+    try running.session.conclude(try running.finish(), &output, format)
   }
 }

@@ -1,6 +1,5 @@
 package import ArgumentParser
 package import BPF
-internal import CProbes
 package import Formats
 internal import Glibc
 internal import Linux
@@ -34,13 +33,10 @@ package struct IntervalOptions: ParsableArguments {
 }
 
 /// A tool that prints histograms, at the end or at each interval.
-package protocol HistogramTool: Tool {
+package protocol HistogramTool: HistogramMeasuring {
   var schedule: IntervalOptions { get }
   /// Whether tables carry the time of day of each print.
   var timestamp: Bool { get }
-  var unit: HistogramUnit { get }
-  /// Whether there is one histogram for each key.
-  var isKeyed: Bool { get }
   /// Reads what the keys stand for, where the probe keeps that in a map; called before the histograms of an interval are printed.
   mutating func readKeys(_ probe: borrowing LoadedProbe) throws(BPFError)
   /// The line above a key's histogram in a table.
@@ -58,44 +54,23 @@ extension HistogramTool {
     try prepare()
     let settings = try session.settings(tool: Self.name)
     let (path, format) = try settings.destination()
-    let tool = self
     var output = try Output(path: path)
-    var hidden = HiddenEvents()
-    var running = try Session(
-      Plan(
-        image: .named(Self.probe), hooks: hooks,
-        configure: { (probe, programs) throws(BPFError) in
-          try probe.configure(
-            ".rodata.histogram",
-            swtrace_histogram_config(unit: tool.unit.size, keyed: tool.isKeyed ? 1 : 0, reserved: (0, 0, 0, 0, 0, 0, 0)))
-          // 16384 cells are about 1.9 MB: 500 keys with 30 slots each.
-          if tool.isKeyed { try probe.resize("histogram_cells", to: 16384) }
-          try tool.configure(&probe, programs)
-        },
-        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) },
-        beforeDetaching: { (probe, programs) throws(BPFError) in try hidden.read(probe, programs) }, activity: Self.activity),
-      settings, interval: schedule.nanoseconds, count: schedule.count, watching: output)
-    var reader = try HistogramReader(running.attachment.probe, unit: unit, keyed: isKeyed)
+    var running = try HistogramRun(self, settings, interval: schedule.nanoseconds, count: schedule.count, watching: output)
     let writer = HistogramWriter(unit: unit)
     if format == .csv {
       let none = KeyedHistogram(key: 0, command: Text([]), histogram: .init())
       writer.writeCSVHeader(labels: ["time_unix_ns"] + labels(none).map(\.0), into: &output.buffer)
     }
-    while let turn = running.next(output) {
+    while let turn = running.session.next(output) {
       if turn == .tick { continue }
-      let (report, copy) = try running.closeInterval()
-      let entries = try reader.take(copy: copy)
-      try readKeys(running.attachment.probe)
+      let (report, entries) = try running.take()
+      try readKeys(running.session.attachment.probe)
       print(entries, format, writer, &output.buffer)
-      running.clearProgress()
+      running.session.clearProgress()
       try output.flush()
       if turn == .interval, settings.stats { complain("swtrace \(settings.tool): \(report.line)") }
     }
-    var report = try running.finish(read: reader.count)
-    let atTheEnd = try hidden.count(running.attachment.probe)
-    report.seen += atTheEnd
-    report.lost[.hidden, default: 0] += atTheEnd
-    try running.conclude(report, &output, format)
+    try running.session.conclude(try running.finish(), &output, format)
   }
 
   private func print(_ entries: [KeyedHistogram], _ format: OutputFormat, _ writer: HistogramWriter, _ out: inout [UInt8]) {

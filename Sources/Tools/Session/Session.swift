@@ -247,6 +247,13 @@ package struct Session: ~Copyable {
   /// Events for which the kernel did not run a program, since the beginning.
   package var missed: UInt64 { attachment.probe.statistics().reduce(attachment.links.missed) { $0 + $1.missed } }
 
+  /// Events that were lost since the beginning, by the reason; of intervals that were closed.
+  package var losses: [LossReport.Reason: UInt64] {
+    var losses = total.lost
+    losses[.missed] = missed
+    return losses
+  }
+
   /// How long events have been taken in, in nanoseconds; what comes after the end of the run does not count.
   package var elapsed: UInt64 { (endedAt ?? Clock.monotonic) - startedAt }
 

@@ -1,12 +1,11 @@
-import Foundation
-import TestSupport
+internal import Foundation
 
 /// A program that makes exact numbers of TCP connections on the loopback device, in a network namespace of its own; compiled once, because
 /// that takes seconds in a virtual machine. What others do on the machine's network cannot disturb it.
-enum NetworkWorkload {
+package enum NetworkWorkload {
   private static let folder = Result { try TemporaryFolder() }
 
-  static let path = Result {
+  package static let path = Result {
     let folder = try NetworkWorkload.folder.get()
     // Globals are never released: the folder is removed when the tests end.
     atexit { if let path = try? NetworkWorkload.folder.get().path { _ = try? run(["rm", "-rf", path]) } }

@@ -1,13 +1,12 @@
-import Foundation
-import TestSupport
+internal import Foundation
 
 /// A disk of the test's own: a loop device over a file in memory, where every kernel can discard.
-final class LoopDisk {
-  let path: String
+package final class LoopDisk {
+  package let path: String
   private let folder: String
-  var name: String { String(path.dropFirst("/dev/".count)) }
+  package var name: String { String(path.dropFirst("/dev/".count)) }
 
-  init() throws {
+  package init() throws {
     // Absent where loop devices are built into the kernel.
     _ = try run(["modprobe", "-q", "loop"])
     folder = "/dev/shm/swtrace-test-\(getpid())-\(UInt32.random(in: 0 ... .max))"

@@ -1,0 +1,227 @@
+import AgentModel
+import Foundation
+import Linux
+import Logging
+import Profiles
+import ServiceLifecycle
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import Agent
+@testable import AgentServer
+
+/// A cgroup of the test's own, below which programs run.
+private final class TestGroup {
+  let name = "swtrace-test-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+  let path: String
+
+  init() throws {
+    guard let root = ControlGroup.root else { throw RunError("no cgroup v2 is mounted") }
+    path = "\(root)/\(name)"
+    guard mkdir(path, 0o755) == 0 else { throw RunError("no folder \(path)") }
+  }
+
+  /// A command that runs in it.
+  func command(_ words: [String]) -> [String] { ["bash", "-c", "echo $$ > \(path)/cgroup.procs; exec \"$@\"", "bash"] + words }
+
+  deinit { rmdir(path) }
+}
+
+/// A program that enters a cgroup, does things there so many times, leaves it, and prints how often it left a processor
+/// there, without and with the moves.
+private func compileWorkload(in folder: TemporaryFolder) throws -> String {
+  try compile(
+    """
+    #define _GNU_SOURCE
+    #include <fcntl.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <sys/mman.h>
+    #include <sys/resource.h>
+    #include <sys/syscall.h>
+    #include <time.h>
+    #include <unistd.h>
+    static long leavings(void) { struct rusage use; getrusage(RUSAGE_SELF, &use); return use.ru_nvcsw + use.ru_nivcsw; }
+    static void enter(int group) { if (pwrite(group, "0", 1, 0) != 1) _exit(2); }
+    /* GROUP ROOT FAULTS NAPS FAILURES */
+    int main(int count, char **arguments) {
+      int group = open(arguments[1], O_WRONLY), root = open(arguments[2], O_WRONLY), faults = atoi(arguments[3]);
+      struct timespec nap = { 0, 100000 };
+      if (mlockall(MCL_CURRENT)) return 3;
+      char *memory = mmap(0, faults * 4096L, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      madvise(memory, faults * 4096L, MADV_NOHUGEPAGE);
+      long outside = leavings();
+      enter(group);
+      long inside = leavings();
+      for (int i = 0; i < faults; i++) ((volatile char *)memory)[i * 4096L] = 1;
+      for (int i = 0; i < atoi(arguments[4]); i++) clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, 0);
+      for (int i = 0; i < atoi(arguments[5]); i++) if (!syscall(SYS_pivot_root, "/nonexistent", "/nonexistent")) return 4;
+      inside = leavings() - inside;
+      enter(root);
+      printf("%ld %ld\\n", inside, leavings() - outside);
+      return 0;
+    }
+    """, in: folder, name: "metricwork")
+}
+
+@Suite(.requiresBPF, .serialized) struct MetricCollectorTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private var all: MetricSettings {
+    var settings = MetricSettings()
+    settings.faults = .all
+    settings.syscalls = .latency
+    return settings
+  }
+
+  /// What a collector measured from when all is attached until after the work, and its windows.
+  private func measure(
+    _ settings: MetricSettings, during work: @escaping @Sendable () throws -> Void
+  ) async throws -> (current: MetricCollector.Current, windows: [MetricWindow]) {
+    let windows = Mutex<[MetricWindow]>([])
+    let collector = try MetricCollector(settings, host: "here", logger: Logger(label: "test")) { window in
+      windows.withLock { $0.append(window) }
+    }
+    let group = ServiceGroup(services: [collector], logger: Logger(label: "test"))
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { try await group.run() }
+      tasks.addTask {
+        while collector.current.probes.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+        do { try work() } catch {
+          await group.triggerGracefulShutdown()
+          throw error
+        }
+        await group.triggerGracefulShutdown()
+      }
+      try await tasks.waitForAll()
+    }
+    return (collector.current, windows.withLock { $0 })
+  }
+
+  /// The values of the series of a metric that have these labels.
+  private static func values(_ current: MetricCollector.Current, _ metric: Metric, _ labels: [String: String]) -> [MetricValue] {
+    let totals = current.series.first { $0.metric == metric }?.totals ?? []
+    return totals.filter { total in labels.allSatisfy { total.labels[$0.key] == $0.value } }.map(\.value)
+  }
+
+  private static func count(_ current: MetricCollector.Current, _ metric: Metric, _ labels: [String: String]) -> UInt64 {
+    values(current, metric, labels).reduce(0) { $0 + $1.count }
+  }
+
+  private static func lost(_ current: MetricCollector.Current, _ name: String) -> UInt64 {
+    current.probes.first { $0.name == name }?.standing.lost.values.reduce(0, +) ?? 0
+  }
+
+  @Test func faultsWaitsAndFailuresAreCounted() async throws {
+    let group = try TestGroup()
+    let program = try compileWorkload(in: folder)
+    let leavings = Mutex<[UInt64]>([])
+    let disk = try LoopDisk()
+    let (device, name) = (disk.path, disk.name)
+    let procs = "\(group.path)/cgroup.procs"
+    let (current, windows) = try await measure(all) {
+      let root = (ControlGroup.root ?? "") + "/cgroup.procs"
+      let printed = try mustRun([program, procs, root, "1009", "97", "211"])
+      leavings.withLock { $0 = printed.split(whereSeparator: \.isWhitespace).compactMap { UInt64($0) } }
+      // Whoever watches for changed disks leaves a locked one alone.
+      _ = try mustRun(["flock", device, "dd", "if=\(device)", "of=/dev/null", "bs=4096", "count=31", "iflag=direct"])
+    }
+    #expect(current.probes.map(\.failure) == Array(repeating: nil, count: 8))
+    let service = ["service": group.name, "host": "here"]
+    #expect(Self.count(current, MetricCatalog.pageFaults, service.merging(["kind": "minor"]) { $1 }) == 1009)
+    #expect(Self.count(current, MetricCatalog.pageFaults, service.merging(["kind": "major"]) { $1 }) == 0)
+    #expect(Self.count(current, MetricCatalog.syscallErrors, ["syscall": "pivot_root"]) == 211)
+    #expect(Self.count(current, MetricCatalog.syscallLatency, ["syscall": "pivot_root"]) == 211)
+    #expect(Self.count(current, MetricCatalog.blockLatency, ["disk": name]) == 31)
+    // Each leaving of a processor is followed by a wait for one; the kernel hides some, which is told.
+    let (waits, expected) = (Self.count(current, MetricCatalog.runQueueLatency, service), leavings.withLock { $0 })
+    try #require(expected.count == 2 && expected[0] >= 97)
+    #expect(waits <= expected[1] && waits + Self.lost(current, "runqlat") >= expected[0], "\(waits) of \(expected)")
+    for name in ["faults", "biolatency", "syscount"] { #expect(Self.lost(current, name) == 0, "\(name)") }
+    try Self.checkWindows(windows, current)
+    // Together below 8 MB: the rules by which stacks are walked need the rest.
+    #expect(current.probes.reduce(0) { $0 + $1.standing.mapMemory } < 8 << 20, "\(current.probes.map { ($0.name, $0.standing.mapMemory) })")
+  }
+
+  /// Windows begin at multiples, and add up to what a scrape shows.
+  private static func checkWindows(_ windows: [MetricWindow], _ current: MetricCollector.Current) throws {
+    #expect(!windows.isEmpty && windows.allSatisfy { $0.start % 10 == 0 })
+    for (metric, totals) in current.series {
+      let measured = windows.flatMap(\.metrics).filter { $0.name == metric.name }
+      #expect(measured.count == windows.count && measured.allSatisfy { $0.covered > 0 })
+      for total in totals {
+        let parts = measured.flatMap(\.series).filter { $0.labels == total.labels }.map(\.value)
+        #expect(parts.reduce(into: MetricValue.nothing(metric.kind)) { $0.add($1) } == total.value, "\(metric.name) \(total.labels)")
+      }
+    }
+  }
+
+  @Test func connectsRoundTripsAndRetransmitsAreCounted() async throws {
+    let group = try TestGroup()
+    let program = try NetworkWorkload.path.get()
+    let truth = folder.file("truth")
+    let connects = group.command([program, "connects", folder.file("connects")])
+    let retransmissions = group.command([program, "retransmissions", truth])
+    let exchanges = [program, "exchanges", group.path]
+    let segments = Mutex(UInt64(0))
+    var (current, _) = try await measure(all) { _ = try mustRun(connects) }
+    func count(_ metric: Metric, _ labels: [String: String]) -> UInt64 {
+      Self.count(current, metric, labels.merging(["service": group.name]) { $1 })
+    }
+    #expect(count(MetricCatalog.connectLatency, ["result": "connected"]) == 113)
+    #expect(count(MetricCatalog.connectLatency, ["result": "failed"]) == 89 + 13 + 5)
+    #expect(count(MetricCatalog.connectLatency, ["result": "closed"]) == 7)
+    // Those that timed out took a second at least.
+    guard
+      case .histogram(let failed) = Self.values(current, MetricCatalog.connectLatency, ["service": group.name, "result": "failed"]).first
+    else { throw RunError("no histogram") }
+    let slow = failed.buckets.filter { $0.low >= 512 << 20 }
+    #expect(slow.reduce(0) { $0 + $1.count } == 13 && failed.sum > 13_000_000_000)
+
+    (current, _) = try await measure(all) { _ = try mustRun(retransmissions) }
+    let numbers = try String(contentsOfFile: truth, encoding: .utf8).split(separator: " ").compactMap { UInt64($0.filter(\.isNumber)) }
+    let (told, expected) = (count(MetricCatalog.retransmits, [:]), numbers[1] + numbers[3] + numbers[5] + numbers[7] + numbers[8])
+    #expect(told + Self.lost(current, "tcpretrans") == expected && told > 0, "\(told) of \(numbers)")
+    #expect(count(MetricCatalog.retransmits, ["reason": "syn-ack"]) + Self.lost(current, "tcpretrans") >= numbers[8])
+
+    (current, _) = try await measure(all) {
+      let running = try Running(exchanges, input: true)
+      _ = try running.wait(for: "ports")
+      running.write("p")
+      let received = try running.wait(for: "done").split(separator: " ").dropFirst().compactMap { UInt64($0) }
+      segments.withLock { $0 = received[0] + received[1] + received[3] + received[4] }
+      running.closeInput()
+      guard running.finish().status == 0 else { throw RunError("the exchanges failed") }
+    }
+    // Setting up and ending the two connections has segments as well.
+    let (trips, least) = (count(MetricCatalog.roundTrip, [:]), segments.withLock { $0 })
+    #expect(trips + Self.lost(current, "tcprtt") >= least && trips <= least + 20, "\(trips) of \(least)")
+  }
+
+  @Test func killsAreCounted() async throws {
+    let limited = try LimitedGroup()
+    let path = limited.path
+    let (current, _) = try await measure(all) {
+      for _ in 0..<3 {
+        let script = "echo $$ > \(path)/cgroup.procs; exec python3 -c 'x = bytearray(64 << 20)'"
+        guard try run(["bash", "-c", script]).status == 128 + 9 else { throw RunError("it was not killed") }
+      }
+    }
+    #expect(Self.count(current, MetricCatalog.oomKills, ["service": "inner"]) == 3)
+  }
+
+  @Test func aScrapeHasEachFamilyOfTheCatalogOnce() async throws {
+    let (current, _) = try await measure(all) {}
+    #expect(current.families.map(\.name) == MetricCatalog.measured.map(\.name))
+    #expect(current.up.count == 8 && current.losses.count == 48)
+    var settings = MetricSettings()
+    settings.faults = .off
+    settings.runQueue = false
+    let (fewer, _) = try await measure(settings) {}
+    #expect(fewer.probes.map(\.name) == ["biolatency", "tcpconnlat", "tcprtt", "tcpretrans", "oomkill"])
+    #expect(!fewer.families.map(\.name).contains(MetricCatalog.runQueueLatency.name))
+  }
+}

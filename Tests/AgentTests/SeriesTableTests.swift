@@ -1,0 +1,69 @@
+import AgentModel
+import Profiles
+import Testing
+
+@testable import Agent
+
+@Suite struct SeriesTableTests {
+  private func labels(_ pairs: (String, String)...) -> Labels { Labels(pairs + [("host", "h")]) }
+
+  @Test func whatIsBeyondTheLimitIsOther() {
+    var table = SeriesTable(MetricCatalog.pageFaults, host: "h", limit: 2)
+    table.add([("service", "a"), ("kind", "minor")], .count(3))
+    table.add([("service", "b"), ("container", "c1"), ("pod", "p"), ("kind", "minor")], .count(5))
+    table.add([("service", "c"), ("container", "c2"), ("kind", "minor")], .count(7))
+    table.add([("service", "d"), ("kind", "major")], .count(11))
+    table.add([("service", "e"), ("pod", "q"), ("kind", "minor")], .count(13))
+    // A series that has been shown keeps its place.
+    table.add([("service", "a"), ("kind", "minor")], .count(17))
+    table.add([("service", "f"), ("kind", "minor")], .count(0))
+    #expect(
+      table.totals.map(\.labels) == [
+        labels(("service", "a"), ("kind", "minor")), labels(("service", "b"), ("container", "c1"), ("pod", "p"), ("kind", "minor")),
+        labels(("service", "other"), ("kind", "minor")), labels(("service", "other"), ("kind", "major")),
+      ])
+    #expect(table.totals.map(\.value) == [.count(20), .count(5), .count(20), .count(11)])
+    // Nothing is lost by it.
+    #expect(table.totals.reduce(UInt64(0)) { $0 + $1.value.count } == 56)
+  }
+
+  @Test func windowsAddUpToTheTotal() {
+    var table = SeriesTable(MetricCatalog.blockLatency, host: "h", limit: 1)
+    let histograms = (0..<4).map { Histogram(buckets: [Histogram.bucket(slot: 8 + $0, count: 2)], sum: UInt64($0), maximum: UInt64($0)) }
+    table.add([("disk", "sda")], .histogram(histograms[0]))
+    table.add([("disk", "sdb")], .histogram(histograms[1]))
+    let first = table.takeWindow()
+    #expect(
+      first == [
+        .init(labels: labels(("disk", "sda")), value: .histogram(histograms[0])),
+        .init(labels: labels(("disk", "other")), value: .histogram(histograms[1])),
+      ])
+    #expect(table.takeWindow().isEmpty)
+    table.add([("disk", "sdc")], .histogram(histograms[2]))
+    #expect(table.takeWindow() == [.init(labels: labels(("disk", "other")), value: .histogram(histograms[2]))])
+    var sum = histograms[1]
+    sum.add(histograms[2])
+    #expect(table.totals.map(\.value) == [.histogram(histograms[0]), .histogram(sum)])
+  }
+
+  @Test(arguments: [
+    ("/", [("service", "/")]), ("/system.slice/nginx.service", [("service", "nginx")]),
+    ("/user.slice/user-0.slice/session-1.scope", [("service", "session-1.scope")]),
+    (
+      "/system.slice/docker-\(String(repeating: "a", count: 64)).scope", [("service", "aaaaaaaaaaaa"), ("container", "aaaaaaaaaaaa")]
+    ),
+  ]) func servicesOfCgroups(path: String, pairs: [(String, String)]) {
+    #expect(CgroupLabels.pairs(path: path).elementsEqual(pairs, by: ==))
+  }
+
+  @Test func metricsHaveNamesThatPrometheusTakes() {
+    let all = MetricCatalog.measured + MetricCatalog.ofAgent
+    #expect(Set(all.map(\.name)).count == all.count)
+    for metric in all {
+      #expect(metric.name.wholeMatch(of: /swtrace_[a-z_]+/) != nil && !metric.name.hasSuffix("_total"))
+      #expect(metric.unit.map { metric.name.hasSuffix("_\($0.rawValue)") } ?? true, "\(metric.name)")
+      #expect(metric.help.hasSuffix(".") && (metric.bounds != nil) == (metric.kind == .histogram))
+      #expect(MetricCatalog.measured(named: metric.exposedName) == (MetricCatalog.measured.contains(metric) ? metric : nil))
+    }
+  }
+}
