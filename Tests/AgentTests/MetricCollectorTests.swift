@@ -184,7 +184,10 @@ private func compileWorkload(in folder: TemporaryFolder) throws -> String {
     (current, _) = try await measure(all) { _ = try mustRun(retransmissions) }
     let numbers = try String(contentsOfFile: truth, encoding: .utf8).split(separator: " ").compactMap { UInt64($0.filter(\.isNumber)) }
     let (told, expected) = (count(MetricCatalog.retransmits, [:]), numbers[1] + numbers[3] + numbers[5] + numbers[7] + numbers[8])
-    #expect(told + Self.lost(current, "tcpretrans") == expected && told > 0, "\(told) of \(numbers)")
+    #expect(
+      told + Self.lost(current, "tcpretrans") == expected && told > 0,
+      "\(told) of \(numbers), \(current.series.first { $0.metric == MetricCatalog.retransmits }?.totals.map { ($0.labels, $0.value) } ?? [])"
+    )
     #expect(count(MetricCatalog.retransmits, ["reason": "syn-ack"]) + Self.lost(current, "tcpretrans") >= numbers[8])
 
     (current, _) = try await measure(all) {

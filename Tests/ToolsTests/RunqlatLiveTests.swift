@@ -43,6 +43,24 @@ extension SwitchLiveTests {
       run.check(switches[process.running.pid]?.counted ?? -1, switches)
     }
 
+    @Test func keysAreCgroups() throws {
+      guard let root = ControlGroup.root else { throw RunError("no cgroup v2 is mounted") }
+      let name = "/swtrace-test-\(getpid())-key"
+      mkdir(root + name, 0o755)
+      let process = try NappingProcess([101], in: folder)
+      defer {
+        process.end()
+        rmdir(root + name)
+      }
+      try "\(process.running.pid)".write(toFile: "\(root)\(name)/cgroup.procs", atomically: false, encoding: .utf8)
+      var switches: [Int32: Switches] = [:]
+      let run = try HistogramRun(["runqlat", "--cgroups", "-c", name]) { switches = try process.work() }
+      let expected = switches[process.running.pid]?.counted ?? -1
+      run.check(expected, switches)
+      run.check(by: "cgroup_id", [Int(try ControlGroup(name).id): expected])
+      #expect(Set(run.records.compactMap { $0["cgroup"] as? String }) == [name])
+    }
+
     @Test func keysAreProcessesThreadsAndNamespaces() throws {
       var process = try NappingProcess([101, 53, 31], in: folder)
       var switches: [Int32: Switches] = [:]
