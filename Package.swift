@@ -36,6 +36,7 @@ let package = Package(
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
   ],
   targets: [
     .plugin(name: "ProbeCompiler", capability: .buildTool()),
@@ -93,7 +94,7 @@ let package = Package(
       name: "AgentServer",
       dependencies: [
         "AgentModel", "Formats", "Profiles", .product(name: "Hummingbird", package: "hummingbird"),
-        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Logging", package: "swift-log"), .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
       swiftSettings: settings),
@@ -129,7 +130,7 @@ let package = Package(
         "AgentModel", "Profiles", .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
-      "AgentStore": ["AgentModel", "Profiles"],
+      "AgentModel": ["Profiles"], "AgentStore": ["AgentModel", "Profiles"],
       "AgentServer": [
         "AgentModel", "Formats", "Profiles", .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "HummingbirdTesting", package: "hummingbird"),

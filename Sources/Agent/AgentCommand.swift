@@ -1,5 +1,4 @@
 package import ArgumentParser
-internal import Foundation
 
 /// The agent's command line.
 package struct AgentCommand: AsyncParsableCommand {
@@ -11,30 +10,38 @@ package struct AgentCommand: AsyncParsableCommand {
 
   /// Runs until SIGTERM or SIGINT.
   package struct Run: AsyncParsableCommand {
-    package static let configuration = CommandConfiguration(abstract: "Profile until a signal ends it.")
+    package static let configuration = CommandConfiguration(
+      abstract: "Profile until a signal ends it.", discussion: "SIGHUP has it read its configuration again.")
 
     @Option(help: "The configuration's file.") package var config: String?
 
     package init() {}
 
     package func run() async throws {
-      let configuration = try Agent.Configuration(file: config, environment: ProcessInfo.processInfo.environment)
-      try await AgentRun(configuration).run()
+      let source = ConfigurationSource(file: config)
+      try await AgentRun(try source.read(), from: source).run()
     }
   }
 
   /// Says whether a configuration is right.
   package struct Check: AsyncParsableCommand {
-    package static let configuration = CommandConfiguration(abstract: "Say whether the configuration is right, and print it.")
+    package static let configuration = CommandConfiguration(
+      abstract: "Say whether the agent would start with this configuration, or print it.",
+      discussion: "Without a file it is about the defaults and the environment.")
 
     @Option(help: "The configuration's file.") package var config: String?
-    @Flag(help: "Print a file with all keys and their values.") package var print = false
+    @Flag(help: "Print a file with all keys and their values, whether or not what they name exists.") package var print = false
 
     package init() {}
 
     package func run() async throws {
-      let configuration = try Agent.Configuration(file: config, environment: ProcessInfo.processInfo.environment)
-      if print { Swift.print(configuration.file, terminator: "") } else { Swift.print("the configuration is right") }
+      let source = ConfigurationSource(file: config)
+      if print {
+        Swift.print(try Agent.Configuration(file: source.file, environment: source.environment).file, terminator: "")
+      } else {
+        _ = try source.read()
+        Swift.print("the configuration is right")
+      }
     }
   }
 }

@@ -2,7 +2,6 @@ internal import AgentModel
 internal import AgentServer
 internal import AgentStore
 internal import BPF
-internal import Foundation
 internal import Linux
 internal import Logging
 internal import ServiceLifecycle
@@ -11,83 +10,79 @@ internal import UnixSignals
 
 /// One run of the agent: its parts, and the order in which they begin and end.
 struct AgentRun {
+  private let source: ConfigurationSource
   private let configuration: Configuration
+  private let control: Control
   private let logger: Logger
 
-  init(_ configuration: Configuration) {
+  /// - Parameter source: where the configuration comes from when it is read again.
+  init(_ configuration: Configuration, from source: ConfigurationSource) {
+    self.source = source
     self.configuration = configuration
-    LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+    LogOutput.setLevel(configuration.logLevel)
+    LoggingSystem.bootstrap { LogOutput(label: $0) }
     logger = Logger(label: "swtrace-agent")
+    control = Control(configuration, logger: logger)
   }
 
   /// Runs until SIGTERM or SIGINT. The collectors end first, then what they handed over is delivered.
   func run() async throws {
     if let missing = Privileges.current.missing { throw ToolError("swtrace-agent \(missing)") }
-    let store = try openStore()
-    let queue = WindowQueue([store], logger: logger)
+    try configuration.makeStoreFolder()
+    let store = try Store(path: configuration.storePath, options: configuration.storeOptions, now: Self.now)
+    let queue = WindowQueue([store], logger: logger) { [control] window in
+      let rules = control.configuration
+      return window.prepared(rules.relabelling, rules.redaction)
+    }
     let metrics = try MetricCollector(configuration.metrics, host: configuration.host, logger: logger) { queue.add($0) }
-    let standing = AgentStanding(store, queue, metrics, limit: UInt64(configuration.maximumSize))
-    let server = try makeServer(store, standing)
-    var collectors: [Collector] = []
-    let profilings: [Collector.Profiling?] = [
-      configuration.cpuFrequency > 0 ? .cpu(frequency: configuration.cpuFrequency) : nil,
-      configuration.offCPUThreshold.map { .offCPU(threshold: $0) },
-    ]
-    let wanted = profilings.compactMap(\.self)
-    for profiling in wanted {
-      collectors.append(
-        try Collector(profiling, host: configuration.host, unwindMemory: configuration.unwindMemory / wanted.count) { window, collector in
-          standing.note(collector)
-          queue.add(window)
-        })
+    let standing = AgentStanding(store, queue, metrics, control)
+    let server = try Server(configuration.serverSettings(), source: store, state: standing, control: control, logger: logger)
+    let collectors = ProfileType.allCases.map { type in
+      Collector(type, control: control, unwindMemory: configuration.unwindMemory / ProfileType.allCases.count) { window, collector in
+        standing.note(collector)
+        queue.add(window)
+      }
     }
     let group = ServiceGroup(
       configuration: .init(
         services: [
           // Whatever fails, the windows that wait are stored.
           .init(service: queue), .init(service: RunTimeService(logger: logger)),
-          .init(service: Upkeep(store, logger: logger), failureTerminationBehavior: .gracefullyShutdownGroup),
+          .init(service: Upkeep(store, control, logger: logger), failureTerminationBehavior: .gracefullyShutdownGroup),
+          .init(service: Reload(source: source, control: control, logger: logger)),
           .init(service: server, failureTerminationBehavior: .gracefullyShutdownGroup),
           .init(service: Collectors(collectors + [metrics], queue), failureTerminationBehavior: .gracefullyShutdownGroup),
         ],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-    logger.notice("the page is at http://\(configuration.address):\(configuration.port)/, the store is \(configuration.storePath)")
+    logger.notice("the page is at http://\(configuration.address):\(configuration.port)/, the store is \(escaped(configuration.storePath))")
     try await group.run()
   }
 
-  private func openStore() throws -> Store {
-    let path = URL(fileURLWithPath: configuration.storePath)
-    try FileManager.default.createDirectory(
-      at: path.deletingLastPathComponent(), withIntermediateDirectories: true, attributes: [.posixPermissions: 0o750])
-    var options = Store.Options()
-    options.windowAge = configuration.keepWindows
-    options.hourAge = configuration.keepHours
-    options.largestFile = configuration.maximumSize
-    return try Store(path: path.path, options: options, now: Int64(Date().timeIntervalSince1970))
-  }
+  /// In seconds since 1970.
+  static var now: Int64 { Int64(Clock.realtime / 1_000_000_000) }
+}
 
-  private func makeServer(_ store: Store, _ standing: AgentStanding) throws -> Server {
-    var token: String?
-    if let file = configuration.tokenFile {
-      guard let text = try? String(contentsOfFile: file, encoding: .utf8), let line = text.split(separator: "\n").first else {
-        throw ToolError("the token file \(file) cannot be read or is empty; write a line of random letters into it")
-      }
-      token = String(line)
-    }
-    let settings = AgentServer.Configuration(
-      address: configuration.address, port: configuration.port, hosts: Set(["localhost", "127.0.0.1", "[::1]"] + configuration.names),
-      token: token)
-    return try Server(settings, source: store, state: standing, logger: logger)
+extension Configuration {
+  /// How much the store keeps.
+  var storeOptions: Store.Options {
+    var options = Store.Options()
+    options.windowAge = keepWindows
+    options.hourAge = keepHours
+    options.largestFile = maximumSize
+    return options
   }
 }
 
 /// Merges and removes what is old, once a minute.
 struct Upkeep: Service {
   private let store: Store
+  private let control: Control
   private let logger: Logger
 
-  init(_ store: Store, logger: Logger) {
+  /// - Parameter control: says how much is kept.
+  init(_ store: Store, _ control: Control, logger: Logger) {
     self.store = store
+    self.control = control
     self.logger = logger
   }
 
@@ -95,7 +90,8 @@ struct Upkeep: Service {
     try? await cancelWhenGracefulShutdown {
       while true {
         try await Task.sleep(for: .seconds(60))
-        do { try await store.maintain(now: Int64(Date().timeIntervalSince1970)) } catch is CancellationError {
+        store.keep(control.configuration.storeOptions)
+        do { try await store.maintain(now: AgentRun.now) } catch is CancellationError {
           throw CancellationError()
         } catch {
           logger.error("the store was not looked after: \(error)")

@@ -1,7 +1,7 @@
 internal import AgentModel
 internal import AgentServer
 internal import AgentStore
-internal import Foundation
+internal import Glibc
 internal import Linux
 internal import Synchronization
 internal import Tools
@@ -18,16 +18,15 @@ final class AgentStanding: AgentState {
   private let store: Store
   private let queue: WindowQueue
   private let measured: MetricCollector
-  private let limit: UInt64
-  private let startedAt = Int64(Date().timeIntervalSince1970)
+  private let control: Control
+  private let startedAt = Int64(Clock.realtime / 1_000_000_000)
   private let content = Mutex(Content())
 
-  /// - Parameter limit: of the store's file, in bytes.
-  init(_ store: Store, _ queue: WindowQueue, _ measured: MetricCollector, limit: UInt64) {
+  init(_ store: Store, _ queue: WindowQueue, _ measured: MetricCollector, _ control: Control) {
     self.store = store
     self.queue = queue
     self.measured = measured
-    self.limit = limit
+    self.control = control
   }
 
   /// Notes what a collector has done; called with each window.
@@ -53,6 +52,7 @@ final class AgentStanding: AgentState {
   func health() async -> Health {
     let (collectors, cost) = content.withLock { ($0.collectors, $0.cost) }
     let status = await store.status()
+    let configuration = control.configuration
     return Health(
       version: "0.1.0", startedAt: startedAt,
       profiles: collectors.values.sorted { $0.type.rawValue < $1.type.rawValue }.map { collector in
@@ -62,9 +62,11 @@ final class AgentStanding: AgentState {
           cutStacks: collector.quality.stacks - collector.quality.wholeStacks,
           unnamedFrames: collector.quality.frames - collector.quality.namedFrames, frames: collector.quality.frames)
       },
-      cost: Health.Cost(processor: cost.processor, programs: cost.programs, limit: 0, memory: OwnCost.residentMemory),
+      cost: Health.Cost(
+        processor: cost.processor, programs: cost.programs, limit: configuration.budget.processor / 100, memory: OwnCost.residentMemory),
       store: Health.Store(
-        bytes: UInt64(status.fileBytes + status.logBytes), limit: limit, droppedWindows: queue.current.dropped), remarks: status.remarks)
+        bytes: UInt64(status.fileBytes + status.logBytes), limit: UInt64(configuration.maximumSize), droppedWindows: queue.current.dropped),
+      remarks: status.remarks)
   }
 
   func metrics() async -> [MetricFamily] {

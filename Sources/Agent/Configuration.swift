@@ -1,5 +1,6 @@
-internal import Foundation
-internal import Tools
+package import AgentModel
+internal import Glibc
+internal import Linux
 internal import Yams
 
 /// What the agent is told: by one YAML file, and by variables of the environment, which go before it.
@@ -28,9 +29,17 @@ package struct Configuration: Equatable, Sendable {
   package var unwindMemory = 56
   package var metrics = MetricSettings()
 
+  package var budget = Budget(processor: 2, memory: 256 << 20)
+  package var relabelling: [RelabelRule] = []
+  /// By default what stands in homes is told, whose home it is not.
+  package var redaction: [RedactionRule]
+  package var logLevel = LogLevel.info
+
   package init() {
-    let name = ProcessInfo.processInfo.hostName
-    host = name.isEmpty ? "localhost" : name
+    var name = utsname()
+    host = uname(&name) == 0 ? withUnsafeBytes(of: &name.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) } : ""
+    if host.isEmpty { host = "localhost" }
+    redaction = (try? [RedactionRule(regex: "/home/[^/ ]+", replacement: "/home/*")]) ?? []
   }
 
   /// Reads a file and the environment.
@@ -42,14 +51,15 @@ package struct Configuration: Equatable, Sendable {
   package init(file path: String?, environment: [String: String]) throws {
     self.init()
     if let path {
-      guard let text = try? String(contentsOfFile: path, encoding: .utf8) else {
+      guard let bytes = ProcFile.bytes(path), let text = String(validating: bytes, as: UTF8.self) else {
         throw ConfigurationError("\(path) cannot be read; give the file with --config, or begin with `swtrace-agent check --print`")
       }
       try read(text, name: path)
     }
     for key in Self.keys {
       guard let value = environment[key.variable] else { continue }
-      try set(key, to: value, place: key.variable)
+      // Lists are written as in the file.
+      try set(key, to: (key.isList ? try Self.compose(value, key.variable) : nil) ?? Node(value), place: key.variable)
     }
     if keepHours < keepWindows {
       throw ConfigurationError("store.keep_hours is less than store.keep_windows: sums of hours are made of windows; give them more time")
@@ -63,17 +73,27 @@ package struct Configuration: Equatable, Sendable {
     }
   }
 
+  /// How each probe measures at the start, by its name.
+  package var probes: [String: ProbeSettings] {
+    [
+      ProfileType.cpu.rawValue: ProbeSettings(isEnabled: cpuFrequency > 0, frequency: cpuFrequency > 0 ? cpuFrequency : 19),
+      ProfileType.offCPU.rawValue: ProbeSettings(isEnabled: offCPUThreshold != nil, threshold: offCPUThreshold ?? 1_000),
+    ]
+  }
+
   /// Reads the text of a file.
   ///
   /// - Parameter name: for errors.
   package mutating func read(_ text: String, name: String) throws {
-    let root: Node?
-    do { root = try Yams.compose(yaml: text) } catch let error as YamlError {
-      throw ConfigurationError("\(name) is no YAML: \(error)".split(separator: "\n").joined(separator: " "))
-    }
-    guard let root, !(root.scalar?.string.isEmpty ?? false) else { return }
+    guard let root = try Self.compose(text, name), !(root.scalar?.string.isEmpty ?? false) else { return }
     guard root.mapping != nil else { throw ConfigurationError("\(name): the file is a list of keys with values, as `host: name`") }
     try read(root, prefix: "", name)
+  }
+
+  private static func compose(_ text: String, _ name: String) throws -> Node? {
+    do { return try Yams.compose(yaml: text) } catch let error as YamlError {
+      throw ConfigurationError("\(name) is no YAML: \(error)".split(separator: "\n").joined(separator: " "))
+    }
   }
 
   private mutating func read(_ node: Node, prefix: String, _ name: String) throws {
@@ -83,13 +103,7 @@ package struct Configuration: Equatable, Sendable {
       let place = "\(name):\(keyNode.mark?.line ?? 0)"
       guard seen.insert(path).inserted else { throw ConfigurationError("\(place): \(path) is given twice") }
       if let key = Self.keys.first(where: { $0.path == path }) {
-        if let list = value.sequence {
-          try set(key, to: list.compactMap(\.scalar?.string).joined(separator: ","), place: place)
-        } else if let scalar = value.scalar {
-          try set(key, to: scalar.string, place: place)
-        } else {
-          throw ConfigurationError("\(place): \(path) takes one value")
-        }
+        try set(key, to: value, place: place)
       } else if Self.keys.contains(where: { $0.path.hasPrefix(path + ".") }) {
         guard value.mapping != nil else { throw ConfigurationError("\(place): \(path) takes keys of its own") }
         try read(value, prefix: path + ".", name)
@@ -100,25 +114,10 @@ package struct Configuration: Equatable, Sendable {
     }
   }
 
-  private mutating func set(_ key: Key, to value: String, place: String) throws {
+  private mutating func set(_ key: Key, to value: Node, place: String) throws {
     do { try key.set(&self, value) } catch {
       throw ConfigurationError("\(place): \(key.path) \(error.text)")
     }
-  }
-
-  /// A file with all keys, what they mean and their values here.
-  package var file: String {
-    var text = "# What swtrace-agent measures, keeps and shows. Each key may be left out; these are the values then.\n"
-    var group: Substring = ""
-    for key in Self.keys {
-      let parts = key.path.split(separator: ".", maxSplits: 1)
-      let indent = parts.count > 1 ? "  " : ""
-      if parts.count > 1, parts[0] != group { text += "\n\(parts[0]):\n" }
-      group = parts.count > 1 ? parts[0] : ""
-      let value = key.value(self)
-      text += "\(indent)# \(key.meaning)\n\(indent)\(value.isEmpty ? "#" : "")\(parts.last ?? ""): \(value)\n"
-    }
-    return text
   }
 }
 

@@ -1,136 +1,176 @@
-internal import Foundation
+internal import AgentModel
+internal import Yams
 
 extension Configuration {
-  /// One key: what it is called and means, its value as text, and how one is taken.
+  /// One key: what it is called and means, its value as a file has it, and how one is taken.
   struct Key: Sendable {
     var path: String
     var meaning: String
-    var value: @Sendable (Configuration) -> String
-    var set: @Sendable (inout Configuration, String) throws(ConfigurationError) -> Void
+    /// Whether a change is only seen at the next start.
+    var needsRestart = false
+    var isList = false
+    var value: @Sendable (Configuration) -> Node
+    var set: @Sendable (inout Configuration, Node) throws(ConfigurationError) -> Void
 
     /// Its variable of the environment.
     var variable: String { "SWTRACE_" + path.uppercased().map { $0 == "." ? "_" : String($0) }.joined() }
+
+    /// A key of one text.
+    init(
+      _ path: String, _ meaning: String, needsRestart: Bool = false, _ value: @escaping @Sendable (Configuration) -> String,
+      _ set: @escaping @Sendable (inout Configuration, String) throws(ConfigurationError) -> Void
+    ) {
+      (self.path, self.meaning, self.needsRestart) = (path, meaning, needsRestart)
+      self.value = { node(value($0)) }
+      self.set = { (configuration, node) throws(ConfigurationError) in
+        guard let text = node.scalar?.string else { throw ConfigurationError("takes one value") }
+        guard !text.unicodeScalars.contains("\0") else { throw ConfigurationError("has a NUL character") }
+        try set(&configuration, text)
+      }
+    }
+
+    /// A key of a list.
+    init(
+      list path: String, _ meaning: String, needsRestart: Bool = false, _ value: @escaping @Sendable (Configuration) -> Node,
+      _ set: @escaping @Sendable (inout Configuration, [Node]) throws(ConfigurationError) -> Void
+    ) {
+      (self.path, self.meaning, self.needsRestart, self.value) = (path, meaning, needsRestart, value)
+      isList = true
+      self.set = { (configuration, node) throws(ConfigurationError) in
+        guard let list = node.sequence else { throw ConfigurationError("takes a list, as [] or [a, b]") }
+        try set(&configuration, Array(list))
+      }
+    }
   }
 
   static let keys: [Key] =
     [
-      Key(
-        path: "host", meaning: "The label `host` of everything; by default the machine's name.", value: { $0.host },
-        set: {
-          (configuration, text) throws(ConfigurationError) in
-          guard !text.isEmpty else { throw ConfigurationError("is empty") }
-          configuration.host = text
-        }),
-      Key(
-        path: "listen", meaning: "Where the page is served: an address and a port.", value: { "\($0.address):\($0.port)" },
-        set: {
-          (configuration, text) throws(ConfigurationError) in
-          let colon = text.lastIndex(of: ":") ?? text.endIndex
-          guard colon > text.startIndex, colon < text.endIndex, let port = Int(text[text.index(after: colon)...]),
-            (1...65_535).contains(port)
-          else {
-            throw ConfigurationError("is an address and a port, as 127.0.0.1:7380, not '\(text)'")
-          }
-          configuration.address = text[..<colon].trimmingCharacters(in: CharacterSet(charactersIn: "[]"))
-          configuration.port = port
-        }),
-      Key(
-        path: "names", meaning: "Names by which browsers may ask for the page, besides those of loopback.",
-        value: { $0.names.joined(separator: ",") },
-        set: { (configuration, text) throws(ConfigurationError) in
-          configuration.names = text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
-        }),
-      Key(
-        path: "token_file", meaning: "The file whose first line everyone has to know who changes something, or is not on this machine.",
-        value: { $0.tokenFile ?? "" },
-        set: { (configuration, text) throws(ConfigurationError) in configuration.tokenFile = text.isEmpty ? nil : text }),
-      Key(
-        path: "store.path", meaning: "The file that everything is kept in.", value: { $0.storePath },
-        set: {
-          (configuration, text) throws(ConfigurationError) in
-          guard !text.isEmpty else { throw ConfigurationError("is empty") }
-          configuration.storePath = text
-        }),
-      Key(
-        path: "store.max_size", meaning: "The oldest is removed when the file is larger.", value: { Size.text($0.maximumSize) },
-        set: {
-          (configuration, text) throws(ConfigurationError) in
-          guard let size = Size.bytes(text), (16 << 20...1 << 50).contains(size) else {
-            throw ConfigurationError("is a size of 16MB or more, not '\(text)'")
-          }
-          configuration.maximumSize = size
-        }),
-      duration("store.keep_windows", "How long each ten seconds can be told apart.", \.keepWindows),
-      duration("store.keep_hours", "How long the sums of hours are kept.", \.keepHours),
-      Key(
-        path: "cpu.frequency", meaning: "Samples a second on each processor, 1 to 999; 0 for none.", value: { "\($0.cpuFrequency)" },
-        set: { (configuration, text) throws(ConfigurationError) in
-          guard let frequency = UInt64(text), frequency < 1000 else { throw ConfigurationError("is 0 to 999, not '\(text)'") }
-          configuration.cpuFrequency = frequency
-        }),
-      Key(
-        path: "off_cpu.threshold", meaning: "The shortest wait that counts, in microseconds; `off` for none.",
-        value: { $0.offCPUThreshold.map { "\($0)" } ?? "off" },
-        set: { (configuration, text) throws(ConfigurationError) in
-          if text == "off" {
-            configuration.offCPUThreshold = nil
-          } else if let threshold = UInt64(text), (1...10_000_000).contains(threshold) {
-            configuration.offCPUThreshold = threshold
-          } else {
-            throw ConfigurationError("is 1 to 10000000 microseconds or off, not '\(text)'")
-          }
-        }),
-      Key(
-        path: "unwind_memory", meaning: "Memory of the kernel for the rules by which stacks are walked, in MB.",
-        value: { "\($0.unwindMemory)" },
-        set: { (configuration, text) throws(ConfigurationError) in
-          guard let size = Int(text), (4...4096).contains(size) else { throw ConfigurationError("is 4 to 4096 MB, not '\(text)'") }
-          configuration.unwindMemory = size
-        }),
-    ] + metricKeys
+      text("host", "The label `host` of everything; by default the machine's name.", \.host),
+      Key("log_level", "The least important lines of the log: debug, info, notice, warning or error.") {
+        $0.logLevel.rawValue
+      } _: { (configuration, text) throws(ConfigurationError) in
+        guard let level = LogLevel(rawValue: text) else {
+          throw ConfigurationError("is one of \(LogLevel.allCases.map(\.rawValue).joined(separator: ", ")), not '\(text)'")
+        }
+        configuration.logLevel = level
+      },
+    ] + ofServer + ofStore + ofProbes + metricKeys + ofBudget + ofRules
+
+  private static let ofServer: [Key] = [
+    Key("listen", "Where the page is served: an address and a port.", needsRestart: true) {
+      ($0.address.contains(":") ? "[\($0.address)]" : $0.address) + ":\($0.port)"
+    } _: { (configuration, text) throws(ConfigurationError) in
+      let colon = text.lastIndex(of: ":") ?? text.endIndex
+      guard colon > text.startIndex, colon < text.endIndex, let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port)
+      else {
+        throw ConfigurationError("is an address and a port, as 127.0.0.1:7380, not '\(text)'")
+      }
+      let address = text[..<colon]
+      configuration.address = String(address.hasPrefix("[") && address.hasSuffix("]") ? address.dropFirst().dropLast() : address)
+      configuration.port = port
+    },
+    Key(list: "names", "Names by which browsers may ask for the page, besides those of loopback.", needsRestart: true) {
+      node($0.names)
+    } _: { (configuration, nodes) throws(ConfigurationError) in
+      configuration.names = []
+      for node in nodes {
+        let name = node.scalar?.string ?? ""
+        guard !name.isEmpty, name.utf8.allSatisfy({ (0x21...0x7e).contains($0) && $0 != 0x2f && $0 != 0x40 }) else {
+          throw ConfigurationError("has '\(name)', which is no name of a host")
+        }
+        configuration.names.append(name)
+      }
+    },
+    Key(
+      "token_file",
+      "The file whose first line everyone has to know who changes something, or is not on this machine;\nempty for none. "
+        + "Only its owner and group may read it.", needsRestart: true
+    ) {
+      $0.tokenFile ?? ""
+    } _: { (configuration, text) throws(ConfigurationError) in
+      configuration.tokenFile = text.isEmpty ? nil : text
+    },
+  ]
+
+  private static let ofStore: [Key] = [
+    text("store.path", "The file that everything is kept in.", \.storePath),
+    Key("store.max_size", "The oldest is removed when the file is larger.") {
+      Size.text($0.maximumSize)
+    } _: { (configuration, text) throws(ConfigurationError) in
+      configuration.maximumSize = try size(text, 16 << 20...1 << 50)
+    },
+    duration("store.keep_windows", "How long each ten seconds can be told apart.", \.keepWindows),
+    duration("store.keep_hours", "How long the sums of hours are kept.", \.keepHours),
+  ]
+
+  private static let ofProbes: [Key] = [
+    Key("cpu.frequency", "Samples a second on each processor, 1 to 999; 0 for none.") {
+      "\($0.cpuFrequency)"
+    } _: { (configuration, text) throws(ConfigurationError) in
+      guard let frequency = UInt64(text), frequency == 0 || ProbeSettings.frequencies.contains(frequency) else {
+        throw ConfigurationError("is 0 to 999, not '\(text)'")
+      }
+      configuration.cpuFrequency = frequency
+    },
+    Key("off_cpu.threshold", "The shortest wait that counts, in microseconds; `off` for none.") {
+      $0.offCPUThreshold.map { "\($0)" } ?? "off"
+    } _: { (configuration, text) throws(ConfigurationError) in
+      if text == "off" {
+        configuration.offCPUThreshold = nil
+      } else if let threshold = UInt64(text), ProbeSettings.thresholds.contains(threshold) {
+        configuration.offCPUThreshold = threshold
+      } else {
+        throw ConfigurationError("is 1 to 10000000 microseconds or off, not '\(text)'")
+      }
+    },
+    Key("unwind_memory", "Memory of the kernel for the rules by which stacks are walked, in MB.", needsRestart: true) {
+      "\($0.unwindMemory)"
+    } _: { (configuration, text) throws(ConfigurationError) in
+      guard let size = Int(text), (4...4096).contains(size) else { throw ConfigurationError("is 4 to 4096 MB, not '\(text)'") }
+      configuration.unwindMemory = size
+    },
+  ]
+
+  private static let ofBudget: [Key] = [
+    Key("budget.max_cpu", "What the agent and its programs may use before rates are lowered, in percent of one processor.") {
+      "\($0.budget.processor)"
+    } _: { (configuration, text) throws(ConfigurationError) in
+      guard let share = Double(text), Budget.processors.contains(share) else { throw ConfigurationError("is 0.1 to 6400, not '\(text)'") }
+      configuration.budget.processor = share
+    },
+    Key("budget.max_memory", "What the agent's process may use before rates are lowered.") {
+      Size.text($0.budget.memory)
+    } _: { (configuration, text) throws(ConfigurationError) in
+      configuration.budget.memory = try size(text, Budget.memories)
+    },
+  ]
+
+  private static func text(
+    _ path: String, _ meaning: String, needsRestart: Bool = true, _ place: any WritableKeyPath<Configuration, String> & Sendable
+  ) -> Key {
+    Key(path, meaning, needsRestart: needsRestart) {
+      $0[keyPath: place]
+    } _: { (configuration, text) throws(ConfigurationError) in
+      guard !text.isEmpty else { throw ConfigurationError("is empty") }
+      configuration[keyPath: place] = text
+    }
+  }
+
+  private static func size(_ text: String, _ range: ClosedRange<Int64>) throws(ConfigurationError) -> Int64 {
+    guard let size = Size.bytes(text), range.contains(size) else {
+      throw ConfigurationError("is a size of \(Size.text(range.lowerBound)) or more, not '\(text)'")
+    }
+    return size
+  }
 
   private static func duration(_ path: String, _ meaning: String, _ place: any WritableKeyPath<Configuration, Int64> & Sendable) -> Key {
-    Key(
-      path: path, meaning: meaning, value: { Days.text($0[keyPath: place]) },
-      set: { (configuration, text) throws(ConfigurationError) in
-        guard let seconds = Days.seconds(text), seconds >= 3600 else {
-          throw ConfigurationError("is a time of 1h or more, as 14d, not '\(text)'")
-        }
-        configuration[keyPath: place] = seconds
-      })
-  }
-}
-
-/// Times as people write them: `90m`, `12h`, `14d`.
-enum Days {
-  private static let units: [(Character, Int64)] = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)]
-
-  static func seconds(_ text: String) -> Int64? {
-    guard let last = text.last, let unit = units.first(where: { $0.0 == last }), let number = Int64(text.dropLast()), number >= 0 else {
-      return nil
+    Key(path, meaning) {
+      Days.text($0[keyPath: place])
+    } _: { (configuration, text) throws(ConfigurationError) in
+      guard let seconds = Days.seconds(text), seconds >= 3600 else {
+        throw ConfigurationError("is a time of 1h or more, as 14d, not '\(text)'")
+      }
+      configuration[keyPath: place] = seconds
     }
-    let (seconds, overflow) = number.multipliedReportingOverflow(by: unit.1)
-    return overflow ? nil : seconds
-  }
-
-  static func text(_ seconds: Int64) -> String {
-    let unit = units.first { seconds % $0.1 == 0 && seconds >= $0.1 } ?? ("s", 1)
-    return "\(seconds / unit.1)\(unit.0)"
-  }
-}
-
-/// Sizes as people write them: `512MB`, `1GB`; powers of two.
-enum Size {
-  private static let units: [(String, Int64)] = [("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)]
-
-  static func bytes(_ text: String) -> Int64? {
-    guard let unit = units.first(where: { text.hasSuffix($0.0) }), let number = Int64(text.dropLast(2)), number >= 0 else { return nil }
-    let (bytes, overflow) = number.multipliedReportingOverflow(by: unit.1)
-    return overflow ? nil : bytes
-  }
-
-  static func text(_ bytes: Int64) -> String {
-    let unit = units.first { bytes % $0.1 == 0 && bytes >= $0.1 } ?? ("KB", 1 << 10)
-    return "\(bytes / unit.1)\(unit.0)"
   }
 }

@@ -1,4 +1,3 @@
-internal import Foundation
 internal import Linux
 internal import ServiceLifecycle
 
@@ -9,10 +8,11 @@ enum MeasuringThread {
     try await withGracefulShutdownHandler {
       try await withTaskCancellationHandler {
         try await withCheckedThrowingContinuation { (ended: CheckedContinuation<Void, any Error>) in
-          let thread = Thread { ended.resume(with: Result { try measure() }) }
-          thread.name = "swtrace-\(name)"
-          thread.stackSize = 8 << 20
-          thread.start()
+          do {
+            try Threads.start("swtrace-\(name)", stack: 8 << 20) { ended.resume(with: Result { try measure() }) }
+          } catch {
+            ended.resume(throwing: error)
+          }
         }
       } onCancel: {
         request.request()

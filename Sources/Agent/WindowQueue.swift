@@ -23,6 +23,13 @@ package final class WindowQueue: Service {
       }
     }
 
+    func prepared(_ prepare: (ProfileWindow) -> ProfileWindow) -> Finished {
+      switch self {
+      case .profile(let window): .profile(prepare(window))
+      case .metrics: self
+      }
+    }
+
     var what: String {
       switch self {
       case .profile(let window): "a window of \(window.type.rawValue) at \(window.start)"
@@ -34,14 +41,19 @@ package final class WindowQueue: Service {
   private let stream: AsyncStream<Finished>
   private let input: AsyncStream<Finished>.Continuation
   private let targets: [any Target]
+  private let prepare: @Sendable (ProfileWindow) -> ProfileWindow
   private let logger: Logger
   private let counts = Mutex(Counts())
 
   /// More are as old as a target that is stuck for minutes.
   private static let limit = 64
 
-  package init(_ targets: [any Target], logger: Logger) {
+  /// - Parameter prepare: makes of a window of a profile what the targets get.
+  package init(
+    _ targets: [any Target], logger: Logger, prepare: @escaping @Sendable (ProfileWindow) -> ProfileWindow = { $0 }
+  ) {
     self.targets = targets
+    self.prepare = prepare
     self.logger = logger
     (stream, input) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.limit))
   }
@@ -66,7 +78,8 @@ package final class WindowQueue: Service {
 
   /// Delivers until `finish`; returns when it is its turn to shut down.
   package func run() async throws {
-    for await window in stream {
+    for await given in stream {
+      let window = given.prepared(prepare)
       for target in targets {
         do {
           try await window.deliver(to: target)

@@ -44,7 +44,8 @@ package struct ConfigurationError: Error, Hashable, CustomStringConvertible {
 }
 
 extension Configuration {
-  func check() throws(ConfigurationError) {
+  /// Whether the server would begin with it, apart from the address being free.
+  package func check() throws(ConfigurationError) {
     if let token, token.utf8.count < Self.leastToken || !token.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) {
       throw ConfigurationError(
         description: "the server's token is too short or has other characters than visible ASCII: use at least \(Self.leastToken) of them")

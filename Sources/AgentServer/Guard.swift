@@ -14,12 +14,15 @@ struct Guard<Context: RequestContext>: RouterMiddleware {
     // The page itself says nothing of the machine, and is where a browser gets the token from its user.
     let isPage = isReading && Server.files.keys.contains(request.uri.path)
     if !(configuration.isLoopback && isReading) && !isPage { try checkToken(request) }
-    if !isReading {
+    if !isReading, request.method != .post || !Self.canChange(request.uri.path) {
       throw Problem(
-        .methodNotAllowed, "\(request.method) changes something, and nothing here can be changed: use GET", headers: [.allow: "GET, HEAD"])
+        .methodNotAllowed, "\(request.method) changes something, and \(request.uri.path) cannot be changed: use GET",
+        headers: [.allow: "GET, HEAD"])
     }
     return try await next(request, context)
   }
+
+  private static func canChange(_ path: String) -> Bool { path == "/api/v1/budget" || path.hasPrefix("/api/v1/probes/") }
 
   /// Against pages that make a name of their own point to this address: the browser then sends that name.
   private func checkHost(_ request: Request) throws(Problem) {

@@ -127,6 +127,53 @@ enum OpenAPI {
             }
           }
         },
+        "/api/v1/probes": {
+          "get": {
+            "operationId": "probes", "summary": "Probes: how each is to measure, and what it does",
+            "responses": {
+              "200": { "description": "Sorted by name.", "content": { "application/json": { "schema": {
+                "type": "object", "required": ["probes"], "properties": { "probes": { "type": "array",
+                  "items": { "$ref": "#/components/schemas/Probe" } } } } } } },
+              "default": { "$ref": "#/components/responses/error" }
+            }
+          }
+        },
+        "/api/v1/probes/{name}": {
+          "post": {
+            "operationId": "changeProbe", "summary": "Start, stop or re-tune a probe", "security": [{ "token": [] }],
+            "description": "Members that are left out stay. The window that is measured is finished as it was begun; what is changed is written to the log, and holds until the agent ends or reads its file again.",
+            "parameters": [{ "name": "name", "in": "path", "required": true, "schema": { "type": "string" }, "example": "cpu" }],
+            "requestBody": { "required": true, "content": { "application/json": { "schema": {
+              "type": "object", "additionalProperties": false, "minProperties": 1, "properties": {
+                "running": { "type": "boolean" }, "frequency": { "type": "integer", "minimum": 1, "maximum": 999 },
+                "threshold": { "type": "integer", "minimum": 1, "maximum": 10000000 },
+                "filter": { "$ref": "#/components/schemas/Filter" } } } } } },
+            "responses": {
+              "200": { "description": "The probe; pending until it measures so.",
+                "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Probe" } } } },
+              "default": { "$ref": "#/components/responses/error" }
+            }
+          }
+        },
+        "/api/v1/budget": {
+          "get": {
+            "operationId": "budget", "summary": "What the agent may take before it lowers its rates",
+            "responses": {
+              "200": { "description": "The budget.", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Budget" } } } },
+              "default": { "$ref": "#/components/responses/error" }
+            }
+          },
+          "post": {
+            "operationId": "changeBudget", "summary": "Change the budget", "security": [{ "token": [] }],
+            "description": "Members that are left out stay. It holds until the agent ends or reads its file again.",
+            "requestBody": { "required": true, "content": { "application/json": { "schema": {
+              "allOf": [{ "$ref": "#/components/schemas/Budget" }], "minProperties": 1 } } } },
+            "responses": {
+              "200": { "description": "The budget.", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Budget" } } } },
+              "default": { "$ref": "#/components/responses/error" }
+            }
+          }
+        },
         "/api/v1/openapi.json": {
           "get": { "operationId": "openapi", "summary": "This document", "responses": { "200": { "description": "OpenAPI 3.1.",
             "content": { "application/json": {} } } } }
@@ -168,11 +215,25 @@ enum OpenAPI {
           "to": { "name": "to", "in": "query", "schema": { "type": "string", "default": "now" } }
         },
         "responses": {
-          "error": { "description": "400 a wrong parameter; 401 or 403 no token; 404 no such path; 414, 431 too long; 421 a foreign Host; 429 too many queries at once; 503 too slow, or not ready.",
+          "error": { "description": "400 a wrong parameter or body; 401 or 403 no token; 404 no such path or probe; 405 nothing to change; 413, 414, 431 too long; 421 a foreign Host; 429 too many queries at once; 503 too slow, or not ready.",
             "content": { "application/json": { "schema": { "type": "object", "required": ["error"],
               "properties": { "error": { "type": "string", "description": "One line: what, on what, why, what to do." } } } } } }
         },
         "schemas": {
+          "Probe": { "type": "object", "required": ["name", "running", "pending", "frequency", "threshold", "filter", "events", "lost"], "properties": {
+            "name": { "type": "string" }, "running": { "type": "boolean", "description": "What it does." },
+            "pending": { "type": "boolean", "description": "Whether that is not yet what it is to do." },
+            "frequency": { "type": ["integer", "null"], "description": "Samples a second on each processor; null where events are measured." },
+            "threshold": { "type": ["integer", "null"], "description": "The shortest wait that counts, in microseconds; null where there are none." },
+            "filter": { "$ref": "#/components/schemas/Filter" },
+            "events": { "type": "integer", "description": "Since the start." }, "lost": { "type": "integer", "description": "Of these." } } },
+          "Filter": { "type": "object", "additionalProperties": false, "description": "Which tasks: all that is given must hold; {} for any.", "properties": {
+            "comm": { "type": "string", "description": "The command name." },
+            "cgroup": { "type": "string", "description": "The path of a cgroup; those below it belong to it." },
+            "user": { "type": "string", "description": "A name or a number." } } },
+          "Budget": { "type": "object", "properties": {
+            "max_cpu": { "type": "number", "minimum": 0.1, "maximum": 6400, "description": "Of the agent and its programs, in percent of one processor." },
+            "max_memory_bytes": { "type": "integer", "minimum": 67108864, "description": "Of the agent's process." } } },
           "Timeline": { "type": "object", "required": ["type", "unit", "by", "start", "step", "covered", "lost", "rows"], "properties": {
             "type": { "type": "string" }, "unit": { "type": "string" }, "by": { "type": "string" },
             "start": { "type": "integer", "description": "Seconds since 1970." }, "step": { "type": "integer", "description": "Seconds." },

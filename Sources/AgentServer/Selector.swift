@@ -60,9 +60,7 @@ struct SelectorParser {
     if comparison == .matches || comparison == .doesNotMatch {
       let end = position
       position = valueStart
-      // They are parsed by recursion, so the deepest must fit a thread's stack.
-      if value.count > Self.patternLimit { throw problem("this regular expression has more than \(Self.patternLimit) characters") }
-      if (try? Regex(value)) == nil { throw problem("this is not a regular expression") }
+      do { _ = try LabelPattern(value) } catch { throw problem("this regular expression cannot be read: \(error.reason)") }
       position = end
     }
     return Matcher(name, comparison, value)
@@ -91,7 +89,6 @@ struct SelectorParser {
     throw problem("this quote is not closed")
   }
 
-  private static let patternLimit = 256
   private static let escapes: [Character: Character] = ["\\": "\\", "\"": "\"", "n": "\n"]
 
   private static func isNamePart(_ character: Character, isFirst: Bool) -> Bool {

@@ -5,23 +5,31 @@ internal import ServiceLifecycle
 
 /// Answers questions about the kept profiles and the agent over HTTP: the page, the query interface, pprof, metrics.
 package struct Server: Service {
-  typealias Context = BasicRequestContext
+  typealias Context = RequestDetails
 
   let application: Application<RouterResponder<Context>>
 
   /// - Throws: `ConfigurationError` for a configuration that would answer anybody.
-  package init(_ configuration: Configuration, source: any ProfileSource & MetricSource, state: any AgentState, logger: Logger) throws {
-    try self.init(configuration, source: source, state: state, logger: logger, clock: WallClock()) { _ in }
+  package init(
+    _ configuration: Configuration, source: any ProfileSource & MetricSource, state: any AgentState, control: any AgentControl,
+    logger: Logger
+  )
+    throws
+  {
+    try self.init(configuration, source: source, state: state, control: control, logger: logger, clock: WallClock()) { _ in }
   }
 
   /// - Parameter started: called with the port once it listens.
   init(
-    _ configuration: Configuration, source: any ProfileSource & MetricSource, state: any AgentState, logger: Logger, clock: WallClock,
+    _ configuration: Configuration, source: any ProfileSource & MetricSource, state: any AgentState, control: any AgentControl,
+    logger: Logger,
+    clock: WallClock,
     started: @escaping @Sendable (Int?) async -> Void
   ) throws {
     try configuration.check()
     let gate = QueryGate(limit: configuration.concurrentQueries, time: configuration.queryTime)
-    let router = Self.router(configuration, Answers(source: source, metricSource: source, state: state, gate: gate, clock: clock))
+    let answers = Answers(source: source, metricSource: source, state: state, gate: gate, clock: clock)
+    let router = Self.router(configuration, answers, Controls(control: control))
     application = Application(
       responder: router.buildResponder(),
       server: .http1(
@@ -43,7 +51,7 @@ package struct Server: Service {
     "/agent.css": StaticFile(Page.style, "text/css; charset=utf-8"),
   ]
 
-  static func router(_ configuration: Configuration, _ answers: Answers) -> Router<Context> {
+  static func router(_ configuration: Configuration, _ answers: Answers, _ controls: Controls) -> Router<Context> {
     let router = Router(context: Context.self, options: .autoGenerateHeadEndpoints)
     router.add(middleware: Envelope())
     router.add(middleware: Guard(configuration))
@@ -57,6 +65,10 @@ package struct Server: Service {
     api.get("metrics") { request, _ in try await answers.metricList(request) }
     api.get("metrics/range") { request, _ in try await answers.metricRange(request) }
     api.get("health") { request, _ in try await answers.health(request) }
+    api.get("probes") { request, _ in try await controls.probes(request) }
+    api.post("probes/:name") { request, context in try await controls.changeProbe(request, context) }
+    api.get("budget") { request, _ in try await controls.budget(request) }
+    api.post("budget") { request, context in try await controls.changeBudget(request, context) }
     router.get("debug/pprof/profile") { request, _ in try await answers.profileNow(request) }
     router.get("healthz") { _, _ in answers.alive() }
     router.get("readyz") { _, _ in await answers.ready() }

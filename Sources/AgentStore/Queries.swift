@@ -100,7 +100,7 @@ struct Conditions: Sendable {
     case pattern(LabelPattern)
   }
 
-  init(_ matchers: [Matcher]) throws(StoreError) {
+  init(_ matchers: [Matcher]) throws(PatternError) {
     var all: [(String, Bool, Condition)] = []
     for matcher in matchers {
       switch matcher.comparison {

@@ -62,6 +62,12 @@ enum Schema {
     }
   }
 
+  /// Lets the file become so large, in bytes; a limit below what it has lets it be.
+  static func limit(_ database: Database, to largest: Int64) throws {
+    let size = try database.integer("PRAGMA page_size") ?? 4096
+    try database.run("PRAGMA max_page_count = \(max(largest / size, 1))")
+  }
+
   private static func open(path: String, largest: Int64) throws -> DatabasePool {
     var configuration = Configuration()
     configuration.label = "store"
@@ -71,8 +77,7 @@ enum Schema {
       guard !database.configuration.readonly else { return }
       // Before the first page is written: it cannot be changed later, and would be written again.
       if try database.integer("PRAGMA page_count") == 0 { try database.run("PRAGMA auto_vacuum = INCREMENTAL") }
-      let size = try database.integer("PRAGMA page_size") ?? 4096
-      try database.run("PRAGMA max_page_count = \(max(largest / size, 1))")
+      try limit(database, to: largest)
       // What the log keeps on disk after a checkpoint.
       try database.run("PRAGMA journal_size_limit = \(Store.largestLog)")
     }

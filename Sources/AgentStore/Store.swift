@@ -19,6 +19,9 @@ package final class Store: Target, Sendable {
     package var cachedNames = 100_000
 
     package init() {}
+
+    /// What the file may have between two times of upkeep.
+    var grownFile: Int64 { largestFile + largestFile / 4 }
   }
 
   /// What the log may hold after upkeep, in bytes.
@@ -35,10 +38,10 @@ package final class Store: Target, Sendable {
     var pool: DatabasePool?
     /// The latest time that was told, in seconds since 1970.
     var now: Int64
+    var options: Options
   }
 
   let path: String
-  let options: Options
   private let connection: Mutex<Connection>
   /// Changed in transactions only, by the one writer.
   let names: Mutex<Names>
@@ -54,17 +57,22 @@ package final class Store: Target, Sendable {
 
   init(path: String, options: Options, now: Int64, hash: @escaping @Sendable ([UInt8]) -> UInt64) throws {
     self.path = path
-    self.options = options
     names = Mutex(Names(hash: hash, limit: options.cachedNames))
-    connection = Mutex(Connection(now: now))
+    connection = Mutex(Connection(now: now, options: options))
     _ = try database()
   }
+
+  /// How much is kept.
+  var options: Options { connection.withLock(\.options) }
+
+  /// Keeps more or less from the next upkeep on.
+  package func keep(_ options: Options) { connection.withLock { $0.options = options } }
 
   /// The open file; it is opened if it is not.
   func database() throws -> DatabasePool {
     try connection.withLock { connection in
       if let pool = connection.pool { return pool }
-      let opened = try Schema.open(path: path, largest: options.largestFile + options.largestFile / 4, now: connection.now)
+      let opened = try Schema.open(path: path, largest: connection.options.grownFile, now: connection.now)
       connection.pool = opened.database
       if let remark = opened.remark { remember(remark) }
       return opened.database

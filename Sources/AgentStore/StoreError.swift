@@ -14,8 +14,6 @@ package enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
   case damaged(what: String)
   /// A window that refers to what it does not have, or does not begin where windows begin.
   case malformed(what: String)
-  /// A regular expression that cannot be read.
-  case pattern(String, reason: String)
   /// A question whose answer would be too large, or that has no sense.
   case question(reason: String)
 
@@ -30,7 +28,6 @@ package enum StoreError: Error, Hashable, Sendable, CustomStringConvertible {
     case .failed(let reason): "cannot use the store: \(reason)"
     case .damaged(let what): "cannot read the store: \(what) is damaged"
     case .malformed(let what): "cannot store the window: \(what)"
-    case .pattern(let pattern, let reason): "cannot read the pattern '\(pattern)': \(reason)"
     case .question(let reason): "cannot answer: \(reason)"
     }
   }

@@ -20,6 +20,8 @@ extension Store {
   /// - Parameter now: seconds since 1970.
   package func maintain(now: Int64) async throws {
     note(now: now)
+    let options = options
+    try await write { database, _ in try Schema.limit(database, to: options.grownFile) }
     // First, for the other steps take room before they give some.
     try await shrink()
     while try await remove(before: now - options.hourAge) {}

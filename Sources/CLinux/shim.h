@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -38,6 +39,18 @@ static inline int swtrace_membarrier_global(void)
 static inline int swtrace_gettid(void)
 {
 	return (int)syscall(SYS_gettid);
+}
+
+/* Variadic, which Swift cannot call. */
+static inline int swtrace_prctl(int operation, unsigned long first, unsigned long second)
+{
+	return prctl(operation, first, second, 0, 0);
+}
+
+/* Of the calling thread. */
+static inline void swtrace_name_thread(const char *name)
+{
+	prctl(PR_SET_NAME, name, 0, 0, 0);
 }
 
 /* Both ends close on exec. Declared by unistd.h for GNU programs only. */

@@ -136,6 +136,45 @@ struct FakeState: AgentState {
   func reasonNotReady() async -> String? { reason }
 }
 
+/// One probe that measures with 19 Hz, and what was asked of it.
+final class FakeControl: AgentControl {
+  private struct Content {
+    var probe = ProbeState(
+      name: "cpu", settings: ProbeSettings(isEnabled: true, frequency: 19), isRunning: true, isPending: false, events: 48, lost: 5)
+    var budget = Budget(processor: 2.5, memory: 64 << 20)
+    var asked: [String] = []
+  }
+  private let content = Mutex(Content())
+  var asked: [String] { content.withLock(\.asked) }
+
+  func probes() async -> [ProbeState] { content.withLock { [$0.probe] } }
+
+  func change(_ name: String, _ change: ProbeChange, by who: String) async throws(ControlError) -> ProbeState? {
+    guard name == "cpu" else { return nil }
+    guard change.threshold == nil else { throw ControlError("cpu has no threshold") }
+    return content.withLock { content in
+      content.asked.append(who)
+      content.probe.isPending = true
+      content.probe.settings.isEnabled = change.isRunning ?? content.probe.settings.isEnabled
+      content.probe.settings.frequency = change.frequency ?? content.probe.settings.frequency
+      content.probe.settings.filter = change.filter ?? content.probe.settings.filter
+      return content.probe
+    }
+  }
+
+  func budget() async -> Budget { content.withLock(\.budget) }
+
+  func change(_ change: BudgetChange, by who: String) async throws(ControlError) -> Budget {
+    guard change.processor ?? 1 > 0 else { throw ControlError("max_cpu is too small") }
+    return content.withLock { content in
+      content.asked.append(who)
+      content.budget.processor = change.processor ?? content.budget.processor
+      content.budget.memory = change.memory ?? content.budget.memory
+      return content.budget
+    }
+  }
+}
+
 /// An answer of the server.
 struct Answer {
   let status: Int
@@ -154,19 +193,23 @@ struct TestServer: Sendable {
   /// The wall clock stands at 1020, unless another one is given.
   static func run(
     _ configuration: AgentServer.Configuration = .init(), source: FakeSource = FakeSource(), state: FakeState = FakeState(),
-    clock: WallClock = WallClock(now: { 1020 }), _ test: @escaping @Sendable (TestServer) async throws -> Void
+    control: FakeControl = FakeControl(), clock: WallClock = WallClock(now: { 1020 }),
+    _ test: @escaping @Sendable (TestServer) async throws -> Void
   ) async throws {
     let server = try Server(
-      configuration, source: source, state: state, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, clock: clock
+      configuration, source: source, state: state, control: control, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+      clock: clock
     ) { _ in }
     try await server.application.test(.live) { try await test(TestServer(port: $0.port!)) }
   }
 
   func get(
-    _ path: String, method: HTTPRequest.Method = .get, host: String? = "localhost", headers: HTTPFields = [:]
+    _ path: String, method: HTTPRequest.Method = .get, host: String? = "localhost", headers: HTTPFields = [:],
+    body: String? = nil
   ) async throws -> Answer {
     try await TestClient.withClient(host: "localhost", port: port) { client in
-      let response = try await client.execute(.init(path, method: method, authority: host, headers: headers))
+      let response = try await client.execute(
+        .init(path, method: method, authority: host, headers: headers, body: body.map { ByteBuffer(string: $0) }))
       return Answer(status: response.status.code, headers: response.headers, bytes: response.body.map { Array($0.readableBytesView) } ?? [])
     }
   }

@@ -69,7 +69,8 @@ import Testing
         var configuration = configuration
         configuration.port = wanted.map { $0 + index } ?? 0
         let server = try Server(
-          configuration, source: source, state: state, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, clock: WallClock()
+          configuration, source: source, state: state, control: FakeControl(),
+          logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, clock: WallClock()
         ) { input.yield($0) }
         tasks.addTask { try await server.run() }
         var next = ports.makeAsyncIterator()

@@ -25,7 +25,7 @@ import Testing
     (#"{a="b" c="d"}"#, 8, "after a condition comes , or }"),
     (#"{a="b",}"#, 8, "a label's name is needed here"), (#"{1a="b"}"#, 2, "a label's name is needed here"),
     (#"{a!"b"}"#, 4, "! is followed by = or ~"),
-    (#"{a="b"}x"#, 8, "nothing may follow the }"), (#"{a=~"("}"#, 5, "this is not a regular expression"),
+    (#"{a="b"}x"#, 8, "nothing may follow the }"), (#"{a=~"("}"#, 5, "this regular expression cannot be read: a ( without its )"),
     (#"{a="\d"}"#, 5, #"a backslash stands before \, " or n only; in a regular expression it is written twice"#),
   ]) func wrongSelectors(text: String, position: Int, why: String) {
     let problem = #expect(throws: Problem.self) { try SelectorParser.parse(text) }

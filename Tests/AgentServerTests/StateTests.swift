@@ -112,15 +112,17 @@ import Testing
   /// Every path of the query interface is described, and nothing else.
   @Test func openAPI() async throws {
     let gate = QueryGate(limit: 1, time: .seconds(1))
-    let router = Server.router(
-      .init(), Answers(source: FakeSource(), metricSource: FakeSource(), state: FakeState(), gate: gate, clock: WallClock()))
-    let routes = Set(router.routes.filter { $0.method == .get }.map { "\($0.path)" }).subtracting(Server.files.keys)
+    let answers = Answers(source: FakeSource(), metricSource: FakeSource(), state: FakeState(), gate: gate, clock: WallClock())
+    let router = Server.router(.init(), answers, Controls(control: FakeControl()))
+    let routes = Set(
+      router.routes.filter { route in route.method != .head && !Server.files.keys.contains("\(route.path)") }.map {
+        "\($0.method.rawValue.lowercased()) \($0.path)".replacing(/:(\w+)/) { "{\($0.output.1)}" }
+      })
     try await TestServer.run { server in
       let document = try await server.get("/api/v1/openapi.json").json()
       #expect(document["openapi"] as? String == "3.1.0")
       let paths = try #require(document["paths"] as? [String: [String: Any]])
-      #expect(Set(paths.keys) == routes)
-      #expect(paths.values.allSatisfy { Array($0.keys) == ["get"] })
+      #expect(Set(paths.flatMap { path, methods in methods.keys.map { "\($0) \(path)" } }) == routes)
       // Each reference leads somewhere.
       let text = try await server.get("/api/v1/openapi.json").text
       for match in text.matches(of: /"\$ref": "#\/([^"]+)"/) {

@@ -115,7 +115,7 @@ import Testing
   }
 
   @Test func patternsThatCannotBeReadAreRefused() async throws {
-    await #expect(throws: StoreError.pattern("a(", reason: "a ( without its )")) {
+    await #expect(throws: PatternError(pattern: "a(", reason: "a ( without its )")) {
       try await store.series(Query(.cpu, [Matcher("service", .matches, "a(")], in: 0..<10))
     }
   }

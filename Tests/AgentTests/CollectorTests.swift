@@ -1,7 +1,9 @@
 import AgentModel
+import AgentServer
 import Logging
 import Profiles
 import ServiceLifecycle
+import Synchronization
 import TestSupport
 import Testing
 
@@ -10,10 +12,16 @@ import Testing
 @Suite(.requiresBPF, .serialized) struct CollectorTests {
   /// Windows of a collector until one fits; then it is shut down, and the last window follows.
   private func windows(
-    _ profiling: Collector.Profiling, until fits: @escaping @Sendable (ProfileWindow) -> Bool
+    _ type: ProfileType, _ settings: ProbeSettings,
+    until fits: @escaping @Sendable (ProfileWindow, Control) async throws -> Bool
   ) async throws -> [ProfileWindow] {
     let (stream, input) = AsyncStream<ProfileWindow>.makeStream()
-    let collector = try Collector(profiling, host: "here", unwindMemory: 28) { window, _ in input.yield(window) }
+    var configuration = Configuration()
+    configuration.host = "here"
+    configuration.cpuFrequency = settings.frequency ?? 0
+    configuration.offCPUThreshold = settings.threshold
+    let control = Control(configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    let collector = Collector(type, control: control, unwindMemory: 28) { window, _ in input.yield(window) }
     let group = ServiceGroup(services: [collector], logger: Logger(label: "test"))
     return try await withThrowingTaskGroup(of: [ProfileWindow].self) { tasks in
       tasks.addTask {
@@ -25,7 +33,7 @@ import Testing
         var all: [ProfileWindow] = []
         for await window in stream {
           all.append(window)
-          if fits(window) { await group.triggerGracefulShutdown() }
+          if try await fits(window, control) { await group.triggerGracefulShutdown() }
         }
         return all
       }
@@ -40,7 +48,9 @@ import Testing
   @Test func aBusyProcessIsInEachWholeWindow() async throws {
     let busy = try Running(["bash", "-c", "exec -a spinner bash -c 'echo ready; while :; do :; done'"])
     _ = busy.readLine()
-    let found = try await windows(.cpu(frequency: 97)) { $0.covered > 9_000_000_000 && Self.sum($0, "bash") > 0 }
+    let found = try await windows(.cpu, ProbeSettings(isEnabled: true, frequency: 97)) { window, _ in
+      window.covered > 9_000_000_000 && Self.sum(window, "bash") > 0
+    }
     busy.signal(9)
     _ = busy.finish()
     let whole = try #require(found.first { $0.covered > 9_000_000_000 })
@@ -59,13 +69,58 @@ import Testing
   }
 
   @Test func aSleeperIsInTheWaits() async throws {
-    let sleeper = try Running(["python3", "-c", "import time\nprint('ready', flush=True)\nwhile True: time.sleep(0.097)"])
+    let sleeper = try Running([
+      "python3", "-c",
+      "import time\nopen('/proc/self/comm', 'w').write('sleeper-of-test')\nprint('ready', flush=True)\nwhile True: time.sleep(0.097)",
+    ])
     _ = sleeper.readLine()
-    let found = try await windows(.offCPU(threshold: 50_000)) { $0.covered > 9_000_000_000 && Self.sum($0, "python3") > 0 }
+    let found = try await windows(.offCPU, ProbeSettings(isEnabled: true, threshold: 50_000)) { window, _ in
+      window.covered > 9_000_000_000 && Self.sum(window, "sleeper-of-test") > 0
+    }
     sleeper.signal(9)
     _ = sleeper.finish()
     let whole = try #require(found.first { $0.covered > 9_000_000_000 })
     // It sleeps all the time but for its own work.
-    #expect((5_000_000_000...11_000_000_000).contains(Self.sum(whole, "python3")), "\(Self.sum(whole, "python3"))")
+    #expect((5_000_000_000...11_000_000_000).contains(Self.sum(whole, "sleeper-of-test")), "\(Self.sum(whole, "sleeper-of-test"))")
+  }
+
+  /// Of one collector: stopped, started at another frequency with a filter, all by the control interface.
+  @Test func changesHoldFromTheEndOfTheWindowOn() async throws {
+    let busy = try Running(["bash", "-c", "echo ready; while :; do :; done"])
+    _ = busy.readLine()
+    let changes = Mutex(0)
+    let found = try await windows(.cpu, ProbeSettings(isEnabled: true, frequency: 97)) { window, control in
+      func settled(_ isRunning: Bool) async -> ProbeState? {
+        while true {
+          let standing = await control.probes().first { $0.name == "cpu" }
+          if let standing, standing.isRunning == isRunning, !standing.isPending { return standing }
+          await Task.yield()
+        }
+      }
+      if changes.withLock({ count in
+        count += 1
+        return count == 1
+      }) {
+        _ = try await control.change("cpu", ProbeChange(isRunning: false), by: "a test")
+        let ended = try #require(await settled(false))
+        #expect(ended.events > 0 && ended.settings.frequency == 97)
+        var filter = ProbeSettings.Filter()
+        filter.comm = "bash"
+        _ = try await control.change("cpu", ProbeChange(isRunning: true, frequency: 49, filter: filter), by: "a test")
+        let begun = try #require(await settled(true))
+        #expect(begun.settings.frequency == 49 && begun.events >= ended.events)
+        return false
+      }
+      return window.period == 1_000_000_000 / 49 && window.covered > 9_000_000_000
+    }
+    busy.signal(9)
+    _ = busy.finish()
+    let last = try #require(found.last { $0.covered > 9_000_000_000 })
+    let periods: [UInt64] = [1_000_000_000 / 97, 1_000_000_000 / 49]
+    #expect(Set(found.map(\.period)).sorted() == periods)
+    #expect(found.map(\.start) == found.map(\.start).sorted())
+    // A processor of its own for most of ten seconds, and nothing else.
+    #expect(Self.sum(last, "bash") > 49)
+    #expect(last.series.allSatisfy { $0.labels["service"] == "bash" || $0.labels["comm"] == "bash" }, "\(last.series.map(\.labels))")
   }
 }

@@ -1,6 +1,14 @@
+import AgentModel
+import AgentServer
+import Glibc
+import TestSupport
 import Testing
 
 @testable import Agent
+
+// The server has its own.
+typealias Configuration = Agent.Configuration
+typealias ConfigurationError = Agent.ConfigurationError
 
 @Suite struct ConfigurationTests {
   private func read(_ text: String) throws -> Configuration {
@@ -12,7 +20,46 @@ import Testing
   @Test func theFileThatIsPrintedIsTheDefault() throws {
     let configuration = Configuration()
     #expect(try read(configuration.file) == configuration)
-    for key in Configuration.keys { #expect(configuration.file.contains(key.meaning)) }
+    for key in Configuration.keys { for line in key.meaning.split(separator: "\n") { #expect(try configuration.file.contains(line)) } }
+  }
+
+  @Test(arguments: [
+    "a: b", "# a", "a #b", "'", "\"", "\\n\"x", "yes", "~", "null", "- a", "[a", "{a}", "*a", "&a", "!a", "%a", "@a", "`a", "a\nb: c",
+    "\u{85}\u{2028}é😀", " a ", "\ta", "0x10", "---", "...", "? a", "|", ">", "a\u{1}\u{7f}", "\r",
+  ]) func whatIsPrintedIsReadBack(text: String) throws {
+    var configuration = Configuration()
+    (configuration.host, configuration.tokenFile, configuration.storePath) = (text, text, text)
+    (configuration.address, configuration.port, configuration.names) = ("::1", 1, ["[::1]:8", "a,b", "*"])
+    configuration.redaction = [
+      try RedactionRule(regex: text.replacing(/[^a-zé😀\u{85}\u{2028}\n\t\r #:'"~&!%@`>\u{1}\u{7f}-]/, with: "x"), replacement: text)
+    ]
+    configuration.relabelling = [
+      try RelabelRule(.replace, sources: ["a", "b"], regex: "(a)\\n", target: "c", replacement: "$1: " + text),
+      try RelabelRule(.labeldrop, regex: "x.*"),
+      try RelabelRule(.keep, sources: ["service"], regex: "#a|"),
+    ]
+    configuration.logLevel = .debug
+    #expect(try read(configuration.file) == configuration)
+  }
+
+  @Test func rules() throws {
+    let found = try read(
+      """
+      relabel:
+        - {source_labels: [service], regex: '(.*)\\.service', target_label: service}
+        - action: drop
+          source_labels: [service, comm]
+          regex: "a;b"
+      redact: []
+      """)
+    #expect(
+      found.relabelling == [
+        try RelabelRule(sources: ["service"], regex: "(.*)\\.service", target: "service"),
+        try RelabelRule(.drop, sources: ["service", "comm"], regex: "a;b"),
+      ])
+    #expect(found.redaction == [] && Configuration().redaction.count == 1)
+    let other = try Configuration(file: nil, environment: ["SWTRACE_REDACT": "[{regex: a}]", "SWTRACE_NAMES": "[x, y]"])
+    #expect(other.redaction == [try RedactionRule(regex: "a", replacement: "")] && other.names == ["x", "y"])
   }
 
   @Test func keysOfAllKinds() throws {
@@ -45,7 +92,21 @@ import Testing
     ("- a", "agent.yaml: the file is a list of keys"),
     ("store: {max_size: 1MB}", "store.max_size is a size of 16MB or more"),
     ("store: {keep_hours: 99999999999999999d}", "store.keep_hours is a time of 1h or more"),
-    ("a: [", "agent.yaml is no YAML"),
+    ("a: [", "agent.yaml is no YAML"), ("names: a", "agent.yaml:1: names takes a list, as [] or [a, b]"),
+    ("names: [a/b]", "names has 'a/b', which is no name of a host"), ("log_level: loud", "log_level is one of debug, info"),
+    ("budget: {max_cpu: 0}", "budget.max_cpu is 0.1 to 6400, not '0'"), ("budget: {max_memory: 1MB}", "is a size of 64MB or more"),
+    ("relabel: [{action: hash}]", "relabel rule 1: has the action 'hash'; there are replace, keep, drop, labeldrop"),
+    (
+      "relabel: [{action: keep, target_label: a}]",
+      "relabel rule 1: 'target_label' has no place here; there are action, regex, source_labels"
+    ),
+    ("relabel: [{action: keep}]", "relabel rule 1: needs source_labels for keep"),
+    ("relabel: [{target_label: a b}]", "relabel rule 1: 'a b' is no label"),
+    ("relabel: [{target_label: a, regex: (}]", "a ( without its )"),
+    ("relabel: [{target_label: a, replacement: $2}]", "the regular expression has 1 groups, not 2"),
+    ("relabel: [{action: labeldrop, regex: .*}]", "would remove host or service"), ("relabel: [a]", "relabel rule 1: is no mapping"),
+    ("redact: [{regex: a}, {regx: b}]", "redact rule 2: 'regx' has no place here"), ("redact: [{replacement: b}]", "a rule without regex"),
+    ("redact: [{regex: [a]}]", "redact rule 1: regex takes one value"), ("host: \"\\0\"", "host has a NUL character"),
   ]) func errorsNameTheLineAndTheRemedy(_ text: String, message: String) {
     let error = #expect(throws: ConfigurationError.self) { try read(text) }
     #expect(error?.text.contains(message) ?? false, "\(error?.text ?? "")")
@@ -59,5 +120,33 @@ import Testing
     #expect(error?.text.contains("SWTRACE_CPU is no variable of the agent") ?? false)
     let missing = #expect(throws: ConfigurationError.self) { try Configuration(file: "/nonexistent/agent.yaml", environment: [:]) }
     #expect(missing?.text.contains("/nonexistent/agent.yaml cannot be read") ?? false)
+  }
+
+  @Test func whatItNamesIsLookedAt() throws {
+    let folder = try TemporaryFolder()
+    var configuration = Configuration()
+    configuration.storePath = folder.path + "/a/b/agent.db"
+    try configuration.check()
+    try configuration.makeStoreFolder()
+    try configuration.check()
+    func error() -> String {
+      do { try configuration.check() } catch { return "\(error)" }
+      return ""
+    }
+    configuration.address = "0.0.0.0"
+    #expect(error().contains("the server would answer everybody who reaches 0.0.0.0"))
+    configuration.tokenFile = folder.path + "/token"
+    #expect(error().contains("the token file \(folder.path)/token cannot be read or is empty"))
+    _ = try folder.file("token", "0123456789abcdef\nmore\n")
+    #expect(chmod(folder.path + "/token", 0o644) == 0 && error().contains("can be read by everyone"))
+    #expect(chmod(folder.path + "/token", 0o640) == 0 && error() == "")
+    #expect(try configuration.serverSettings().token == "0123456789abcdef")
+    _ = try folder.file("token", "short\n")
+    #expect(error().contains("the server's token is too short"))
+    configuration = Configuration()
+    configuration.storePath = folder.path
+    #expect(error().contains("is no file; give the path of one"))
+    configuration.storePath = folder.path + "/token/agent.db"
+    #expect(error().contains("nothing can be written to \(folder.path)/token: it is no folder"))
   }
 }

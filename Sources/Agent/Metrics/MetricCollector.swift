@@ -1,5 +1,4 @@
 package import AgentModel
-internal import Foundation
 internal import Linux
 package import Logging
 internal import ServiceLifecycle

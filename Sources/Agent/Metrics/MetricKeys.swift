@@ -10,35 +10,34 @@ extension Configuration {
     choice(
       "syscalls", "System calls by name, latency, errors or off: 0.26 or 0.08 us each, which is too dear for most machines.", \.syscalls),
     onOrOff("oom_kills", "Processes that the kernel ended for want of memory, by service.", \.oomKills),
-    Key(
-      path: "metrics.max_series", meaning: "Series of one metric; what is beyond has the service, disk or call `other`.",
-      value: { "\($0.metrics.largestSeries)" },
-      set: { (configuration, text) throws(ConfigurationError) in
-        guard let number = Int(text), (1...10_000).contains(number) else { throw ConfigurationError("is 1 to 10000, not '\(text)'") }
-        configuration.metrics.largestSeries = number
-      }),
+    Key("metrics.max_series", "Series of one metric; what is beyond has the service, disk or call `other`.", needsRestart: true) {
+      "\($0.metrics.largestSeries)"
+    } _: { (configuration, text) throws(ConfigurationError) in
+      guard let number = Int(text), (1...10_000).contains(number) else { throw ConfigurationError("is 1 to 10000, not '\(text)'") }
+      configuration.metrics.largestSeries = number
+    },
   ]
 
   private static func onOrOff(_ name: String, _ meaning: String, _ place: any WritableKeyPath<MetricSettings, Bool> & Sendable) -> Key {
-    Key(
-      path: "metrics.\(name)", meaning: meaning, value: { $0.metrics[keyPath: place] ? "on" : "off" },
-      set: { (configuration, text) throws(ConfigurationError) in
-        guard ["on", "off"].contains(text) else { throw ConfigurationError("is on or off, not '\(text)'") }
-        configuration.metrics[keyPath: place] = text == "on"
-      })
+    Key("metrics.\(name)", meaning, needsRestart: true) {
+      $0.metrics[keyPath: place] ? "on" : "off"
+    } _: { (configuration, text) throws(ConfigurationError) in
+      guard ["on", "off"].contains(text) else { throw ConfigurationError("is on or off, not '\(text)'") }
+      configuration.metrics[keyPath: place] = text == "on"
+    }
   }
 
   private static func choice<Choice: RawRepresentable<String> & CaseIterable & Sendable>(
     _ name: String, _ meaning: String, _ place: any WritableKeyPath<MetricSettings, Choice> & Sendable
   ) -> Key {
     let choices = Choice.allCases.map { (name: $0.rawValue, value: $0) }
-    return Key(
-      path: "metrics.\(name)", meaning: meaning, value: { $0.metrics[keyPath: place].rawValue },
-      set: { (configuration, text) throws(ConfigurationError) in
-        guard let choice = choices.first(where: { $0.name == text }) else {
-          throw ConfigurationError("is one of \(choices.map(\.name).joined(separator: ", ")), not '\(text)'")
-        }
-        configuration.metrics[keyPath: place] = choice.value
-      })
+    return Key("metrics.\(name)", meaning, needsRestart: true) {
+      $0.metrics[keyPath: place].rawValue
+    } _: { (configuration, text) throws(ConfigurationError) in
+      guard let choice = choices.first(where: { $0.name == text }) else {
+        throw ConfigurationError("is one of \(choices.map(\.name).joined(separator: ", ")), not '\(text)'")
+      }
+      configuration.metrics[keyPath: place] = choice.value
+    }
   }
 }

@@ -130,6 +130,26 @@ package struct StackRun: ~Copyable {
     package var programTime: UInt64
     /// Of the kernel, in bytes.
     package var mapMemory: UInt64
+
+    package init(
+      stacks: UInt64 = 0, wholeStacks: UInt64 = 0, frames: UInt64 = 0, namedFrames: UInt64 = 0, programTime: UInt64 = 0,
+      mapMemory: UInt64 = 0
+    ) {
+      self.stacks = stacks
+      self.wholeStacks = wholeStacks
+      self.frames = frames
+      self.namedFrames = namedFrames
+      self.programTime = programTime
+      self.mapMemory = mapMemory
+    }
+
+    /// Of a run and the one that followed it: what is counted adds up, the memory is the later one's.
+    package static func + (earlier: Self, later: Self) -> Self {
+      Self(
+        stacks: earlier.stacks + later.stacks, wholeStacks: earlier.wholeStacks + later.wholeStacks, frames: earlier.frames + later.frames,
+        namedFrames: earlier.namedFrames + later.namedFrames, programTime: earlier.programTime + later.programTime,
+        mapMemory: later.mapMemory)
+    }
   }
 
   /// What has come since the last window, with names; see `StackAggregator.takeWindow`.

@@ -5,7 +5,10 @@ indirect enum PatternNode {
   case one(ScalarSet)
   case sequence([PatternNode])
   case either([PatternNode])
-  case repeated(PatternNode, least: Int, most: Int?)
+  /// Lazy: as few times as the rest allows.
+  case repeated(PatternNode, least: Int, most: Int?, isLazy: Bool)
+  /// What it matched can be told; numbered from 1.
+  case group(PatternNode, number: Int)
 }
 
 /// Reads a regular expression.
@@ -18,6 +21,8 @@ struct PatternParser {
   private let scalars: [Unicode.Scalar]
   private var place = 0
   private var depth = 0
+  /// Groups that can be told, so far.
+  private(set) var groups = 0
 
   init(_ pattern: String) {
     self.pattern = pattern
@@ -26,7 +31,7 @@ struct PatternParser {
 
   var count: Int { scalars.count }
 
-  mutating func parse() throws(StoreError) -> PatternNode {
+  mutating func parse() throws(PatternError) -> PatternNode {
     let node = try alternatives()
     if next != nil { throw failure("a ) without its (") }
     return node
@@ -34,7 +39,7 @@ struct PatternParser {
 
   private var next: Unicode.Scalar? { place < scalars.count ? scalars[place] : nil }
 
-  private func failure(_ reason: String) -> StoreError { .pattern(pattern, reason: reason) }
+  private func failure(_ reason: String) -> PatternError { PatternError(pattern: pattern, reason: reason) }
 
   private mutating func take(_ scalar: Unicode.Scalar) -> Bool {
     guard next == scalar else { return false }
@@ -42,13 +47,13 @@ struct PatternParser {
     return true
   }
 
-  private mutating func alternatives() throws(StoreError) -> PatternNode {
+  private mutating func alternatives() throws(PatternError) -> PatternNode {
     var nodes = [try sequence()]
     while take("|") { nodes.append(try sequence()) }
     return nodes.count == 1 ? nodes[0] : .either(nodes)
   }
 
-  private mutating func sequence() throws(StoreError) -> PatternNode {
+  private mutating func sequence() throws(PatternError) -> PatternNode {
     var nodes: [PatternNode] = []
     while let scalar = next, scalar != "|", scalar != ")" {
       place += 1
@@ -57,16 +62,22 @@ struct PatternParser {
     return .sequence(nodes)
   }
 
-  private mutating func atom(_ scalar: Unicode.Scalar) throws(StoreError) -> PatternNode {
+  private mutating func atom(_ scalar: Unicode.Scalar) throws(PatternError) -> PatternNode {
     switch scalar {
     case "(":
-      if take("?"), !take(":") { throw failure("groups begin with ( or (?:") }
+      var number: Int?
+      if take("?") {
+        guard take(":") else { throw failure("groups begin with ( or (?:") }
+      } else {
+        groups += 1
+        number = groups
+      }
       depth += 1
       guard depth <= Self.deepest else { throw failure("its groups are too deep") }
       let node = try alternatives()
       guard take(")") else { throw failure("a ( without its )") }
       depth -= 1
-      return node
+      return number.map { .group(node, number: $0) } ?? node
     case "[": return .one(try set())
     case ".": return .one(ScalarSet(ranges: [10...10], isInverted: true))
     case "^": return .begin
@@ -77,25 +88,27 @@ struct PatternParser {
     }
   }
 
-  private mutating func repetitions(of node: PatternNode) throws(StoreError) -> PatternNode {
+  private mutating func repetitions(of node: PatternNode) throws(PatternError) -> PatternNode {
     var node = node
     var times = 0
     while let scalar = next {
+      let (least, most): (Int, Int?)
       switch scalar {
-      case "*": node = .repeated(node, least: 0, most: nil)
-      case "+": node = .repeated(node, least: 1, most: nil)
-      case "?": node = .repeated(node, least: 0, most: 1)
+      case "*": (least, most) = (0, nil)
+      case "+": (least, most) = (1, nil)
+      case "?": (least, most) = (0, 1)
       case "{":
         place += 1
-        guard let least = number() else { throw failure("no number behind {") }
-        let most = take(",") ? number() : least
+        guard let first = number() else { throw failure("no number behind {") }
+        least = first
+        most = take(",") ? number() : first
         guard next == "}" else { throw failure("a { without its }") }
         guard max(least, most ?? 0) <= Self.mostRepetitions else { throw failure("its repetitions are too many") }
         guard least <= most ?? least else { throw failure("a repetition whose bounds are in the wrong order") }
-        node = .repeated(node, least: least, most: most)
       default: return node
       }
       place += 1
+      node = .repeated(node, least: least, most: most, isLazy: take("?"))
       // Each is a level of the tree.
       times += 1
       guard times <= Self.deepest else { throw failure("its repetitions are too many") }
@@ -112,7 +125,7 @@ struct PatternParser {
     return value
   }
 
-  private mutating func escape() throws(StoreError) -> ScalarSet {
+  private mutating func escape() throws(PatternError) -> ScalarSet {
     guard let scalar = next else { throw failure("nothing behind \\") }
     place += 1
     switch scalar {
@@ -126,7 +139,7 @@ struct PatternParser {
     }
   }
 
-  private mutating func set() throws(StoreError) -> ScalarSet {
+  private mutating func set() throws(PatternError) -> ScalarSet {
     var result = ScalarSet(isInverted: take("^"))
     var isFirst = true
     while let scalar = next, scalar != "]" || isFirst {

@@ -1,29 +1,37 @@
-/// A regular expression that a whole label value must match.
+/// A regular expression for labels, names and paths: one for questions, for the configuration and for the store.
 ///
-/// What it knows of RE2's syntax: `|`, groups, `*`, `+`, `?`, `{2,5}`, `.`, `[a-z]`, `\d`, `\w`, `\s` and their opposites, `^` and `$`. It
-/// takes all paths at once (Thompson's way): the time is at most the product of both lengths, whatever the pattern.
-struct LabelPattern: Sendable {
+/// What it knows of RE2's syntax: `|`, groups, `*`, `+`, `?`, `{2,5}` and their lazy forms, `.`, `[a-z]`, `\d`, `\w`, `\s` and their
+/// opposites, `^` and `$`. It takes all paths at once (Thompson's way): the time is at most the product of both lengths, whatever the
+/// pattern.
+package struct LabelPattern: Sendable {
   /// In scalars.
-  static let longest = 1000
+  package static let longest = 1000
   /// What repetitions may make of a pattern, in instructions.
   private static let largestProgram = 10_000
 
-  private let program: [Instruction]
+  let program: [Instruction]
+  /// Groups whose match can be told.
+  package let groups: Int
+  /// What every match begins with, as UTF-8: few texts have it, and only those are looked at closely.
+  let prefix: [UInt8]
 
-  /// - Throws: `StoreError.pattern`.
-  init(_ pattern: String) throws(StoreError) {
+  /// - Throws: `PatternError`.
+  package init(_ pattern: String) throws(PatternError) {
     var parser = PatternParser(pattern)
     guard parser.count <= Self.longest else {
-      throw .pattern(String(pattern.prefix(32)) + "…", reason: "longer than \(Self.longest) characters")
+      throw PatternError(pattern: String(pattern.prefix(32)) + "…", reason: "longer than \(Self.longest) characters")
     }
     let node = try parser.parse()
+    groups = parser.groups
+    prefix = Array(Self.prefix(of: node).utf8)
     var program: [Instruction] = []
     var steps = 0
-    guard Self.emit(node, into: &program, &steps) else { throw .pattern(pattern, reason: "its repetitions are too many") }
+    guard Self.emit(node, into: &program, &steps) else { throw PatternError(pattern: pattern, reason: "its repetitions are too many") }
     self.program = program + [.accept]
   }
 
-  func matches(_ text: String) -> Bool {
+  /// Whether the whole text matches.
+  package func matches(_ text: String) -> Bool {
     let scalars = Array(text.unicodeScalars)
     var current = Threads(program.count)
     var next = Threads(program.count)
@@ -47,6 +55,7 @@ struct LabelPattern: Sendable {
       case .one, .accept: break
       case .jump(let target): open.append(target)
       case .fork(let first, let second): open += [first, second]
+      case .save: open.append(place + 1)
       case .begin: if position == 0 { open.append(place + 1) }
       case .end: if position == count { open.append(place + 1) }
       }
@@ -76,14 +85,20 @@ struct LabelPattern: Sendable {
       }
       guard emit(nodes[nodes.count - 1], into: &program, &steps) else { return false }
       for end in ends { program[end] = .jump(program.count) }
-    case .repeated(let node, let least, let most):
+    case .group(let node, let number):
+      program.append(.save(2 * number))
+      guard emit(node, into: &program, &steps) else { return false }
+      program.append(.save(2 * number + 1))
+    case .repeated(let node, let least, let most, let isLazy):
+      // What is tried first stands first.
+      func fork(_ again: Int, _ on: Int) -> Instruction { isLazy ? .fork(on, again) : .fork(again, on) }
       for _ in 0..<least where !emit(node, into: &program, &steps) { return false }
       let start = program.count
       guard let most else {
         program.append(.accept)
         guard emit(node, into: &program, &steps) else { return false }
         program.append(.jump(start))
-        program[start] = .fork(start + 1, program.count)
+        program[start] = fork(start + 1, program.count)
         return true
       }
       var forks: [Int] = []
@@ -92,15 +107,36 @@ struct LabelPattern: Sendable {
         program.append(.accept)
         guard emit(node, into: &program, &steps) else { return false }
       }
-      for fork in forks { program[fork] = .fork(fork + 1, program.count) }
+      for place in forks { program[place] = fork(place + 1, program.count) }
     }
     return program.count <= largestProgram
   }
 
-  private enum Instruction: Sendable {
+  /// The plain characters that a pattern begins with.
+  private static func prefix(of node: PatternNode) -> String {
+    switch node {
+    case .one(let set):
+      guard !set.isInverted, set.ranges.count == 1, set.ranges[0].count == 1, let scalar = Unicode.Scalar(set.ranges[0].lowerBound) else {
+        return ""
+      }
+      return String(scalar)
+    case .sequence(let nodes):
+      var text = ""
+      for node in nodes {
+        guard case .one = node, case let part = prefix(of: node), !part.isEmpty else { break }
+        text += part
+      }
+      return text
+    default: return ""
+    }
+  }
+
+  enum Instruction: Sendable {
     case one(ScalarSet)
     case jump(Int)
     case fork(Int, Int)
+    /// Notes the place in the text.
+    case save(Int)
     case begin
     case end
     case accept
@@ -125,6 +161,19 @@ struct LabelPattern: Sendable {
       places.removeAll(keepingCapacity: true)
     }
   }
+}
+
+/// A regular expression that cannot be read.
+package struct PatternError: Error, Hashable, CustomStringConvertible {
+  package var pattern: String
+  package var reason: String
+
+  package init(pattern: String, reason: String) {
+    self.pattern = pattern
+    self.reason = reason
+  }
+
+  package var description: String { "cannot read the pattern '\(pattern)': \(reason)" }
 }
 
 /// Which characters stand at one place.
