@@ -9,7 +9,7 @@ package struct AgentCommand: AsyncParsableCommand {
   package init() {}
 
   /// Runs until SIGTERM or SIGINT.
-  package struct Run: AsyncParsableCommand {
+  package struct Run: ParsableCommand {
     package static let configuration = CommandConfiguration(
       abstract: "Profile until a signal ends it.", discussion: "SIGHUP has it read its configuration again.")
 
@@ -17,9 +17,12 @@ package struct AgentCommand: AsyncParsableCommand {
 
     package init() {}
 
-    package func run() async throws {
-      let source = ConfigurationSource(file: config)
-      try await AgentRun(try source.read(), from: source).run()
+    /// Does what needs more privileges than are kept, and gives them up.
+    ///
+    /// - Returns: runs the agent until a signal ends it.
+    package func prepare() throws -> @Sendable () async throws -> Void {
+      let agent = try AgentRun(ConfigurationSource(file: config))
+      return { try await agent.run() }
     }
   }
 

@@ -9,26 +9,34 @@ internal import Tools
 internal import UnixSignals
 
 /// One run of the agent: its parts, and the order in which they begin and end.
-struct AgentRun {
+struct AgentRun: Sendable {
   private let source: ConfigurationSource
   private let configuration: Configuration
   private let control: Control
+  private let notice: ServiceNotice
   private let logger: Logger
+  private let statistics: RunTimeService
 
-  /// - Parameter source: where the configuration comes from when it is read again.
-  init(_ configuration: Configuration, from source: ConfigurationSource) {
+  /// Prepares what needs privileges that are not kept, and gives them up; call it while there is one thread.
+  ///
+  /// - Parameter source: read now, and again with each SIGHUP.
+  init(_ source: ConfigurationSource) throws {
     self.source = source
-    self.configuration = configuration
+    if let missing = Privileges.current.missing { throw ToolError("swtrace-agent \(missing)") }
+    configuration = try source.read()
+    try configuration.makeStoreFolder()
     LogOutput.setLevel(configuration.logLevel)
     LoggingSystem.bootstrap { LogOutput(label: $0) }
     logger = Logger(label: "swtrace-agent")
     control = Control(configuration, logger: logger)
+    notice = ServiceNotice(environment: source.environment)
+    statistics = RunTimeService(logger: logger)
+    LockedMemory.lift()
+    try Needs.keep(logger)
   }
 
   /// Runs until SIGTERM or SIGINT. The collectors end first, then what they handed over is delivered.
   func run() async throws {
-    if let missing = Privileges.current.missing { throw ToolError("swtrace-agent \(missing)") }
-    try configuration.makeStoreFolder()
     let store = try Store(path: configuration.storePath, options: configuration.storeOptions, now: Self.now)
     let queue = WindowQueue([store], logger: logger) { [control] window in
       let rules = control.configuration
@@ -47,11 +55,13 @@ struct AgentRun {
       configuration: .init(
         services: [
           // Whatever fails, the windows that wait are stored.
-          .init(service: queue), .init(service: RunTimeService(logger: logger)),
+          .init(service: queue), .init(service: statistics),
           .init(service: Upkeep(store, control, logger: logger), failureTerminationBehavior: .gracefullyShutdownGroup),
-          .init(service: Reload(source: source, control: control, logger: logger)),
+          .init(service: Reload(source: source, control: control, notice: notice, logger: logger)),
           .init(service: server, failureTerminationBehavior: .gracefullyShutdownGroup),
           .init(service: Collectors(collectors + [metrics], queue), failureTerminationBehavior: .gracefullyShutdownGroup),
+          // The last is the first to hear of the end.
+          .init(service: Notices(notice, control, standing)),
         ],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
     logger.notice("the page is at http://\(configuration.address):\(configuration.port)/, the store is \(escaped(configuration.storePath))")

@@ -12,6 +12,8 @@ package final class Control: Sendable {
     var running: ProbeSettings?
     var events: UInt64 = 0
     var lost: UInt64 = 0
+    /// When it began or last finished a window, on the monotonic clock, in nanoseconds.
+    var progress: UInt64 = 0
     /// Told that the settings may be others.
     var listeners: [AsyncStream<Void>.Continuation] = []
   }
@@ -44,7 +46,12 @@ package final class Control: Sendable {
   }
 
   /// Notes how a probe measures from now on; nil when it has ended.
-  package func note(_ probe: String, runs settings: ProbeSettings?) { content.withLock { $0.probes[probe]?.running = settings } }
+  package func note(_ probe: String, runs settings: ProbeSettings?) {
+    content.withLock { content in
+      content.probes[probe]?.running = settings
+      content.probes[probe]?.progress = Clock.monotonic
+    }
+  }
 
   /// Notes that a probe could not begin; it stays as it is until its settings change.
   package func note(_ probe: String, failed reason: String) {
@@ -57,7 +64,26 @@ package final class Control: Sendable {
     content.withLock { content in
       content.probes[probe]?.events = events
       content.probes[probe]?.lost = lost
+      content.probes[probe]?.progress = Clock.monotonic
     }
+  }
+
+  /// Whether each probe that measures has finished a window lately; naming one may take as long as several.
+  var makesProgress: Bool {
+    let limit = 4 * UInt64(ProfileWindow.length) * 1_000_000_000
+    return content.withLock { content in
+      content.probes.values.allSatisfy { $0.running == nil || Clock.monotonic < $0.progress + limit }
+    }
+  }
+
+  /// What is measured, in a line.
+  var summary: String {
+    let running = content.withLock { $0.probes.filter { $0.value.running != nil }.sorted { $0.key < $1.key } }
+    guard !running.isEmpty else { return "nothing is measured" }
+    return running.map { name, probe in
+      let rate = probe.running?.frequency.map { " at \($0) Hz" } ?? probe.running?.threshold.map { " from \($0) us" } ?? ""
+      return "\(name)\(rate): \(probe.events) events, \(probe.lost) lost"
+    }.joined(separator: "; ")
   }
 
   /// Changes to what a file says, all of it: what was changed by other ways since is as in the file again.

@@ -1,3 +1,4 @@
+internal import Linux
 internal import Logging
 internal import ServiceLifecycle
 internal import UnixSignals
@@ -6,6 +7,7 @@ internal import UnixSignals
 struct Reload: Service {
   let source: ConfigurationSource
   let control: Control
+  let notice: ServiceNotice
   let logger: Logger
 
   func run() async throws {
@@ -13,6 +15,8 @@ struct Reload: Service {
   }
 
   func reload() {
+    notice.reloading()
+    defer { notice.ready(control.summary) }
     do {
       control.reload(try source.read(), by: "SIGHUP")
       logger.notice("the configuration was read again")

@@ -2,6 +2,7 @@
 #pragma once
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/membarrier.h>
 #include <linux/openat2.h>
 #include <linux/perf_event.h>
@@ -11,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -45,6 +47,26 @@ static inline int swtrace_gettid(void)
 static inline int swtrace_prctl(int operation, unsigned long first, unsigned long second)
 {
 	return prctl(operation, first, second, 0, 0);
+}
+
+/* Gives the calling thread these capabilities as effective and permitted, and none to inherit; glibc has no wrapper. */
+static inline int swtrace_set_capabilities(unsigned long long set)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = {
+		{ .effective = (__u32)set, .permitted = (__u32)set },
+		{ .effective = (__u32)(set >> 32), .permitted = (__u32)(set >> 32) },
+	};
+
+	return (int)syscall(SYS_capset, &header, data);
+}
+
+/* RLIMIT_MEMLOCK is of a type that Swift does not see. */
+static inline void swtrace_lift_locked_memory(void)
+{
+	const struct rlimit none = { .rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY };
+
+	setrlimit(RLIMIT_MEMLOCK, &none);
 }
 
 /* Of the calling thread. */

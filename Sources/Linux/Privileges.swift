@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// What this process may do, by its effective capabilities.
@@ -13,6 +14,7 @@ package struct Privileges: Sendable {
     case syslog = 34
     case perfmon = 38
     case bpf = 39
+    case checkpointRestore = 40
 
     package var name: String {
       switch self {
@@ -23,6 +25,7 @@ package struct Privileges: Sendable {
       case .syslog: "CAP_SYSLOG"
       case .perfmon: "CAP_PERFMON"
       case .bpf: "CAP_BPF"
+      case .checkpointRestore: "CAP_CHECKPOINT_RESTORE"
       }
     }
   }
@@ -46,4 +49,26 @@ package struct Privileges: Sendable {
     guard !lacking.isEmpty else { return nil }
     return "needs \(lacking.joined(separator: " and ")); run it as root"
   }
+
+  /// Gives up all other capabilities for good, and every way to get some back: in the calling thread and those that it starts later.
+  ///
+  /// Call it while there is one thread. Without CAP_SETPCAP the bounding set stays as it is, which `no_new_privs` makes harmless.
+  ///
+  /// - Throws: when the kernel refuses; nothing is certain then.
+  package static func keep(only capabilities: [Capability]) throws(SystemError) {
+    let wanted = capabilities.reduce(UInt64(0)) { $0 | 1 << $1.rawValue }
+    _ = try check(swtrace_prctl(PR_SET_NO_NEW_PRIVS, 1, 0), "give up", "new privileges")
+    _ = try check(swtrace_prctl(PR_CAP_AMBIENT, UInt(PR_CAP_AMBIENT_CLEAR_ALL), 0), "give up", "ambient capabilities")
+    // The kernel knows fewer than 64; the first that it does not know ends it.
+    for number in 0..<64 where wanted & 1 << number == 0 {
+      if swtrace_prctl(PR_CAPBSET_DROP, UInt(number), 0) != 0 { break }
+    }
+    _ = try check(swtrace_set_capabilities(current.effective & wanted), "give up", "capabilities")
+  }
+}
+
+/// How much memory may be locked (RLIMIT_MEMLOCK). Buffers of perf events count, and before Linux 5.11 the maps of BPF.
+package enum LockedMemory {
+  /// Lifts the limit where the process may; call it before privileges are given up.
+  package static func lift() { swtrace_lift_locked_memory() }
 }

@@ -7,6 +7,16 @@ struct Main {
   static func main() async {
     ProgramMemory.returnLargeBlocks()
     StandardDescriptors.complete()
-    await AgentCommand.main()
+    // Privileges are given up here, before there is another thread.
+    if let run = try? AgentCommand.parseAsRoot() as? AgentCommand.Run {
+      do {
+        let agent = try run.prepare()
+        try await agent()
+      } catch {
+        AgentCommand.exit(withError: error)
+      }
+    } else {
+      await AgentCommand.main()
+    }
   }
 }

@@ -1,5 +1,6 @@
 import AgentModel
 import AgentServer
+import Linux
 import Logging
 import Profiles
 import Synchronization
@@ -78,7 +79,7 @@ final class Lines: Sendable {
     source.environment = [:]
     let control = Control(try source.read(), logger: lines.logger)
     _ = try await control.change("cpu", ProbeChange(frequency: 97), by: "me")
-    let reload = Reload(source: source, control: control, logger: lines.logger)
+    let reload = Reload(source: source, control: control, notice: ServiceNotice(environment: [:]), logger: lines.logger)
     _ = try folder.file(
       "agent.yaml",
       store

@@ -1,0 +1,22 @@
+internal import Linux
+internal import Logging
+
+/// What of root's power the agent keeps, and why.
+enum Needs {
+  /// The capabilities, and what is lost without one. BPF and perfmon stay because probes are loaded again when they are re-tuned.
+  static let all: [(capability: Privileges.Capability, cost: String)] = [
+    (.bpf, "no probe can be loaded"), (.perfmon, "no probe can be attached"),
+    (.sysPtrace, "functions of other users' processes have no names"), (.syslog, "the kernel's functions have no names"),
+    (.dacReadSearch, "files that the agent's user may not read, tracefs among them, are not looked at"),
+    // /proc/PID/map_files can be listed with the two above, but opened only with this.
+    (.checkpointRestore, "functions of programs whose file was deleted or replaced have no names"),
+  ]
+
+  /// Gives up all others, and says what is missing.
+  static func keep(_ logger: Logger) throws {
+    let privileges = Privileges.current
+    for need in all where !privileges.has(need.capability) { logger.warning("\(need.capability.name) is missing: \(need.cost)") }
+    try Privileges.keep(only: all.map(\.capability))
+    logger.info("capabilities that are kept: \(all.filter { privileges.has($0.capability) }.map(\.capability.name).joined(separator: " "))")
+  }
+}
