@@ -42,14 +42,13 @@ struct AgentRun: Sendable {
       let rules = control.configuration
       return window.prepared(rules.relabelling, rules.redaction)
     }
-    let metrics = try MetricCollector(configuration.metrics, host: configuration.host, logger: logger) { queue.add($0) }
-    let standing = AgentStanding(store, queue, metrics, control)
+    let costs = CostMeter()
+    let metrics = try MetricCollector(configuration.metrics, host: configuration.host, costs: costs, logger: logger) { queue.add($0) }
+    let standing = AgentStanding(store, queue, metrics, control, costs)
     let server = try Server(configuration.serverSettings(), source: store, state: standing, control: control, logger: logger)
-    let collectors = ProfileType.allCases.map { type in
-      Collector(type, control: control, unwindMemory: configuration.unwindMemory / ProfileType.allCases.count) { window, collector in
-        standing.note(collector)
-        queue.add(window)
-      }
+    let collector = try Collector(control: control, costs: costs, unwindMemory: configuration.unwindMemory) { window, collector in
+      standing.note(collector)
+      queue.add(window)
     }
     let group = ServiceGroup(
       configuration: .init(
@@ -59,7 +58,7 @@ struct AgentRun: Sendable {
           .init(service: Upkeep(store, control, logger: logger), failureTerminationBehavior: .gracefullyShutdownGroup),
           .init(service: Reload(source: source, control: control, notice: notice, logger: logger)),
           .init(service: server, failureTerminationBehavior: .gracefullyShutdownGroup),
-          .init(service: Collectors(collectors + [metrics], queue), failureTerminationBehavior: .gracefullyShutdownGroup),
+          .init(service: Collectors([collector, metrics], queue), failureTerminationBehavior: .gracefullyShutdownGroup),
           // The last is the first to hear of the end.
           .init(service: Notices(notice, control, standing)),
         ],

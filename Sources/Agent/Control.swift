@@ -14,13 +14,16 @@ package final class Control: Sendable {
     var lost: UInt64 = 0
     /// When it began or last finished a window, on the monotonic clock, in nanoseconds.
     var progress: UInt64 = 0
-    /// Told that the settings may be others.
-    var listeners: [AsyncStream<Void>.Continuation] = []
   }
 
   private struct Content {
     var configuration: Configuration
     var probes: [String: Probe]
+    /// How often the rates are halved to keep the budget, and what the agent took when that changed last.
+    var halvings = 0
+    var share = 0.0
+    /// Whether less is kept in memory, to keep the budget.
+    var isLean = false
   }
 
   private let content: Mutex<Content>
@@ -37,14 +40,6 @@ package final class Control: Sendable {
   /// How a probe is to measure; nil for a name that is none.
   package subscript(probe: String) -> ProbeSettings? { content.withLock { $0.probes[probe]?.settings } }
 
-  /// An element now, and another one after each change.
-  package func changes(of probe: String) -> AsyncStream<Void> {
-    let (stream, input) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
-    content.withLock { $0.probes[probe]?.listeners.append(input) }
-    input.yield()
-    return stream
-  }
-
   /// Notes how a probe measures from now on; nil when it has ended.
   package func note(_ probe: String, runs settings: ProbeSettings?) {
     content.withLock { content in
@@ -57,6 +52,51 @@ package final class Control: Sendable {
   package func note(_ probe: String, failed reason: String) {
     note(probe, runs: nil)
     logger.error("the probe \(probe) does not measure: \(reason)")
+  }
+
+  /// Notes that the rates of all profiles are other ones, to keep the budget.
+  ///
+  /// - Parameters:
+  ///   - halvings: how often they are halved.
+  ///   - share: what the agent took, in processors.
+  package func note(halvings: Int, share: Double) {
+    let before = content.withLock { content in
+      defer { (content.halvings, content.share) = (halvings, share) }
+      return content.halvings
+    }
+    let taken = "the agent took \(Self.percent(share)) of a processor, and may take \(Self.percent(configuration.budget.processor / 100))"
+    logger.notice("rates are \(halvings > before ? "lowered" : "raised") to 1/\(1 << halvings) of what was asked for: \(taken)")
+  }
+
+  /// Notes that less is kept in memory, or as much as before, to keep the budget.
+  ///
+  /// - Parameter memory: what the agent takes, in bytes.
+  package func note(lean: Bool, memory: UInt64) {
+    content.withLock { $0.isLean = lean }
+    let sizes = "the agent takes \(memory >> 20) MB, and may take \(configuration.budget.memory >> 20) MB"
+    logger.notice("\(lean ? "less is kept in memory, so that names take longer" : "as much is kept in memory as before"): \(sizes)")
+  }
+
+  /// How often the rates are halved to keep the budget.
+  package var halvings: Int { content.withLock(\.halvings) }
+
+  /// What people should know of the budget.
+  package var remarks: [String] {
+    content.withLock { content in
+      var remarks: [String] = []
+      if content.halvings > 0 {
+        remarks.append(
+          "Rates are 1/\(1 << content.halvings) of what was asked for, because the agent took \(Self.percent(content.share)) of a processor."
+        )
+      }
+      if content.isLean { remarks.append("Less is kept in memory to keep max_memory, so that names take longer.") }
+      return remarks
+    }
+  }
+
+  private static func percent(_ share: Double) -> String {
+    let hundredths = Int((share * 10_000).rounded())
+    return "\(hundredths / 100).\(hundredths / 10 % 10)\(hundredths % 10) %"
   }
 
   /// Notes what a probe has seen since the start.
@@ -114,7 +154,6 @@ package final class Control: Sendable {
     guard let old = content.probes[name]?.settings, old != settings else { return }
     for (old, new) in zip(old.values, settings.values) where old.text != new.text { audit("\(name).\(old.name)", old.text, new.text, who) }
     content.probes[name]?.settings = settings
-    for listener in content.probes[name]?.listeners ?? [] { listener.yield() }
   }
 
   private func audit(_ what: String, _ old: String, _ new: String, _ who: String) {
@@ -152,7 +191,7 @@ extension Control: AgentControl {
     }
     if let filter = change.filter {
       settings.filter = filter
-      do { try Collector.check(settings) } catch { throw ControlError("\(error)") }
+      do { try Profiling.check(settings) } catch { throw ControlError("\(error)") }
     }
     return content.withLock { content in
       set(name, settings, in: &content, who)

@@ -5,7 +5,8 @@ package import Profiles
 /// Makes the finished value of a window of what was counted in it, with the labels of its processes.
 package struct WindowMaker {
   private let type: ProfileType
-  private let period: UInt64
+  /// Nanoseconds between samples; 0 where events are measured.
+  package var period: UInt64
   private let host: String
   /// Of processes that were seen since the window began.
   private var processes: [UInt32: ProcessLabels] = [:]

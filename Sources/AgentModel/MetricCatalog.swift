@@ -47,8 +47,10 @@ package enum MetricCatalog {
   package static let processorTime = Metric(
     "swtrace_agent_cpu_seconds", "Time of processors that the agent used.", .counter, unit: .seconds)
   package static let programTime = Metric(
-    "swtrace_bpf_run_time_seconds", "Time that the agent's programs ran in the kernel.", .counter, unit: .seconds,
-    labels: ["profile", "probe"])
+    "swtrace_bpf_run_time_seconds", "Time that the agent's programs ran in the kernel, by profile and probe.", .counter, unit: .seconds,
+    labels: ["probe"])
+  package static let rateHalvings = Metric(
+    "swtrace_agent_rate_halvings", "How often the rates of profiles are halved to keep the budget.", .gauge)
   package static let residentMemory = Metric("swtrace_agent_resident_bytes", "Memory of the agent.", .gauge, unit: .bytes)
   package static let mapMemory = Metric(
     "swtrace_bpf_map_bytes", "Memory of the kernel for the agent's programs.", .gauge, unit: .bytes, labels: ["profile", "probe"])
@@ -57,7 +59,7 @@ package enum MetricCatalog {
 
   /// Those of the agent itself, which are only shown.
   package static let ofAgent = [
-    events, eventsLost, probeUp, wholeStacks, cutStacks, frames, unnamedFrames, processorTime, programTime, residentMemory, mapMemory,
+    events, eventsLost, probeUp, wholeStacks, cutStacks, frames, unnamedFrames, processorTime, programTime, rateHalvings, residentMemory, mapMemory,
     storeSize, droppedWindows,
   ]
 }

@@ -20,6 +20,9 @@ package struct DebugFileSearch {
   /// Asked last, where the user wants that.
   package var servers: DebugInformationServers?
 
+  /// DWARF of more bytes is not read of files that cannot be mapped, because others could cut them.
+  package var copyLimit = Int.max
+
   package init(
     path: FilePath? = nil, roots: [RootDirectory] = [.own], folders: [FilePath] = ["/usr/lib/debug"],
     servers: DebugInformationServers? = nil

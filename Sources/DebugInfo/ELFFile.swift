@@ -231,14 +231,20 @@ package import SystemPackage
   }
 
   /// Bytes of all sections whose names begin so.
-  func size(ofSections prefixes: [String]) -> Int {
+  ///
+  /// - Parameter isCopied: only of those that are not used where the file is mapped: they are compressed, or it is not mapped.
+  func size(ofSections prefixes: [String], isCopied: Bool = false) -> Int {
     var size = 0
     unsafe forEachSection { _, section, _ in
       guard section.type != UInt32(SHT_NOBITS), prefixes.contains(where: { section.name.hasPrefix($0) }) else { return }
-      size += Int(clamping: min(section.size, identity?.size ?? 0))
+      let isPlain = isMapped && !hasDecompressed && section.flags & UInt64(SHF_COMPRESSED) == 0 && !section.name.hasPrefix(".z")
+      if !(isCopied && isPlain) { size += Int(clamping: min(section.size, identity?.size ?? 0)) }
     }
     return size
   }
+
+  /// Bytes in the file of the DWARF that has to be copied to be read.
+  var copiedDebugBytes: Int { size(ofSections: [".debug_", ".zdebug_"], isCopied: true) }
 
   /// Whether there are symbols of more than the dynamic linker's, and DWARF.
   var strippedParts: (symbols: Bool, debugInformation: Bool) {

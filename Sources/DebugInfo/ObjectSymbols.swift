@@ -48,16 +48,19 @@ package final class ObjectSymbols {
     debug?.file.discardAll()
   }
 
-  /// Gives up what is mapped of the file, until it is read again.
-  package func discardPages() {
+  /// Gives up what will be read again for what is asked for later: what is mapped of the file, and all but the beginnings of the indexes.
+  package func settle() {
+    contents?.names = [:]
+    contents?.information??.index.settle()
     file.discardAll()
     debug?.file.discardAll()
   }
 
-  /// Bytes of memory, about: the index, and what was read of files that are not mapped.
+  /// Bytes of memory after `settle`, about: the indexes, and what was read of files that are not mapped.
   package var memoryUse: Int {
-    let hasInformation = contents?.information.map { $0 != nil } ?? false
-    return (contents?.table.memoryUse ?? 0) + sectionsRead.symbols + (hasInformation ? sectionsRead.information : 0)
+    guard let contents else { return sectionsRead.symbols }
+    let information = (contents.information ?? nil).map { sectionsRead.information + $0.index.memoryUse } ?? 0
+    return contents.table.memoryUse + sectionsRead.symbols + information
   }
 
   /// Bytes that are in memory for symbols, and for DWARF once that is read.
@@ -65,8 +68,7 @@ package final class ObjectSymbols {
     var sizes = (symbols: 0, information: 0)
     for file in [file, debug?.file].compactMap(\.self) {
       if !file.isMapped { sizes.symbols += file.size(ofSections: [".symtab", ".strtab", ".dynsym", ".dynstr"]) }
-      // The index of DWARF is about a quarter of it.
-      sizes.information += file.size(ofSections: [".debug_"]) / (file.isMapped && !file.hasDecompressed ? 4 : 1)
+      sizes.information += file.copiedDebugBytes
     }
     return sizes
   }()
@@ -125,7 +127,7 @@ private struct DebugInformation {
 
   /// Nil without DWARF that can be used.
   init?(_ file: ELFFile, path: String, bias: UInt64, _ search: DebugFileSearch) {
-    guard !file.strippedParts.debugInformation, let dwarf = DwarfFile(file) else { return nil }
+    guard !file.strippedParts.debugInformation, let dwarf = DwarfFile(file, copyLimit: search.copyLimit) else { return nil }
     let shared = search.sharedFile(of: file, at: path).flatMap { DwarfFile($0) }
     index = CallIndex(dwarf, shared: shared, split: SplitUnits(path.isEmpty ? nil : FilePath(path), search))
     self.bias = bias

@@ -52,7 +52,7 @@ package struct EventPoll: ~Copyable {
 package final class EndRequest: Sendable {
   private let owner: Descriptor
   /// Can be read once the end has been asked for.
-  var descriptor: CInt { owner.rawValue }
+  package var descriptor: CInt { owner.rawValue }
 
   package init() throws(SystemError) {
     owner = Descriptor(owning: try check(eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)), "make", "an event to end by"))

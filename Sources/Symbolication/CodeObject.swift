@@ -65,6 +65,7 @@ package final class CodeObject {
   func load(sharing known: inout [FileContent: WeakObject<ObjectSymbols>], servers: DebugInformationServers?, isForever: Bool) {
     guard case .pending = state, let identity else { return }
     search.servers = servers
+    if !isForever { search.copyLimit = Self.copyLimitOfAnEndlessRun }
     defer { if isForever { search = DebugFileSearch() } }
     guard let descriptor = isForever ? descriptor.take() : descriptor?.duplicate() else {
       state = .failed(.fileGone)
@@ -95,6 +96,9 @@ package final class CodeObject {
     if case .ready(let symbols) = state { symbols.release() }
   }
 
+  /// In bytes. What an agent reads for windows of ten seconds is read again and again.
+  private static let copyLimitOfAnEndlessRun = 4 << 20
+
   /// Gives up the index as well, until something is asked for again; what was read of other files is given up.
   func unload() {
     (answers, readable) = ([:], [:])
@@ -104,7 +108,7 @@ package final class CodeObject {
   /// Gives up what was made of the index, and the file's pages; the index stays.
   func settle() {
     (answers, readable) = ([:], [:])
-    if case .ready(let symbols) = state { symbols.discardPages() }
+    if case .ready(let symbols) = state { symbols.settle() }
   }
 
   /// Bytes of memory that the index takes, about.

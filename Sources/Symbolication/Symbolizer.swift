@@ -117,6 +117,17 @@ package struct Symbolizer {
   /// Whether a process has not ended, as far as is known.
   package func isAlive(_ process: ProcessID) -> Bool { processes[process].map { $0.endedAt == nil } ?? false }
 
+  /// Tells a process from others of its number, before and after, and the programs that it runs one after the other.
+  package func incarnation(of process: ProcessID) -> Incarnation? {
+    processes[process].map { Incarnation(process: $0.number, program: $0.startCount) }
+  }
+
+  /// One program of one process.
+  package struct Incarnation: Hashable, Sendable {
+    fileprivate var process: UInt64
+    fileprivate var program: Int
+  }
+
   /// Whether a program of a process, as `program` gave it, is its latest one.
   package func isLatest(_ program: Int, of process: ProcessID) -> Bool {
     processes[process].map { $0.programs.count - 1 == program } ?? false

@@ -1,4 +1,5 @@
 internal import Linux
+internal import Synchronization
 
 /// Code at some addresses of a process.
 package struct CodeRegion {
@@ -81,6 +82,10 @@ final class TracedProcess {
     /// More than any process may have by default (vm.max_map_count).
     private static let regionLimit = 1 << 17
   }
+
+  /// Of no other one, not even of one that is gone.
+  let number = TracedProcess.count.wrappingAdd(1, ordering: .relaxed).newValue
+  private static let count = Atomic<UInt64>(0)
 
   /// Oldest first; never empty.
   var programs: [Program]

@@ -123,6 +123,44 @@ import Testing
     #expect(users.filter { frames($0).contains("nap") }.reduce(0) { $0 + ($1["count"] as? Int ?? 0) } == 47 - self.unfinished(users))
   }
 
+  /// Half of the waits stand for all: the sum is what the program measured itself, within six standard deviations.
+  @Test func sampledWaitsSumUpToAllOfThem() throws {
+    let program = try compile(
+      """
+      #include <stdio.h>
+      #include <time.h>
+      int main(void) {
+        struct timespec before, after, time = { 0, 5000000 };
+        long long waited = 0;
+        for (int i = 0; i < 1511; i++) {
+          clock_gettime(CLOCK_MONOTONIC, &before);
+          nanosleep(&time, 0);
+          clock_gettime(CLOCK_MONOTONIC, &after);
+          waited += (after.tv_sec - before.tv_sec) * 1000000000LL + after.tv_nsec - before.tv_nsec;
+        }
+        printf("%lld\\n", waited);
+        return 0;
+      }
+      """, in: folder, name: "sampled", compiler: "clang", flags: ["-O1"])
+    let file = folder.file("sampled.json")
+    let finished = try Swtrace.run(
+      ["offcputime", "--comm", "sampled", "--state", "1", "--samples", "100", "--whole-waits-only", "-m", "3000", "--output", file, "--"]
+        + [program])
+    let waited = try #require(Double(finished.outputText.split(separator: "\n").first ?? ""))
+    let records = try String(contentsOfFile: file, encoding: .utf8).split(separator: "\n").map {
+      try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+    }
+    let stacks = records.filter { $0["type"] as? String == "stack" }
+    let (taken, sum) = (
+      stacks.reduce(0) { $0 + ($1["count"] as? Int ?? 0) }, stacks.reduce(0.0) { $0 + Double($1["value"] as? Int ?? 0) }
+    )
+    #expect((200...1200).contains(taken), "\(taken)")
+    #expect(abs(sum / waited - 1) < 0.25, "\(sum) of \(waited) ns in \(taken) waits")
+    let counts = try summary(of: records)
+    #expect(counts.lost.filter { $0.value > 0 } == [:])
+    #expect(counts.delivered == taken && counts.filtered + counts.delivered >= 1511)
+  }
+
   @Test func foldedIsCommandThenRootToLeaf() throws {
     let finished = try Swtrace.run(["offcputime", "-m", "4000", "-f", "--annotate", "--", try workload(), "0", "37"])
     let line = try #require(finished.lines.first { $0.contains(";nap;") })

@@ -24,6 +24,7 @@ package final class MetricCollector: Service {
 
   private let settings: MetricSettings
   private let host: String
+  private let costs: CostMeter
   private let logger: Logger
   private let request: EndRequest
   private let hand: @Sendable (MetricWindow) -> Void
@@ -31,12 +32,14 @@ package final class MetricCollector: Service {
 
   /// - Parameters:
   ///   - host: the label of all series.
+  ///   - costs: is told how long the programs run.
   ///   - hand: takes a window; called on the collector's thread, which it must not hold up.
   package init(
-    _ settings: MetricSettings, host: String, logger: Logger, hand: @escaping @Sendable (MetricWindow) -> Void
+    _ settings: MetricSettings, host: String, costs: CostMeter, logger: Logger, hand: @escaping @Sendable (MetricWindow) -> Void
   ) throws {
     self.settings = settings
     self.host = host
+    self.costs = costs
     self.logger = logger
     self.hand = hand
     request = try EndRequest()
@@ -63,6 +66,7 @@ package final class MetricCollector: Service {
       guard isEnd || Self.windowStart != start else { continue }
       let window = state.takeWindow(start: start)
       published.withLock { $0 = state.current }
+      for probe in state.current.probes { costs.note(probe.name, programTime: probe.standing.programTime) }
       hand(window)
       if isEnd { return }
       start = Self.windowStart

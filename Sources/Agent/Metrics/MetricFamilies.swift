@@ -25,10 +25,6 @@ extension MetricCollector.Current {
 
   var up: [MetricFamily.Sample] { probes.map { .init($0.failure == nil ? 1 : 0, labels: [("probe", $0.name)]) } }
 
-  var programTimes: [MetricFamily.Sample] {
-    probes.map { .init(Double($0.standing.programTime) / 1e9, labels: [("probe", $0.name)]) }
-  }
-
   /// Each probe with each reason, also those that did not occur.
   var losses: [MetricFamily.Sample] {
     probes.flatMap { probe in

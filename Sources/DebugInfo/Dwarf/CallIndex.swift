@@ -136,6 +136,19 @@ final class CallIndex {
     return result
   }
 
+  /// Gives up what was read of units; which addresses they have stays.
+  func settle() {
+    (nodes, names) = ([], [:])
+    for number in units.indices where units[number].isIndexed {
+      units[number] = Unit(skeleton: units[number].skeleton, tree: units[number].skeleton)
+    }
+    list.settle()
+    shared?.settle()
+  }
+
+  /// Bytes of memory after `settle`, about.
+  var memoryUse: Int { ranges.count * 24 + units.count * 80 + list.memoryUse + (shared?.memoryUse ?? 0) }
+
   // MARK: Units
 
   private func unit(at address: UInt64) -> Int? {

@@ -21,14 +21,17 @@ final class DwarfFile {
   /// Of packages of split units (`.dwp`).
   let unitIndex: Bytes
   /// What reading it may still cost.
-  let budget = DwarfBudget()
+  private(set) var budget = DwarfBudget()
   private(set) var tables: [AbbreviationTable.Key: AbbreviationTable] = [:]
 
   /// Nil without DWARF that can be used.
   ///
-  /// - Parameter isSplit: reads the sections of split units (`.debug_info.dwo`).
-  init?(_ elf: ELFFile, isSplit: Bool = false) {
+  /// - Parameters:
+  ///   - isSplit: reads the sections of split units (`.debug_info.dwo`).
+  ///   - copyLimit: more bytes are not read where they have to be copied: of a file that cannot be mapped, and what is compressed.
+  init?(_ elf: ELFFile, isSplit: Bool = false, copyLimit: Int = .max) {
     guard elf.hasHostByteOrder, elf.decompressesWithinLimit else { return nil }
+    guard copyLimit == .max || elf.copiedDebugBytes <= copyLimit else { return nil }
     self.elf = elf
     let ending = isSplit ? ".dwo" : ""
     let wanted =
@@ -54,6 +57,12 @@ final class DwarfFile {
     let table = AbbreviationTable(bytes.cursor(at: key.offset), key, budget)
     tables[key] = table
     return table
+  }
+
+  /// Gives up the tables, and what may be read begins anew.
+  func settle() {
+    tables = [:]
+    budget = DwarfBudget()
   }
 }
 

@@ -63,7 +63,15 @@ final class DwarfUnit {
 
   let file: DwarfFile
   let header: Header
-  let table: AbbreviationTable
+  /// Given up with the file's, and then read again.
+  var table: AbbreviationTable {
+    if let kept { return kept }
+    let made = file.table(key, file.abbreviations)
+    kept = made
+    return made
+  }
+  private let key: AbbreviationTable.Key
+  private var kept: AbbreviationTable?
   /// What is left of the unit in the main file, where its functions were split from it.
   let skeleton: DwarfUnit?
   private let parts: Parts
@@ -99,10 +107,9 @@ final class DwarfUnit {
     self.header = header
     self.parts = parts
     self.skeleton = skeleton
-    let key = AbbreviationTable.Key(
+    key = AbbreviationTable.Key(
       offset: parts.abbreviations &+ header.abbreviations, addressSize: header.addressSize, offsetSize: header.offsetSize,
       version: UInt8(header.version))
-    table = file.table(key, file.abbreviations)
     splitIdentifier = header.identifier
     let isWide = header.offsetSize == 8
     // Split units do not say where their tables begin: behind the header of their part.
@@ -112,6 +119,9 @@ final class DwarfUnit {
     addressBase = 0
     readRoot()
   }
+
+  /// Gives up what is read again when it is needed.
+  func settle() { kept = nil }
 
   private func readRoot() {
     var cursor = file.info.cursor(at: header.root, end: Int(header.end))

@@ -15,8 +15,9 @@ package final class StackProcesses {
   var maps: SharedMaps?
   /// Names of the windows before, where there are windows.
   private var namer: StackNamer?
-  /// Bytes that the indexes of files take after a window; nil for a run that names once.
-  let indexLimit: Int?
+  private let indexLimit: Int?
+  /// Whether less is kept, so that windows take longer to name.
+  package var isLean = false
 
   /// - Parameters:
   ///   - records: tells of programs that start and end; without it those that live for a moment only have no names.
@@ -80,7 +81,7 @@ package final class StackProcesses {
 
   /// Lends the names of the windows before, and the symbolizer in it.
   func takeNamer() -> StackNamer {
-    var namer = self.namer ?? StackNamer(isDelimited: false, indexLimit: indexLimit)
+    var namer = self.namer ?? StackNamer(isDelimited: false, indexLimit: indexLimit.map { isLean ? $0 / 4 : $0 })
     self.namer = nil
     lend(&namer)
     return namer
@@ -104,7 +105,7 @@ package final class StackProcesses {
     symbolizer.forgetNamed(before: time, keeping: waiting)
     symbolizer.settle()
     if symbolizer.takeKernelChange() { namer?.forgetKernel() }
-    if namer?.isLarge ?? false { namer = nil }
+    if isLean || namer?.isLarge ?? false { namer = nil }
     ProgramMemory.releaseFreed()
   }
 }

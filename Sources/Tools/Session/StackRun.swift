@@ -1,4 +1,4 @@
-internal import BPF
+package import BPF
 internal import CProbes
 internal import Glibc
 package import Linux
@@ -75,6 +75,18 @@ package struct StackRun: ~Copyable {
     self.ending = ending
     self.sampler = sampler
     shared.follow()
+  }
+
+  /// Measures at the rate of a tool that is the same but for that; programs stay loaded.
+  ///
+  /// - Throws: when the events at the new rate cannot be attached: then nothing is measured any more.
+  package mutating func retune(_ tool: some StackTool) throws(BPFError) {
+    if let samples = tool.samples {
+      sampler?.rate = samples
+    } else {
+      session.attachment.links.detach()
+      _ = try tool.attach(session.attachment.probe, session.attachment.chosen, &session.attachment.links)
+    }
   }
 
   /// Waits for events and takes them in.

@@ -5,7 +5,7 @@ internal import Linux
 final class WaitSampler {
   private let map: ProbeMap<UInt32, UInt64>
   /// A second.
-  private let rate: Double
+  var rate: UInt64
   private var period: Double
   private var last: (time: UInt64, count: UInt64)
 
@@ -19,7 +19,7 @@ final class WaitSampler {
   /// - Parameter rate: a second.
   init(_ probe: borrowing LoadedProbe, rate: UInt64) throws(BPFError) {
     map = try probe.map("wait_period")
-    self.rate = Double(rate)
+    self.rate = rate
     period = Self.first
     last = (Clock.monotonic, 0)
     try map.set(0, UInt64(period))
@@ -32,9 +32,9 @@ final class WaitSampler {
     let now = Clock.monotonic
     let (elapsed, taken) = (now - last.time, Double(count - last.count))
     // A rush is not waited for.
-    guard elapsed >= Self.interval || taken > 4 * rate else { return }
+    guard elapsed >= Self.interval || taken > 4 * Double(rate) else { return }
     last = (now, count)
-    let factor = taken / (rate * Double(elapsed) / 1e9)
+    let factor = taken / (Double(rate) * Double(elapsed) / 1e9)
     // Small differences are chance.
     guard factor > 1.25 || factor < 0.8 else { return }
     period = min(max(period * min(max(factor, 0.5), 64), Self.periods.lowerBound), Self.periods.upperBound)

@@ -1,0 +1,61 @@
+internal import Glibc
+internal import Linux
+internal import Synchronization
+
+/// What the agent takes from the machine: its own time and memory, and the time of its programs in the kernel.
+package final class CostMeter: Sendable {
+  /// Since the last look, in nanoseconds.
+  package struct Spent: Equatable, Sendable {
+    package var elapsed: UInt64 = 0
+    package var process: UInt64 = 0
+    package var programs: UInt64 = 0
+  }
+
+  private struct Content {
+    var programs: [String: UInt64] = [:]
+    var last: (time: UInt64, process: UInt64, programs: UInt64)
+    var latest = Spent()
+  }
+
+  private let content: Mutex<Content>
+
+  package init() { content = Mutex(Content(last: (Clock.monotonic, OwnCost.processorTime, 0))) }
+
+  /// Notes how long the programs of a probe have run since the agent's start, in nanoseconds.
+  package func note(_ probe: String, programTime: UInt64) { content.withLock { $0.programs[probe] = programTime } }
+
+  /// How long all programs have run since the agent's start, by probe, in nanoseconds.
+  package var programTime: [String: UInt64] { content.withLock(\.programs) }
+
+  /// What has been spent since the last time that this was called.
+  package func measure() -> Spent {
+    content.withLock { content in
+      let programs = content.programs.values.reduce(0, +)
+      let now = (time: Clock.monotonic, process: OwnCost.processorTime, programs: programs)
+      content.latest = Spent(
+        elapsed: now.time - content.last.time, process: now.process - content.last.process,
+        programs: now.programs - min(now.programs, content.last.programs))
+      content.last = now
+      return content.latest
+    }
+  }
+
+  /// What `measure` has given last.
+  package var latest: Spent { content.withLock(\.latest) }
+}
+
+/// What this process takes.
+enum OwnCost {
+  /// Of all threads, in nanoseconds.
+  static var processorTime: UInt64 {
+    var time = timespec()
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+
+  /// In bytes; 0 where /proc does not say.
+  static var residentMemory: UInt64 {
+    let fields = (ProcFile.read("/proc/self/statm") ?? "").split(separator: " ")
+    return fields.count > 1 ? (UInt64(fields[1]) ?? 0) * UInt64(getpagesize()) : 0
+  }
+}
