@@ -8,6 +8,9 @@ PREFIX  = /usr/local
 DESTDIR =
 SETUP   = scripts/setup
 SWTRACE = build/swtrace
+# How long the agent is watched by bench, and killed by soak.
+AGENT_MINUTES ?= 10
+SOAK_MINUTES  ?= 15
 # For what needs root; the build itself never does. PATH is passed on, because sudo replaces it.
 ROOT   := $(shell [ "$$(id -u)" = 0 ] || echo 'sudo env "PATH=$$PATH"')
 
@@ -24,7 +27,7 @@ WITHOUT_FOUNDATION = $(foreach name,$(FOUNDATION),-Xlinker '--defsym=$$s20Founda
 	-Xlinker '--defsym=$$s20FoundationEssentials14LocalizedErrorMp=$$s5Tools17WithoutFoundationMp'
 
 .DEFAULT_GOAL = help
-.PHONY: help build release agent run run-agent test test-here bench lint install check-release clean
+.PHONY: help build release agent run run-agent test test-here bench soak lint install check-release clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -64,10 +67,17 @@ test-here: ## the tests that need no virtual machine and no browser
 	swift build --build-tests
 	@Tests/run here fuzz
 
-bench: release ## swtrace side by side with libbpf-tools, bpftrace and perf
+bench: release ## swtrace side by side with libbpf-tools, bpftrace and perf; the agent for AGENT_MINUTES=10
 	@$(SETUP) build bench
 	swift build $(RELEASE) --product InProcessBenchmark
-	$(ROOT) Benchmarks/run
+	@# Last, for it is built with other settings.
+	@$(MAKE) --no-print-directory agent
+	swift build --configuration release --static-swift-stdlib --product StoreBenchmark
+	$(ROOT) env AGENT_MINUTES=$(AGENT_MINUTES) Benchmarks/run
+
+soak: agent ## the agent under fork storms, container churn and kill -9, for SOAK_MINUTES=15
+	@$(SETUP) build bench
+	$(ROOT) env SOAK_MINUTES=$(SOAK_MINUTES) Benchmarks/soak.py
 
 lint: ## format, warnings, scripts, size and contents of the release
 	@$(SETUP) build lint

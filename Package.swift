@@ -119,6 +119,10 @@ let package = Package(
       path: "Benchmarks/InProcess",
       swiftSettings: settings, linkerSettings: archives),
 
+    .executableTarget(
+      name: "StoreBenchmark", dependencies: ["AgentModel", "AgentStore", "Linux", "Profiles"], path: "Benchmarks/Store",
+      swiftSettings: settings, linkerSettings: archives),
+
     .target(name: "TestSupport", dependencies: ["Linux"], path: "Tests/TestSupport", swiftSettings: settings),
   ]
     + tests([

@@ -120,10 +120,10 @@ def nanoseconds_per(command, workload, divisor, names=None):
     return total / divisor
 
 
-def in_process(*command, **options):
-    """The numbers that the benchmark inside of one process prints, by their names."""
-    binary = os.path.join(BUILT, 'InProcessBenchmark')
+def in_process(*command, benchmark='InProcessBenchmark', **options):
+    """The numbers that a benchmark inside of one process prints, by their names."""
+    binary = os.path.join(BUILT, benchmark)
     if not os.access(binary, os.X_OK):
-        raise Missing('InProcessBenchmark is not built; make bench builds it')
+        raise Missing(f'{benchmark} is not built; make bench builds it')
     output = subprocess.run([binary, *command], stdout=subprocess.PIPE, check=True, text=True, **options).stdout
     return {name: float(value) for name, value in (line.split() for line in output.splitlines())}
