@@ -59,7 +59,8 @@ package enum MetricCatalog {
 
   /// Those of the agent itself, which are only shown.
   package static let ofAgent = [
-    events, eventsLost, probeUp, wholeStacks, cutStacks, frames, unnamedFrames, processorTime, programTime, rateHalvings, residentMemory, mapMemory,
+    events, eventsLost, probeUp, wholeStacks, cutStacks, frames, unnamedFrames, processorTime, programTime, rateHalvings, residentMemory,
+    mapMemory,
     storeSize, droppedWindows,
   ]
 }

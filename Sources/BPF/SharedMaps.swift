@@ -5,7 +5,7 @@ internal import SystemPackage
 /// Maps of a probe that others use as well, and that stay when it is gone.
 @safe
 package final class SharedMaps {
-  private var descriptors: [String: CInt] = [:]
+  fileprivate var descriptors: [String: CInt] = [:]
 
   fileprivate init(_ probe: borrowing LoadedProbe, _ names: [String]) throws(BPFError) {
     for name in names {
@@ -29,10 +29,6 @@ package final class SharedMaps {
   ) throws(BPFError) -> ProbeMap<Key, Value> {
     try ProbeMap(descriptor: descriptor(name), name: name)
   }
-
-  fileprivate func forEach(_ body: (String, CInt) throws(BPFError) -> Void) throws(BPFError) {
-    for (name, descriptor) in descriptors { try body(name, descriptor) }
-  }
 }
 
 extension LoadedProbe {
@@ -43,6 +39,6 @@ extension LoadedProbe {
 extension Probe {
   /// Uses maps that there are in place of making those of their names.
   package func use(_ maps: SharedMaps) throws(BPFError) {
-    try maps.forEach { (name, descriptor) throws(BPFError) in try use(descriptor, as: name) }
+    for (name, descriptor) in maps.descriptors { try use(descriptor, as: name) }
   }
 }
