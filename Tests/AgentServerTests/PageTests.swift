@@ -60,7 +60,7 @@ import Testing
     let wanted = ProcessInfo.processInfo.environment["SWTRACE_SERVE_PAGE"].flatMap { Int($0) }
     let young = YoungAgent()
     let servers: [(AgentServer.Configuration, any ProfileSource & MetricSource, any AgentState)] = [
-      (.init(), SyntheticSource(), FakeState()),
+      (.init(), SyntheticSource(), ScrapedState()),
       (.init(token: SecurityTests.token, isLoopback: false), SyntheticSource(), FakeState()), (.init(), young, young),
     ]
     try await withThrowingTaskGroup(of: Void.self) { tasks in

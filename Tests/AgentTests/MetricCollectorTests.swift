@@ -142,6 +142,14 @@ private func compileWorkload(in folder: TemporaryFolder) throws -> String {
     #expect(waits <= expected[1] && waits + Self.lost(current, "runqlat") >= expected[0], "\(waits) of \(expected)")
     for name in ["faults", "biolatency", "syscount"] { #expect(Self.lost(current, name) == 0, "\(name)") }
     try Self.checkWindows(windows, current)
+    // What a probe delivered is in the series, to the last event.
+    for (name, metric) in [
+      ("runqlat", MetricCatalog.runQueueLatency), ("biolatency", MetricCatalog.blockLatency), ("faults", MetricCatalog.pageFaults),
+      ("syscount", MetricCatalog.syscallLatency), ("tcprtt", MetricCatalog.roundTrip),
+    ] {
+      let delivered = current.probes.first { $0.name == name }?.standing.delivered
+      #expect(delivered == Self.count(current, metric, [:]), "\(name)")
+    }
     // Together below 8 MB: the rules by which stacks are walked need the rest.
     #expect(current.probes.reduce(0) { $0 + $1.standing.mapMemory } < 8 << 20, "\(current.probes.map { ($0.name, $0.standing.mapMemory) })")
   }

@@ -9,9 +9,10 @@ struct CgroupLabels {
   /// By the id of a cgroup of the v2 hierarchy; of 0, and of one that was gone before it was first asked for, the service is `unknown`.
   mutating func pairs(of id: UInt64) -> [(String, String)] {
     if let pairs = known[id] { return pairs }
-    guard id != 0, let path = ControlGroup.path(of: id) else { return [("service", "unknown")] }
+    let path = id == 0 ? nil : ControlGroup.path(of: id)
     if known.count >= Self.limit { known = [:] }
-    let pairs = Self.pairs(path: path)
+    // Ids are not used again: one that is gone stays gone.
+    let pairs = path.map { Self.pairs(path: $0) } ?? [("service", "unknown")]
     known[id] = pairs
     return pairs
   }

@@ -6,8 +6,7 @@ package struct ExposedHistogram: Sendable {
   /// Buckets of a native histogram: of `schema` 2, where bucket i is from 2^((i-1)/4) to 2^(i/4) seconds, the upper bound included.
   ///
   /// The probes' slots are eighths of powers of two of nanoseconds, which none of these bounds divides exactly: a slot counts whole in the
-  /// bucket that its largest value is in. So no value is above its bucket's upper bound, and one that is at most 1/8 below the lower bound
-  /// can be in it.
+  /// bucket that its middle is in. So a value that is within 1/16 of a bound can be on its other side.
   package struct Native: Equatable, Sendable {
     package static let schema: Int64 = 2
     /// Bounds the zero bucket, in seconds: 2^-30, less than a nanosecond.
@@ -24,13 +23,13 @@ package struct ExposedHistogram: Sendable {
           zeroCount += bucket.count
           continue
         }
-        let index = Self.index(of: bucket.high)
+        let index = Self.index(of: Double(bucket.low) + Double(bucket.high - bucket.low) / 2)
         if buckets.last?.index == index { buckets[buckets.count - 1].count += bucket.count } else { buckets.append((index, bucket.count)) }
       }
     }
 
     /// The smallest bucket whose upper bound is no less than a number of nanoseconds.
-    static func index(of nanoseconds: UInt64) -> Int64 { Int64((4 * log2(Double(nanoseconds) / 1e9)).rounded(.up)) }
+    static func index(of nanoseconds: Double) -> Int64 { Int64((4 * log2(nanoseconds / 1e9)).rounded(.up)) }
 
     package static func == (one: Native, other: Native) -> Bool {
       one.zeroCount == other.zeroCount && one.buckets.elementsEqual(other.buckets, by: ==)
