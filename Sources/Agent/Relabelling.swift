@@ -95,6 +95,16 @@ package struct RedactionRule: Equatable, Sendable {
   package static func == (one: Self, other: Self) -> Bool { one.regex == other.regex && one.replacement == other.replacement }
 }
 
+extension [RelabelRule] {
+  /// What becomes of labels, by one rule after the other; nil for a series that is left out.
+  func apply(to labels: Labels) -> Labels? { reduce(labels) { labels, rule in labels.flatMap(rule.apply) } }
+}
+
+extension [RedactionRule] {
+  func apply(toText text: String) -> String { reduce(text) { $1.apply(to: $0) } }
+  func apply(toLabels labels: Labels) -> Labels { Labels(labels.all.map { ($0.name, apply(toText: $0.value)) }) }
+}
+
 extension ProfileWindow {
   /// What is handed to the targets: first relabelled, then redacted. What a rule left out is not in it, its frames neither.
   package consuming func prepared(_ relabelling: [RelabelRule], _ redaction: [RedactionRule]) -> ProfileWindow {
@@ -105,12 +115,12 @@ extension ProfileWindow {
 
   private mutating func relabel(_ rules: [RelabelRule]) {
     let before = series.count
-    update { labels in rules.reduce(labels) { labels, rule in labels.flatMap(rule.apply) } }
+    update(rules.apply)
     if series.count < before { compact() }
   }
 
   private mutating func redact(_ rules: [RedactionRule]) {
-    func redacted(_ text: String) -> String { rules.reduce(text) { $1.apply(to: $0) } }
+    let redacted = rules.apply(toText:)
     let before = frames
     for index in frames.indices {
       frames[index].function = redacted(frames[index].function)
@@ -119,7 +129,7 @@ extension ProfileWindow {
       frames[index].mangled = frames[index].mangled.map(redacted)
     }
     if frames != before { compact() }
-    update { labels in Labels(labels.all.map { ($0.name, redacted($0.value)) }) }
+    update(rules.apply(toLabels:))
   }
 
   /// Gives series other labels; those that become the same are added up.

@@ -26,6 +26,7 @@ package final class WindowQueue: Service {
     func prepared(_ prepare: (ProfileWindow) -> ProfileWindow) -> Finished {
       switch self {
       case .profile(let window): .profile(prepare(window))
+      // Prepared where it was made: what a scrape shows has to be, too.
       case .metrics: self
       }
     }

@@ -27,6 +27,21 @@ import Testing
     #expect(table.totals.reduce(UInt64(0)) { $0 + $1.value.count } == 56)
   }
 
+  @Test func labelsAreRelabelledAndRedacted() throws {
+    let rules = [
+      try RelabelRule(.drop, sources: ["service"], regex: "secret"),
+      try RelabelRule(sources: ["service"], regex: "(a).*", target: "service"),
+    ]
+    let redaction = [try RedactionRule(regex: "p4ss", replacement: "***")]
+    var table = SeriesTable(MetricCatalog.oomKills, host: "h", limit: 3) { labels in
+      rules.apply(to: labels).map { redaction.apply(toLabels: $0) }
+    }
+    for service in ["a1", "a2", "secret", "p4ssword", "a1"] { table.add([("service", service)], .count(2)) }
+    #expect(table.totals.map(\.labels) == [labels(("service", "a")), labels(("service", "***word"))])
+    #expect(table.totals.map(\.value) == [.count(6), .count(2)])
+    #expect(table.takeWindow().map(\.value) == [.count(6), .count(2)])
+  }
+
   @Test func windowsAddUpToTheTotal() {
     var table = SeriesTable(MetricCatalog.blockLatency, host: "h", limit: 1)
     let histograms = (0..<4).map { Histogram(buckets: [Histogram.bucket(slot: 8 + $0, count: 2)], sum: UInt64($0), maximum: UInt64($0)) }

@@ -27,16 +27,20 @@ package final class MetricCollector: Service {
   private let costs: CostMeter
   private let logger: Logger
   private let request: EndRequest
+  private let prepare: @Sendable (Labels) -> Labels?
   private let hand: @Sendable (MetricWindow) -> Void
   private let published = Mutex(Current())
 
   /// - Parameters:
   ///   - host: the label of all series.
   ///   - costs: is told how long the programs run.
+  ///   - prepare: makes of labels what is shown and kept; nil to leave them out.
   ///   - hand: takes a window; called on the collector's thread, which it must not hold up.
   package init(
-    _ settings: MetricSettings, host: String, costs: CostMeter, logger: Logger, hand: @escaping @Sendable (MetricWindow) -> Void
+    _ settings: MetricSettings, host: String, costs: CostMeter, logger: Logger,
+    prepare: @escaping @Sendable (Labels) -> Labels? = { $0 }, hand: @escaping @Sendable (MetricWindow) -> Void
   ) throws {
+    self.prepare = prepare
     self.settings = settings
     self.host = host
     self.costs = costs
@@ -53,7 +57,7 @@ package final class MetricCollector: Service {
   }
 
   private func measure() throws {
-    var state = MetricState(settings, host: host, logger: logger)
+    var state = MetricState(settings, host: host, logger: logger, prepare: prepare)
     state.attach(request)
     published.withLock { $0 = state.current }
     let poll = try EventPoll()
@@ -95,11 +99,11 @@ private struct MetricState {
   private var probes: [Attached]
   private var tables: [String: SeriesTable] = [:]
 
-  init(_ settings: MetricSettings, host: String, logger: Logger) {
+  init(_ settings: MetricSettings, host: String, logger: Logger, prepare: @escaping (Labels) -> Labels?) {
     self.logger = logger
     probes = MetricProbePlan.all(settings).map { Attached(plan: $0) }
     for metric in probes.flatMap(\.plan.metrics) {
-      tables[metric.name] = SeriesTable(metric, host: host, limit: settings.largestSeries)
+      tables[metric.name] = SeriesTable(metric, host: host, limit: settings.largestSeries, prepare: prepare)
     }
   }
 

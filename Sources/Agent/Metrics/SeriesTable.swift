@@ -14,15 +14,20 @@ struct SeriesTable {
   let metric: Metric
   private let host: String
   private let limit: Int
+  private let prepare: (Labels) -> Labels?
   private(set) var totals: [Total] = []
   private var places: [Labels: Int] = [:]
+  /// What became of labels in this window; nil for those that are left out.
+  private var prepared: [Labels: Int?] = [:]
   private var window: [Int: MetricValue] = [:]
 
   /// Labels that tell who; the others of a metric have few values.
   private static let owners: Set<String> = ["service", "disk", "syscall"]
   private static let ownersParts: Set<String> = ["container", "pod"]
 
-  init(_ metric: Metric, host: String, limit: Int) {
+  /// - Parameter prepare: makes of labels what is shown and kept, by rules that may change from window to window; nil to leave them out.
+  init(_ metric: Metric, host: String, limit: Int, prepare: @escaping (Labels) -> Labels? = { $0 }) {
+    self.prepare = prepare
     self.metric = metric
     self.host = host
     self.limit = limit
@@ -30,17 +35,22 @@ struct SeriesTable {
 
   mutating func add(_ pairs: [(String, String)], _ value: MetricValue) {
     guard value.count > 0 else { return }
-    let place = place(pairs)
+    let labels = Labels(pairs + [("host", host)])
+    let known = prepared[labels]
+    guard let place = known ?? prepare(labels).map({ place($0) }) else {
+      prepared[labels] = .some(nil)
+      return
+    }
+    if known == nil { prepared[labels] = place }
     totals[place].value.add(value)
     window[place, default: .nothing(metric.kind)].add(value)
   }
 
-  private mutating func place(_ pairs: [(String, String)]) -> Int {
-    let labels = Labels(pairs + [("host", host)])
+  private mutating func place(_ labels: Labels) -> Int {
     if let known = places[labels] { return known }
     guard places.count >= limit else { return newPlace(labels) }
-    let kept = pairs.filter { !Self.ownersParts.contains($0.0) }
-    let other = Labels(kept.map { ($0.0, Self.owners.contains($0.0) ? "other" : $0.1) } + [("host", host)])
+    let kept = labels.all.filter { !Self.ownersParts.contains($0.name) }
+    let other = Labels(kept.map { ($0.name, Self.owners.contains($0.name) ? "other" : $0.value) })
     return places[other] ?? newPlace(other)
   }
 
@@ -52,7 +62,10 @@ struct SeriesTable {
 
   /// What was added since the last time.
   mutating func takeWindow() -> [MetricWindow.Series] {
-    defer { window.removeAll(keepingCapacity: true) }
+    defer {
+      window.removeAll(keepingCapacity: true)
+      prepared.removeAll(keepingCapacity: true)
+    }
     return window.sorted { $0.key < $1.key }.map { .init(labels: totals[$0.key].labels, value: $0.value) }
   }
 }
