@@ -48,13 +48,19 @@ package struct Timeline: Equatable, Sendable {
   package var covered: [UInt64]
   /// Events lost in each step.
   package var lost: [UInt64]
+  /// Nanoseconds between the samples of each step, the longest where there were several; 0 where events are measured, or nothing was.
+  package var period: [UInt64]
 
-  package init(start: Int64, step: Int64, rows: [Row] = [], covered: [UInt64] = [], lost: [UInt64] = []) {
+  package init(
+    start: Int64, step: Int64, rows: [Row] = [], covered: [UInt64] = [], lost: [UInt64] = [],
+    period: [UInt64] = []
+  ) {
     self.start = start
     self.step = step
     self.rows = rows
     self.covered = covered
     self.lost = lost
+    self.period = period
   }
 }
 

@@ -234,11 +234,13 @@ enum OpenAPI {
           "Budget": { "type": "object", "properties": {
             "max_cpu": { "type": "number", "minimum": 0.1, "maximum": 6400, "description": "Of the agent and its programs, in percent of one processor." },
             "max_memory_bytes": { "type": "integer", "minimum": 67108864, "description": "Of the agent's process." } } },
-          "Timeline": { "type": "object", "required": ["type", "unit", "by", "start", "step", "covered", "lost", "rows"], "properties": {
+          "Timeline": { "type": "object", "required": ["type", "unit", "by", "start", "step", "covered", "lost", "period", "rows"], "properties": {
             "type": { "type": "string" }, "unit": { "type": "string" }, "by": { "type": "string" },
             "start": { "type": "integer", "description": "Seconds since 1970." }, "step": { "type": "integer", "description": "Seconds." },
             "covered": { "type": "array", "items": { "type": "integer" }, "description": "Nanoseconds of each step that were measured." },
             "lost": { "type": "array", "items": { "type": "integer" }, "description": "Events lost in each step." },
+            "period": { "type": "array", "items": { "type": "integer" },
+              "description": "Nanoseconds between samples in each step, the longest where there were several; 0 for events. Samples times this, by covered, is how many processors were busy." },
             "rows": { "type": "array", "description": "The largest sum first.", "items": { "type": "object", "properties": {
               "value": { "type": "string", "description": "Empty for series without the label." },
               "sums": { "type": "array", "items": { "type": "integer" } } } } } } },

@@ -53,7 +53,7 @@ struct Answers: Sendable {
         json: .object([
           ("type", .string(query.type.rawValue)), ("unit", .string(query.type.unit.name)), ("by", .string(label)),
           ("start", .integer(timeline.start)), ("step", .integer(timeline.step)), ("covered", .naturals(timeline.covered)),
-          ("lost", .naturals(timeline.lost)),
+          ("lost", .naturals(timeline.lost)), ("period", .naturals(timeline.period)),
           ("rows", .array(timeline.rows.map { .object([("value", .string($0.value)), ("sums", .naturals($0.sums))]) })),
         ]))
     }

@@ -42,10 +42,11 @@ extension Store: ProfileSource {
           steps.add(part, to: &sums[value, default: steps.zeros])
         }
       }
-      var timeline = Timeline(start: start, step: step, covered: steps.zeros, lost: steps.zeros)
+      var timeline = Timeline(start: start, step: step, covered: steps.zeros, lost: steps.zeros, period: steps.zeros)
       try database.coverage(query.type, in: steps.range) { start, length, coverage in
         steps.add(PartTotal(start: start, length: length, total: coverage.covered), to: &timeline.covered)
         steps.add(PartTotal(start: start, length: length, total: coverage.lost), to: &timeline.lost)
+        steps.raise(start: start, length: length, to: coverage.period, in: &timeline.period)
       }
       let rows = sums.map {
         (row: Timeline.Row(value: $0.key, sums: $0.value), sum: $0.value.reduce(into: UInt64(0)) { $0.addSaturating($1) })
@@ -150,6 +151,13 @@ private struct Steps {
       sums[Int(index)].addSaturating(share(part, to) - share(part, from))
       from = to
     }
+  }
+
+  /// Makes each step that is touched at least as much.
+  func raise(start: Int64, length: Int64, to value: UInt64, in values: inout [UInt64]) {
+    let (from, end) = (max(start, range.lowerBound), min(start + length, range.upperBound))
+    guard from < end else { return }
+    for index in Int((from - self.start) / step)...Int((end - 1 - self.start) / step) { values[index] = max(values[index], value) }
   }
 
   /// How much of the total was there by a time.

@@ -79,7 +79,12 @@ extension Database {
       for kind in type.map({ [$0] }) ?? ProfileType.allCases {
         let place = "FROM block WHERE resolution = ? AND type = ? ORDER BY start"
         let arguments: [Argument] = [.integer(resolution.rawValue), .integer(kind.number)]
-        guard let first = try integer("SELECT start \(place) LIMIT 1", arguments), Store.times ~= first else { continue }
+        var first: Int64?
+        try run("SELECT start, parts \(place) LIMIT 1", arguments) { row in
+          let skipped = resolution == .span ? try Part.decode(row.bytes(1)).map { $0.index * ProfileWindow.length }.min() : nil
+          first = row.integer(0).addingReportingOverflow(skipped ?? 0).partialValue
+        }
+        guard let first, Store.times ~= first else { continue }
         var end = first
         try run("SELECT start, parts \(place) DESC LIMIT 1", arguments) { row in
           let last = resolution == .span ? try Part.decode(row.bytes(1)).map { ($0.index + 1) * ProfileWindow.length }.max() : nil

@@ -183,8 +183,21 @@ package struct ScriptJSON {
     list(texts) { $0.string($1) }
   }
 
-  mutating func numbers(_ numbers: some Sequence<some BinaryInteger>) {
-    list(numbers) { $0.bytes += String($1).utf8 }
+  mutating func numbers(_ numbers: [Int]) {
+    bytes.reserveCapacity(bytes.count + 6 * numbers.count)
+    list(numbers) { $0.number($1) }
+  }
+
+  /// Most of a profile is small numbers: they are written without a string each.
+  private mutating func number(_ number: Int) {
+    if number < 0 { bytes.append(UInt8(ascii: "-")) }
+    var rest = number.magnitude
+    let start = bytes.count
+    repeat {
+      bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
+      rest /= 10
+    } while rest > 0
+    bytes[start...].reverse()
   }
 
   /// The next member of an object.

@@ -86,26 +86,39 @@ private struct Draft {
   var values: [UInt64] = [0]
   private var nameIDs: [CallTree.Name: Int] = [.all: 0]
   private var nodeIDs: [UInt64: Int] = [:]
-  private var frameNames: [Frame.ID: Int] = [:]
-  private var processNodes: [Int: Int] = [:]
-  /// The node of a stack below a process's node: what stacks share is walked once.
-  private var stackNodes: [UInt64: Int] = [:]
+  /// By the profile's frames; -1 where not known yet.
+  private var frameNames: [Int] = []
+  /// The node of a stack below a process's node, and which process it is of: what stacks share is walked once.
+  private var stackNodes: [(process: Int, node: Int)] = []
 
   /// The leaf's node of each sample.
   mutating func add(_ profile: Profile) -> [Int] {
-    // Places in this profile's tables.
-    (frameNames, processNodes, stackNodes) = ([:], [:], [:])
-    return profile.samples.map { leaf(of: $0, in: profile) }
+    frameNames = Array(repeating: -1, count: profile.stacks.frames.count)
+    stackNodes = Array(repeating: (-1, 0), count: profile.stacks.count)
+    nodeIDs.reserveCapacity(nodeIDs.count + profile.stacks.count)
+    // One process after the other, as a stack's node is remembered for one.
+    let order = profile.samples.indices.sorted { profile.samples[$0].process < profile.samples[$1].process }
+    var leaves = [Int](repeating: 0, count: order.count)
+    var current = (process: -1, node: 0)
+    for index in order {
+      let sample = profile.samples[index]
+      if sample.process != current.process {
+        let name = id(.process(readableName(profile.processes[sample.process].command)))
+        current = (sample.process, node(name, under: 0))
+      }
+      leaves[index] = leaf(of: sample, under: current.node, in: profile)
+    }
+    return leaves
   }
 
-  private mutating func leaf(of sample: Profile.Sample, in profile: Profile) -> Int {
-    let processNode = node(ofProcess: sample.process, in: profile)
+  private mutating func leaf(of sample: Profile.Sample, under processNode: Int, in profile: Profile) -> Int {
     var missing: [(stack: Stack.ID, frame: Frame.ID)] = []
     var rest = sample.stack
     var node = processNode
     while let (frame, caller) = profile.stacks.top(of: rest) {
-      if let known = stackNodes[key(processNode, Int(rest.rawValue))] {
-        node = known
+      let known = stackNodes[Int(rest.rawValue)]
+      if known.process == sample.process {
+        node = known.node
         break
       }
       missing.append((rest, frame))
@@ -113,17 +126,9 @@ private struct Draft {
     }
     for (stack, frame) in missing.reversed() {
       node = self.node(id(frame, of: profile), under: node)
-      stackNodes[key(processNode, Int(stack.rawValue))] = node
+      stackNodes[Int(stack.rawValue)] = (sample.process, node)
     }
     return node
-  }
-
-  private mutating func node(ofProcess process: Int, in profile: Profile) -> Int {
-    if let known = processNodes[process] { return known }
-    let name = id(.process(readableName(profile.processes[process].command)))
-    let processNode = node(name, under: 0)
-    processNodes[process] = processNode
-    return processNode
   }
 
   /// Each name's place in the alphabet.
@@ -135,12 +140,13 @@ private struct Draft {
   }
 
   private mutating func id(_ frame: Frame.ID, of profile: Profile) -> Int {
-    if let known = frameNames[frame] { return known }
+    let known = frameNames[Int(frame.rawValue)]
+    if known >= 0 { return known }
     var function = profile.stacks[frame]
     // All forms of a function that have its name are one.
     (function.file, function.line, function.mangled) = (nil, 0, nil)
     let id = id(.function(function))
-    frameNames[frame] = id
+    frameNames[Int(frame.rawValue)] = id
     return id
   }
 

@@ -50,7 +50,8 @@ struct FakeSource: ProfileSource {
     }
     return Timeline(
       start: start, step: step, rows: rows.sorted { $0.sums.reduce(0, +) > $1.sums.reduce(0, +) },
-      covered: .init(repeating: 10_000_000_000, count: count), lost: .init(repeating: 0, count: count))
+      covered: .init(repeating: 10_000_000_000, count: count), lost: .init(repeating: 0, count: count),
+      period: .init(repeating: 7, count: count))
   }
 
   func profile(_ query: Query) async throws -> Profile {

@@ -29,7 +29,7 @@ import Testing
       let answer = try await server.get("/api/v1/timeline?\(Self.range)&step=10")
       #expect(
         answer.text == """
-          {"type":"cpu","unit":"samples","by":"service","start":1000,"step":10,"covered":[10000000000,10000000000],"lost":[0,0],\
+          {"type":"cpu","unit":"samples","by":"service","start":1000,"step":10,"covered":[10000000000,10000000000],"lost":[0,0],"period":[7,7],\
           "rows":[{"value":"web","sums":[18,17]},{"value":"db","sums":[13,0]}]}
 
           """)

@@ -33,7 +33,8 @@ struct SyntheticSource: ProfileSource {
     let count = Int((query.range.upperBound - start + step - 1) / step)
     var timeline = Timeline(
       start: start, step: step, rows: passing(query).map { .init(value: Self.services[$0], sums: .init(repeating: 0, count: count)) },
-      covered: .init(repeating: 0, count: count), lost: .init(repeating: 0, count: count))
+      covered: .init(repeating: 0, count: count), lost: .init(repeating: 0, count: count),
+      period: .init(repeating: 10_000_000, count: count))
     for window in windows(start..<start + Int64(count) * step) {
       let at = Int((window - start) / step)
       let values = values(window)

@@ -55,7 +55,8 @@ import Testing
     try await store.receive(window(20, covered: 5, lost: 11, [("web", [("main;read", 7), ("idle", 11)])]))
     #expect(try await store.text(20..<30) == ["web: idle 11", "web: main 5", "web: main;read 10"])
     let timeline = try await store.timeline(Query(.cpu, in: 20..<30), step: 10, by: "service")
-    #expect(timeline == Timeline(start: 20, step: 10, rows: [.init(value: "web", sums: [26])], covered: [9], lost: [13]))
+    #expect(
+      timeline == Timeline(start: 20, step: 10, rows: [.init(value: "web", sums: [26])], covered: [9], lost: [13], period: [10_101_010]))
     #expect(try await store.count("block") == 1)
   }
 
@@ -73,7 +74,8 @@ import Testing
       ten
         == Timeline(
           start: 600, step: 10, rows: [.init(value: "web", sums: [5, 11, 0, 0, 0]), .init(value: "db", sums: [7, 0, 0, 0, 0])],
-          covered: [10_000_000_000, 5, 0, 0, 10_000_000_000], lost: [3, 0, 0, 0, 0]))
+          covered: [10_000_000_000, 5, 0, 0, 10_000_000_000], lost: [3, 0, 0, 0, 0],
+          period: [10_101_010, 10_101_010, 0, 0, 10_101_010]))
     let all = try await store.timeline(Query(.cpu, in: 601..<899), step: 100, by: "nothing")
     #expect(all.rows == [.init(value: "", sums: [23, 0, 13])])
     #expect(all.covered == [20_000_000_005, 0, 10_000_000_000])

@@ -69,8 +69,8 @@ extension Page {
       if (labels) offerLabels(labels);
     }
     async function loadHealth() {
-      const health = await ask("health", "/api/v1/health");
-      if (health) showHealth(health);
+      const [health, probes] = await Promise.all([ask("health", "/api/v1/health"), ask("probes", "/api/v1/probes")]);
+      if (health) showHealth(health, probes?.probes ?? []);
     }
 
     function showAsked() {

@@ -102,7 +102,7 @@ extension Page {
       return `${rounded(nanoseconds / size)} ${unit}`;
     };
     const amountText = value => asked.type === "cpu" || asked.over === "metrics" ? rounded(value) : durationText(value);
-    const rateText = rate => asked.over === "metrics" ? `${rounded(rate)}/s` : asked.type === "cpu" ? `${rounded(rate)} samples/s` : `${rounded(rate / 1e9)} threads waiting`;
+    const rateText = rate => `${rounded(rate)}${asked.over === "metrics" ? "/s" : asked.type === "cpu" ? " CPUs" : " threads waiting"}`;
     const bytesText = bytes => {
       const [size, unit] = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [1024, "KiB"]].find(([size]) => bytes >= size) ?? [1, "bytes"];
       return `${rounded(bytes / size)} ${unit}`;

@@ -15,14 +15,16 @@ extension Page {
     const line = { start: 0, step: 10, count: 0, rows: [], rates: [], total: new Float64Array(0), covered: new Float64Array(0),
       lost: new Float64Array(0), before: null, ends: [0, 0], most: 0, metric: null, cursor: -1, anchor: -1, drag: null, isEarlier: false };
 
-    function ratesOf({ rows, covered }) {
+    // Processors that were busy, threads that waited, or events a second.
+    function ratesOf({ rows, covered, period }) {
+      const unit = i => asked.over === "metrics" ? 1e9 : asked.type === "cpu" ? period[i] || largest(period) : 1;
       const total = new Float64Array(covered.length);
       const rates = Array.from({ length: Math.min(rows.length, namedRows + 1) }, () => new Float64Array(covered.length));
       rows.forEach(({ sums }, r) => {
         const rate = rates[Math.min(r, namedRows)];
         for (let i = 0; i < covered.length; i++) {
           if (!(covered[i] > 0)) continue;
-          const value = sums[i] / covered[i] * 1e9;
+          const value = sums[i] / covered[i] * unit(i);
           rate[i] += value;
           total[i] += value;
         }
