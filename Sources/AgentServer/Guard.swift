@@ -14,15 +14,19 @@ struct Guard<Context: RequestContext>: RouterMiddleware {
     // The page itself says nothing of the machine, and is where a browser gets the token from its user.
     let isPage = isReading && Server.files.keys.contains(request.uri.path)
     if !(configuration.isLoopback && isReading) && !isPage { try checkToken(request) }
-    if !isReading, request.method != .post || !Self.canChange(request.uri.path) {
-      throw Problem(
-        .methodNotAllowed, "\(request.method) changes something, and \(request.uri.path) cannot be changed: use GET",
-        headers: [.allow: "GET, HEAD"])
+    let methods = Self.methods(request.uri.path)
+    guard isReading || methods.contains(request.method) else {
+      let names = methods.map(\.rawValue).joined(separator: ", ")
+      throw Problem(.methodNotAllowed, "\(request.method) is not for \(request.uri.path): use \(names)", headers: [.allow: names])
     }
     return try await next(request, context)
   }
 
-  private static func canChange(_ path: String) -> Bool { path == "/api/v1/budget" || path.hasPrefix("/api/v1/probes/") }
+  /// What there is for a path; of paths that do not exist, what there would be.
+  private static func methods(_ path: String) -> [HTTPRequest.Method] {
+    if path == "/api/v1/budget" { return [.get, .head, .post] }
+    return path.hasPrefix("/api/v1/probes/") ? [.post] : [.get, .head]
+  }
 
   /// Against pages that make a name of their own point to this address: the browser then sends that name.
   private func checkHost(_ request: Request) throws(Problem) {

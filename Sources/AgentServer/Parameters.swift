@@ -75,7 +75,7 @@ struct Parameters {
   func choice<Choice: RawRepresentable<String> & CaseIterable>(_ name: String, _: Choice.Type, _ otherwise: Choice) throws(Problem)
     -> Choice
   {
-    guard let text = self[name] else { return otherwise }
+    guard let text = values[name] else { return otherwise }
     guard let choice = Choice(rawValue: text) else {
       throw .bad("'\(name)' cannot be '\(text)': it is one of \(Choice.allCases.map(\.rawValue).joined(separator: ", "))")
     }
@@ -83,7 +83,7 @@ struct Parameters {
   }
 
   func integer(_ name: String, in range: ClosedRange<Int64>) throws(Problem) -> Int64? {
-    guard let text = self[name] else { return nil }
+    guard let text = values[name] else { return nil }
     guard let number = Int64(text), range.contains(number) else {
       throw .bad("'\(name)' is no whole number from \(range.lowerBound) to \(range.upperBound)")
     }

@@ -77,6 +77,10 @@ import Testing
         #expect(answer.status == 405)
         #expect(answer.headers[.allow] == "GET, HEAD")
       }
+      for (path, methods) in [("budget", "GET, HEAD, POST"), ("probes/cpu", "POST")] {
+        let answer = try await server.get("/api/v1/\(path)", method: .delete, headers: [.authorization: "Bearer \(Self.token)"])
+        #expect(answer.status == 405 && answer.headers[.allow] == methods, "\(path)")
+      }
     }
     try await TestServer.run { server in
       let answer = try await server.get("/api/v1/health", method: .post)
