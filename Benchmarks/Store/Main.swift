@@ -68,9 +68,10 @@ private struct Machine {
 
   private let frames: [Frame]
   private let stacks: [[UInt32]]
-  private var chance = Chance()
+  private var chance: Chance
 
   init() {
+    var chance = Chance()
     frames = (0..<Self.functions).map {
       Frame(function: "function_of_some_length_\($0 * 2_654_435_761)", module: "libservice.so.\($0 % 7)")
     }
@@ -82,6 +83,7 @@ private struct Machine {
       stacks.append(shared + (0...chance.below(max(1, 40 - shared.count))).map { _ in UInt32(chance.below(Self.functions)) })
     }
     self.stacks = stacks
+    self.chance = chance
   }
 
   /// All code, without samples.
