@@ -105,7 +105,8 @@ import Testing
 
   @Test(arguments: [
     ("series?type=gpu", "'type' cannot be 'gpu': it is one of cpu, off_cpu"),
-    ("series?type=", "'type' cannot be '': it is one of cpu, off_cpu"), ("timeline?step=", "'step' is no whole number from 1 to 2147483647"),
+    ("series?type=", "'type' cannot be '': it is one of cpu, off_cpu"),
+    ("timeline?step=", "'step' is no whole number from 1 to 2147483647"),
     ("series?mach=%7B%7D", "there is no parameter 'mach' here: there are type, match, from, to"),
     ("series?type=cpu&type=cpu", "the parameter 'type' is given twice: give it once"),
     ("series?from=%ff", "the query is not UTF-8 in percent encoding"), ("series?from=%zz", "the query is not UTF-8 in percent encoding"),
