@@ -27,7 +27,7 @@ WITHOUT_FOUNDATION = $(foreach name,$(FOUNDATION),-Xlinker '--defsym=$$s20Founda
 	-Xlinker '--defsym=$$s20FoundationEssentials14LocalizedErrorMp=$$s5Tools17WithoutFoundationMp'
 
 .DEFAULT_GOAL = help
-.PHONY: help build release agent run run-agent test test-here test-dashboards bench soak lint install check-release clean
+.PHONY: help build release agent run run-agent test deb test-here test-packaging test-dashboards bench soak lint install check-release clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -66,6 +66,13 @@ test-here: ## the tests that need no virtual machine and no browser
 	@$(SETUP) build
 	swift build --build-tests
 	@Tests/run here fuzz
+
+deb: release agent ## Debian packages of both in build/deb
+	@$(SETUP) packaging
+	packaging/deb $(SWTRACE) build/swtrace-agent build/deb
+
+test-packaging: deb ## whether the packages are right, install, upgrade and go
+	@Tests/run packaging
 
 test-dashboards: ## whether dashboards and alerts fit the agent
 	@$(SETUP) build dashboards
