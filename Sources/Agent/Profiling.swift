@@ -14,7 +14,10 @@ final class Profiling {
     var settings: ProbeSettings
     var level: Int
     var run: StackRun
-    var maker: WindowMaker
+    /// Nanoseconds between samples; 0 where events are measured.
+    var period: UInt64
+    /// Of the processes that were seen since the window began.
+    var labels: [UInt32: ProcessLabels] = [:]
     let request: EndRequest
     /// Of the runs before.
     let before: Collector.Standing
@@ -22,13 +25,26 @@ final class Profiling {
     var opened = Clock.monotonic
 
     init(
-      _ type: ProfileType, _ settings: ProbeSettings, level: Int, _ run: consuming StackRun, _ maker: WindowMaker, _ request: EndRequest,
-      _ before: Collector.Standing
+      _ type: ProfileType, _ settings: ProbeSettings, level: Int, _ run: consuming StackRun, period: UInt64,
+      _ request: EndRequest, _ before: Collector.Standing
     ) {
       (self.type, self.settings, self.level) = (type, settings, level)
       self.run = run
-      (self.maker, self.request, self.before) = (maker, request, before)
+      (self.period, self.request, self.before) = (period, request, before)
     }
+  }
+
+  /// A window that is over.
+  private struct Closed {
+    var member: Member
+    var stacks: StackAggregator.ClosedStacks
+    var labels: [UInt32: ProcessLabels]
+    var start: Int64
+    /// On the monotonic clock.
+    var opened: UInt64
+    var ended: UInt64
+    var period: UInt64
+    var counts: (delivered: UInt64, lost: UInt64)
   }
 
   private let types: [ProfileType]
@@ -45,8 +61,13 @@ final class Profiling {
   private var failed: [ProfileType: ProbeSettings] = [:]
   private var governor = CostGovernor()
   private var labels = LabelCache()
+  private var maker: WindowMaker
   /// The beginning of the windows that are open, in seconds since 1970.
   private var start = Profiling.windowStart
+  /// Windows that are over and have no names yet, the oldest first.
+  private var closed: [Closed] = []
+  /// So many windows wait for names at most; where names take longer than that, windows are longer.
+  private static let closedLimit = 12
 
   /// Bytes that what is known of the functions of files takes between windows.
   private static let indexLimit = 16 << 20
@@ -66,6 +87,7 @@ final class Profiling {
     self.unwindMemory = unwindMemory
     self.hand = hand
     processes = StackProcesses(of: "agent", try ProfileTool.parse([]).stacks.symbols(), indexLimit: Self.indexLimit)
+    maker = WindowMaker(host: control.configuration.host)
     output = try Output(path: nil)
     output.isUsed = false
     poll = try EventPoll()
@@ -83,7 +105,11 @@ final class Profiling {
     for member in members { _ = member.run.session.next(output, patience: 0) }
     for member in members { takeIn(member) }
     processes.symbolizer.forgetIdle(before: now)
-    if Self.windowStart != start { try closeWindows() }
+    if Self.windowStart != start {
+      try changeWindows()
+      try nameWindows()
+      govern()
+    }
     beginMissing()
     return true
   }
@@ -92,6 +118,7 @@ final class Profiling {
   func end() throws {
     for member in members { try end(member) }
     members = []
+    try nameWindows()
   }
 
   // MARK: Profiles
@@ -115,8 +142,7 @@ final class Profiling {
     poll.add(run.session.descriptor, as: .ring)
     var standing = standings[type] ?? Collector.Standing(type: type)
     standing.period = tool.period
-    let maker = WindowMaker(type: type, period: tool.period, host: control.configuration.host)
-    members.append(Member(type, settings, level: governor.level, run, maker, request, standing))
+    members.append(Member(type, settings, level: governor.level, run, period: tool.period, request, standing))
     standings[type] = standing
     failed[type] = nil
     control.note(type.rawValue, runs: settings)
@@ -157,15 +183,14 @@ final class Profiling {
   private func takeIn(_ member: Member) {
     member.run.takeIn()
     for process in member.run.aggregator.takeNewcomers() {
-      member.maker.learn(process, labels.labels(of: process, processes.symbolizer.incarnation(of: ProcessID(process))))
+      member.labels[process] = labels.labels(of: process, processes.symbolizer.incarnation(of: ProcessID(process)))
     }
   }
 
   // MARK: Windows
 
-  private func closeWindows() throws {
-    let next = Self.windowStart
-    let opened = members.map(\.opened).min() ?? 0
+  /// Closes all windows; what is to be measured in another way begins anew.
+  private func changeWindows() throws {
     var kept: [Member] = []
     for member in members {
       var goesOn = false
@@ -173,25 +198,25 @@ final class Profiling {
         failed[member.type] = control[member.type.rawValue]
         control.note(member.type.rawValue, failed: "\(error)")
       }
-      if goesOn { kept.append(member) } else { try end(member) }
+      if goesOn {
+        try close(member)
+        kept.append(member)
+      } else {
+        try end(member)
+      }
     }
     members = kept
-    start = next
-    processes.settle(before: opened, keeping: members.reduce(into: []) { $0.formUnion($1.run.aggregator.waitingProcesses) })
+    start = Self.windowStart
     labels.forgetOld()
-    govern()
   }
 
-  /// Closes the window of a profile, and goes on at the rate that is asked for; false where more than the rate is another one.
+  /// Has a profile go on at the rate that is asked for; false where more than the rate is another one.
   private func retune(_ member: Member) throws -> Bool {
     guard let settings = control[member.type.rawValue], settings.isEnabled else { return false }
     var same = settings
     same.frequency = member.settings.frequency
     guard same == member.settings else { return false }
-    guard settings != member.settings || governor.level != member.level else {
-      try close(member)
-      return true
-    }
+    guard settings != member.settings || governor.level != member.level else { return true }
     var tool: any StackTool =
       switch member.type {
       case .cpu: try ProfileTool.parse(arguments(member.type, settings))
@@ -199,41 +224,70 @@ final class Profiling {
       }
     try tool.prepare()
     try member.run.retune(tool)
-    // What comes in between is counted with the old period: it is one sample at most of each processor.
+    // Its window is that of the old rate: what comes in between is one sample at most of each processor.
     takeIn(member)
     try close(member)
-    (member.settings, member.level, member.maker.period) = (settings, governor.level, tool.period)
+    (member.settings, member.level, member.period) = (settings, governor.level, tool.period)
     standings[member.type]?.period = tool.period
     control.note(member.type.rawValue, runs: settings)
     return true
   }
 
+  /// Ends the window of a profile; it is named later.
   private func close(_ member: Member) throws {
-    // Names may take longer than what is left of this window.
-    let now = Clock.monotonic
-    let counts = try member.run.takeCounts()
-    let profile = member.run.takeWindow(unit: member.type.unit, since: member.opened) {
-      for other in members where other !== member { takeIn(other) }
-    }
-    var standing = standings[member.type] ?? member.before
-    standing.events += counts.delivered + counts.lost
-    standing.lost += counts.lost
-    standing.quality = member.before.quality + member.run.quality
-    standings[member.type] = standing
-    costs.note(member.type.rawValue, programTime: standing.quality.programTime)
-    control.note(member.type.rawValue, events: standing.events, lost: standing.lost)
-    hand(member.maker.window(of: profile, start: start, covered: now - member.opened, lost: counts.lost), standing)
-    member.opened = now
+    takeIn(member)
+    let stacks = member.run.aggregator.closeWindow(since: member.opened)
+    let (now, counts) = (Clock.monotonic, try member.run.takeCounts())
+    closed.append(
+      Closed(
+        member: member, stacks: stacks, labels: member.labels, start: start, opened: member.opened, ended: now, period: member.period,
+        counts: counts))
+    (member.labels, member.opened) = ([:], now)
   }
 
   /// Detaches a profile first, so that its window has all of it.
   private func end(_ member: Member) throws {
     member.request.request()
     while let turn = member.run.session.next(output), turn != .end {}
-    takeIn(member)
-    member.run.aggregator.finishWalks()
     try close(member)
     control.note(member.type.rawValue, runs: nil)
+  }
+
+  /// Names the windows that are over, and hands them over. What comes meanwhile is taken in, and its windows are closed in time.
+  private func nameWindows() throws {
+    while !closed.isEmpty {
+      let next = closed.removeFirst()
+      var failure: (any Error)?
+      let named = processes.name(next.stacks, unit: next.member.type.unit) {
+        for member in members { takeIn(member) }
+        guard failure == nil, Self.windowStart != start, closed.count < Self.closedLimit else { return }
+        do {
+          for member in members { try close(member) }
+          start = Self.windowStart
+        } catch { failure = error }
+      }
+      if let failure { throw failure }
+      deliver(next, named)
+      var waiting: Set<UInt32> = []
+      for member in members { waiting.formUnion(member.run.aggregator.waitingProcesses) }
+      for other in closed { waiting.formUnion(other.stacks.processes) }
+      processes.settle(before: closed.map(\.opened).min() ?? next.opened, keeping: waiting)
+    }
+  }
+
+  private func deliver(_ closed: Closed, _ named: StackProcesses.Named) {
+    let (member, type) = (closed.member, closed.member.type)
+    member.run.aggregator.note(named)
+    var standing = standings[type] ?? member.before
+    standing.events += closed.counts.delivered + closed.counts.lost
+    standing.lost += closed.counts.lost
+    standing.quality = member.before.quality + member.run.quality
+    standings[type] = standing
+    costs.note(type.rawValue, programTime: standing.quality.programTime)
+    control.note(type.rawValue, events: standing.events, lost: standing.lost)
+    let empty = ProfileWindow(
+      type: type, start: closed.start, covered: closed.ended - closed.opened, period: closed.period, lost: closed.counts.lost)
+    hand(maker.window(empty, of: named.profile, closed.labels), standing)
   }
 
   /// Looks at what the agent takes, and lowers its rates where that is too much.

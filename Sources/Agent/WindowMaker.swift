@@ -2,14 +2,9 @@ package import AgentModel
 internal import Linux
 package import Profiles
 
-/// Makes the finished value of a window of what was counted in it, with the labels of its processes.
+/// Makes the finished values of windows of what was counted in them, with the labels of their processes.
 package struct WindowMaker {
-  private let type: ProfileType
-  /// Nanoseconds between samples; 0 where events are measured.
-  package var period: UInt64
   private let host: String
-  /// Of processes that were seen since the window began.
-  private var processes: [UInt32: ProcessLabels] = [:]
   /// By what they are made of: few differ.
   private var labels: [Key: Labels] = [:]
   /// Different labels of a window at most; what is beyond has the label `service="other"`.
@@ -20,23 +15,16 @@ package struct WindowMaker {
     var thread: [UInt8]
   }
 
-  /// - Parameter period: nanoseconds between samples; 0 where events are measured.
-  package init(type: ProfileType, period: UInt64, host: String) {
-    self.type = type
-    self.period = period
-    self.host = host
-  }
+  /// - Parameter host: the label of all series.
+  package init(host: String) { self.host = host }
 
-  /// Notes to which service a process belongs; call it while it runs.
-  package mutating func learn(_ process: UInt32, _ labels: ProcessLabels) { processes[process] = labels }
-
-  /// The window of a profile, after which processes are not known any more.
+  /// Fills a window.
   ///
   /// - Parameters:
-  ///   - start: in seconds since 1970, a multiple of a window's length.
-  ///   - covered: for how long there was measuring, in nanoseconds.
-  package mutating func window(of profile: Profile, start: Int64, covered: UInt64, lost: UInt64) -> ProfileWindow {
-    var window = ProfileWindow(type: type, start: start, covered: covered, period: period, lost: lost)
+  ///   - empty: the window without series.
+  ///   - processes: to which service those belong that were seen in the window.
+  package mutating func window(_ empty: ProfileWindow, of profile: Profile, _ processes: [UInt32: ProcessLabels]) -> ProfileWindow {
+    var window = empty
     var stacks: [Stack.ID: Int] = [:]
     var frames: [Frame.ID: UInt32] = [:]
     func frame(_ id: Frame.ID) -> UInt32 {
@@ -52,18 +40,18 @@ package struct WindowMaker {
         stacks[sample.stack] = stack
         window.stacks.append(profile.stacks.frameIDs(of: sample.stack).map(frame))
       }
-      values[labels(of: profile.processes[sample.process]), default: [:]][stack, default: 0] += sample.value
+      let process = profile.processes[sample.process]
+      values[labels(of: process, process.pid.flatMap { processes[$0] }), default: [:]][stack, default: 0] += sample.value
     }
     window.series = values.sorted { $0.key < $1.key }.map { labels, values in
       .init(labels: labels, samples: values.sorted { $0.key < $1.key }.map { .init(stack: $0.key, value: $0.value) })
     }
-    processes.removeAll(keepingCapacity: true)
     if labels.count >= Self.limit { labels = [:] }
     return window
   }
 
-  private mutating func labels(of process: Profile.Process) -> Labels {
-    let known = process.pid.flatMap { processes[$0] } ?? ProcessLabels(cgroups: "")
+  private mutating func labels(of process: Profile.Process, _ known: ProcessLabels?) -> Labels {
+    let known = known ?? ProcessLabels(cgroups: "")
     let key = Key(process: known, thread: known.name == nil ? process.command : [])
     if let known = labels[key] { return known }
     guard labels.count < Self.limit else { return Labels([("host", host), ("service", "other")]) }

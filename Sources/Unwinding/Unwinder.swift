@@ -336,6 +336,16 @@ package final class Unwinder {
 
   // MARK: Walks in user space
 
+  /// What a walk does that needs rules which are being made.
+  package enum UnfinishedRules: Sendable {
+    /// It says whose they are; try again when they are made.
+    case retry
+    /// It waits for them.
+    case wait
+    /// It ends there.
+    case end
+  }
+
   /// What comes of a walk in user space.
   package enum Walk {
     /// The addresses from where the walk had stopped on, why they end (enum swtrace_unwind_ending), whether one of them is in an async
@@ -350,15 +360,15 @@ package final class Unwinder {
   ///   - rest: a `swtrace_stack_rest`.
   ///   - regions: the code of the process at that time.
   ///   - hasCallees: whether the probes found frames before.
-  ///   - canWait: whether to give the file instead whose rules are being made: try again when they are.
+  ///   - unfinished: what happens where the rules of a file are being made.
   package func finish(
-    _ rest: RawSpan, _ regions: [CodeRegion], hasCallees: Bool, canWait: Bool
+    _ rest: RawSpan, _ regions: [CodeRegion], hasCallees: Bool, _ unfinished: UnfinishedRules
   ) -> Walk {
     let header = rest.unsafeLoadUnaligned(as: swtrace_stack_rest.self)
     let search = RuleSearch(regions) { [self] object in
       guard let executable = executable(of: object) else { return nil }
       build(executable)
-      if executable.isBuilding, !canWait {
+      if executable.isBuilding, unfinished == .wait {
         worker.wait(for: executable.key)
         takeTables()
       }
@@ -380,7 +390,7 @@ package final class Unwinder {
         return Unmanaged<RuleSearch>.fromOpaque(context).takeUnretainedValue().find(ip, &rule.pointee)
       }
       withExtendedLifetime(search) { swtrace_walk_run(&walk) }
-      if let file = search.missing { return .waits(file) }
+      if unfinished == .retry, let file = search.missing { return .waits(file) }
       var addresses = withUnsafeBytes(of: walk.frames) { frames in
         (0..<Int(walk.state.count)).map { frames.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) }
       }

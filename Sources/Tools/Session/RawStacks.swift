@@ -4,6 +4,11 @@ internal import CProbes
 ///
 /// One array of addresses and one of entries: an event with a known stack allocates nothing.
 struct RawStacks {
+  /// Whose events there are, and whose that had to do with them.
+  var processes: Set<UInt32> {
+    entries.reduce(into: []) { processes, entry in processes.formUnion([entry.owner.process, entry.owner.partnerProcess]) }
+  }
+
   /// Whose stack: a process is another one after it has started another program.
   struct Owner: Hashable {
     var process: UInt32

@@ -1,6 +1,7 @@
 internal import CProbes
 internal import CUnwind
 internal import Formats
+internal import Glibc
 internal import Linux
 package import Profiles
 package import Symbolication
@@ -75,22 +76,22 @@ package struct StackAggregator {
   mutating func showRules() {
     guard let walks else { return }
     walks.build()
-    if walks.takeNews(), !held.isEmpty { addHeld(canWait: true) }
+    if walks.takeNews(), !held.isEmpty { addHeld(.retry) }
   }
 
   /// Takes in what has waited for rules. Call it after the last event.
-  package mutating func finishWalks() { addHeld(canWait: false) }
+  package mutating func finishWalks() { addHeld(.wait) }
 
   /// Whether a frame shows why a user stack ends before its thread's first function.
   package var showsEndings = false
 
   /// Takes in one record.
   package mutating func add(_ record: RawSpan) {
-    switch add(record, canWait: true) {
+    switch add(record, .retry) {
     case .done: return
     case .waits(let reason): hold(Held(record: record.withUnsafeBytes { unsafe Array($0) }, reason: reason))
     }
-    if heldSize > Self.heldLimit { addHeld(canWait: false) }
+    if heldSize > Self.heldLimit { addHeld(.wait) }
   }
 
   /// A record that needs rules which are being made, or that has to come after such a one of its thread.
@@ -125,13 +126,13 @@ package struct StackAggregator {
   }
 
   /// Takes in what was held, as far as it can be.
-  private mutating func addHeld(canWait: Bool) {
+  private mutating func addHeld(_ unfinished: Unwinder.UnfinishedRules) {
     let all = held
     (held, heldThreads, heldSize) = ([], [], 0)
     for var one in all {
-      if canWait, case .file(let file) = one.reason, walks?.isBuilding(file) ?? false {
+      if unfinished == .retry, case .file(let file) = one.reason, walks?.isBuilding(file) ?? false {
         hold(one)
-      } else if case .waits(let reason) = add(one.record.span.bytes, canWait: canWait) {
+      } else if case .waits(let reason) = add(one.record.span.bytes, unfinished) {
         one.reason = reason
         hold(one)
       }
@@ -139,7 +140,7 @@ package struct StackAggregator {
   }
 
   /// Takes in a record, unless it has to wait.
-  private mutating func add(_ record: RawSpan, canWait: Bool) -> Outcome {
+  private mutating func add(_ record: RawSpan, _ unfinished: Unwinder.UnfinishedRules) -> Outcome {
     let event = record.header(swtrace_stack_event.self)
     let body = record.extracting(droppingFirst: MemoryLayout<swtrace_stack_event>.size)
     addresses.removeAll(keepingCapacity: true)
@@ -147,9 +148,9 @@ package struct StackAggregator {
     // Whose it is has to be asked now, while that is known.
     var owner = owner(event)
     newcomers?.note(event.pid)
-    if canWait, heldThreads.contains(event.tid) { return .waits(.thread) }
+    if unfinished == .retry, heldThreads.contains(event.tid) { return .waits(.thread) }
     var parts = event.parts
-    if let file = finish(event, &owner, &parts, body.extracting(droppingFirst: event.frames * 8), canWait: canWait) {
+    if let file = finish(event, &owner, &parts, body.extracting(droppingFirst: event.frames * 8), unfinished) {
       return .waits(.file(file))
     }
     if UInt32(event.kind) == SWTRACE_STACK_USER_PART.rawValue {
@@ -174,13 +175,14 @@ package struct StackAggregator {
   ///
   /// - Returns: the file whose rules it has to wait for.
   private mutating func finish(
-    _ event: swtrace_stack_event, _ owner: inout RawStacks.Owner, _ parts: inout RawStacks.Parts, _ rest: RawSpan, canWait: Bool
+    _ event: swtrace_stack_event, _ owner: inout RawStacks.Owner, _ parts: inout RawStacks.Parts, _ rest: RawSpan,
+    _ unfinished: Unwinder.UnfinishedRules
   ) -> UnwindExecutable.Key? {
     // The instruction that a page fault interrupted is no walk.
     guard let walks, UInt32(event.ending) != SWTRACE_END_UNKNOWN.rawValue else { return nil }
     let place = addresses.count - Int(max(event.user_frames, 0)) - Int(event.async_frames)
     let (process, program) = (ProcessID(owner.process), Int(owner.program))
-    switch walks.finish(event, Array(addresses[place...]), rest, process, program, symbolizer, &walked, canWait: canWait) {
+    switch walks.finish(event, Array(addresses[place...]), rest, process, program, symbolizer, &walked, unfinished) {
     case .waits(let file): return file
     case .stack(let user, let asyncFrames, let ending):
       addresses.replaceSubrange(place..., with: user)
@@ -211,7 +213,7 @@ package struct StackAggregator {
     let (process, program) = (ProcessID(owner.process), Int(owner.program))
     if let walks, !task.rest.isEmpty,
       case .stack(let found, _, let ending) = walks.finish(
-        task.event, [], task.rest.span.bytes, process, program, symbolizer, &walked, canWait: false)
+        task.event, [], task.rest.span.bytes, process, program, symbolizer, &walked, .wait)
     {
       user = found
       if showsEndings, !ending.isPlain { owner.ending = ending }
@@ -274,32 +276,55 @@ package struct StackAggregator {
   package mutating func profile(unit: Profile.Unit, delimited: Bool = false) -> Profile {
     giveUpOwed(before: .max)
     var namer = StackNamer(isDelimited: delimited)
-    shared.lend(&namer)
-    defer { shared.lend(&namer) }
-    return profile(of: stacks, unit, &namer) { _ in }
+    var named = shared.name(ClosedStacks(stacks: stacks, areFromCalls: takesUserStacksFromCalls), unit, &namer) {}
+    note(named)
+    named.profile.moments = moments.mappingSamples { named.places[$0] }
+    return named.profile
   }
 
-  /// What has come since the last window, with names, which are kept for the next one.
+  /// Takes away what has come since the last window, to be named by `StackProcesses`.
   ///
-  /// - Parameters:
-  ///   - start: when this window began; waits from before it, whose user stack has not come, get none.
-  ///   - meanwhile: called every few milliseconds, to take in what comes while names are looked up.
-  mutating func takeWindow(unit: Profile.Unit, since start: UInt64, meanwhile: (inout Self) -> Void) -> Profile {
+  /// - Parameter start: when this window began; waits from before it, whose user stack has not come, get none.
+  package mutating func closeWindow(since start: UInt64) -> ClosedStacks {
+    finishHeld()
     giveUpOwed(before: start)
-    let old = beginWindow()
-    var namer = shared.takeNamer()
-    defer {
-      namer.endWindow()
-      shared.giveBack(namer)
+    return ClosedStacks(stacks: beginWindow(), areFromCalls: takesUserStacksFromCalls)
+  }
+
+  /// Stacks of a window that is over.
+  package struct ClosedStacks {
+    let stacks: RawStacks
+    /// Whether user stacks were walked at the ends of system calls.
+    let areFromCalls: Bool
+
+    /// Whose events they are of.
+    package var processes: Set<UInt32> { stacks.processes }
+  }
+
+  /// Takes in what waits for rules, so that a window has all that it says it has; rules that take longer are not waited for.
+  private mutating func finishHeld() {
+    let deadline = Clock.monotonic + Self.patience
+    while !held.isEmpty, Clock.monotonic < deadline {
+      shared.walks?.build()
+      addHeld(.retry)
+      if !held.isEmpty { usleep(5_000) }
     }
-    return profile(of: old, unit, &namer, meanwhile: meanwhile)
+    addHeld(.end)
+  }
+
+  /// In nanoseconds: the rules of the C library take 1 ms, those of a large compiler 100.
+  private static let patience: UInt64 = 250_000_000
+
+  /// Counts what was named of it.
+  package mutating func note(_ named: StackProcesses.Named) {
+    withoutUserStack += named.withoutUserStack
+    names.total += named.names.total
+    names.named += named.names.named
   }
 
   /// Processes whose events are not named yet.
   package var waitingProcesses: Set<UInt32> {
-    var processes = Set(held.map(\.process))
-    for entry in stacks.entries { processes.formUnion([entry.owner.process, entry.owner.partnerProcess]) }
-    return processes
+    stacks.processes.union(held.map(\.process))
   }
 
   /// Takes away what has been counted, but for waits whose user stack may still come.
@@ -332,38 +357,6 @@ package struct StackAggregator {
       owed[thread] = waits.filter { $0.time >= time }
       if owed[thread]?.isEmpty ?? true { owed[thread] = nil }
     }
-  }
-
-  private mutating func profile(
-    of stacks: RawStacks, _ unit: Profile.Unit, _ namer: inout StackNamer, meanwhile: (inout Self) -> Void
-  ) -> Profile {
-    let before = namer.symbolizer.report
-    var profile = Profile(unit: unit)
-    namer.nameAddresses(of: stacks, fromCalls: takesUserStacksFromCalls) { symbolizer in
-      swap(&symbolizer, &self.symbolizer)
-      meanwhile(&self)
-      swap(&symbolizer, &self.symbolizer)
-    }
-    let named = stacks.entries.map { entry -> Stack.ID? in
-      guard entry.events > 0 else { return nil }
-      let (stack, lacksUserPart) = namer.name(entry, stacks, fromCalls: takesUserStacksFromCalls)
-      if lacksUserPart { withoutUserStack += entry.events }
-      return stack
-    }
-    let after = namer.symbolizer.report
-    names.total += after.total - before.total
-    names.named += after.named - before.named
-    profile.stacks = namer.table
-    let places = zip(stacks.entries, named).map { entry, stack -> Int? in
-      guard let stack else { return nil }
-      let command = withUnsafeBytes(of: entry.owner.command) { Text(zeroTerminated: $0.bytes) }
-      return profile.add(
-        entry.value, count: entry.events, stack: stack,
-        process: Profile.Process(
-          command: command.bytes, pid: entry.owner.process, task: entry.owner.task > 0 ? entry.owner.task : nil))
-    }
-    profile.moments = moments.mappingSamples { places[$0] }
-    return profile
   }
 
   /// Whether user stacks were walked at the ends of system calls.

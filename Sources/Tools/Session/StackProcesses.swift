@@ -1,6 +1,7 @@
 internal import BPF
+internal import Formats
 package import Linux
-internal import Profiles
+package import Profiles
 package import Symbolication
 internal import Unwinding
 
@@ -79,22 +80,72 @@ package final class StackProcesses {
     return (walks != nil, walks?.failures)
   }
 
-  /// Lends the names of the windows before, and the symbolizer in it.
-  func takeNamer() -> StackNamer {
-    var namer = self.namer ?? StackNamer(isDelimited: false, indexLimit: indexLimit.map { isLean ? $0 / 4 : $0 })
-    self.namer = nil
+  /// What came of naming stacks.
+  package struct Named {
+    package var profile: Profile
+    /// Its samples by the entries of the stacks; nil for those without events.
+    var places: [Int?]
+    /// Events that lack the user stack that they have: it was another one's.
+    var withoutUserStack: UInt64
+    /// Addresses that were looked up, and those of them that have a name.
+    var names: (total: Int, named: Int)
+  }
+
+  /// Names stacks with the names of the windows before, which are kept for the next one.
+  ///
+  /// - Parameter meanwhile: called every few milliseconds, to take in what comes while names are looked up.
+  package func name(_ closed: StackAggregator.ClosedStacks, unit: Profile.Unit, meanwhile: () -> Void) -> Named {
+    var namer = takeNamer()
+    defer {
+      namer.endWindow()
+      self.namer = namer
+    }
+    return name(closed, unit, &namer, meanwhile: meanwhile)
+  }
+
+  func name(
+    _ closed: StackAggregator.ClosedStacks, _ unit: Profile.Unit, _ namer: inout StackNamer, meanwhile: () -> Void
+  ) -> Named {
     lend(&namer)
+    let stacks = closed.stacks
+    let before = namer.symbolizer.report
+    namer.nameAddresses(of: stacks, fromCalls: closed.areFromCalls) { symbolizer in
+      swap(&symbolizer, &self.symbolizer)
+      meanwhile()
+      swap(&symbolizer, &self.symbolizer)
+    }
+    var withoutUserStack: UInt64 = 0
+    let named = stacks.entries.map { entry -> Stack.ID? in
+      guard entry.events > 0 else { return nil }
+      let (stack, lacksUserPart) = namer.name(entry, stacks, fromCalls: closed.areFromCalls)
+      if lacksUserPart { withoutUserStack += entry.events }
+      return stack
+    }
+    let after = namer.symbolizer.report
+    lend(&namer)
+    var profile = Profile(unit: unit)
+    profile.stacks = namer.table
+    let places = zip(stacks.entries, named).map { entry, stack -> Int? in
+      guard let stack else { return nil }
+      let command = withUnsafeBytes(of: entry.owner.command) { Text(zeroTerminated: $0.bytes) }
+      return profile.add(
+        entry.value, count: entry.events, stack: stack,
+        process: Profile.Process(
+          command: command.bytes, pid: entry.owner.process, task: entry.owner.task > 0 ? entry.owner.task : nil))
+    }
+    return Named(
+      profile: profile, places: places, withoutUserStack: withoutUserStack,
+      names: (after.total - before.total, after.named - before.named))
+  }
+
+  private func takeNamer() -> StackNamer {
+    let namer = self.namer ?? StackNamer(isDelimited: false, indexLimit: indexLimit.map { isLean ? $0 / 4 : $0 })
+    self.namer = nil
     return namer
   }
 
-  /// Takes back what `takeNamer` has lent.
-  func giveBack(_ namer: consuming StackNamer) {
-    lend(&namer)
-    self.namer = namer
-  }
-
   /// Exchanges the symbolizer, for as long as somebody else names.
-  func lend(_ namer: inout StackNamer) { swap(&namer.symbolizer, &symbolizer) }
+  private func lend(_ namer: inout StackNamer) { swap(&namer.symbolizer, &symbolizer) }
 
   /// Forgets what no event needs any more. Call it after the windows of all probes.
   ///

@@ -2,7 +2,7 @@ package import BPF
 internal import CProbes
 internal import Glibc
 package import Linux
-package import Profiles
+internal import Profiles
 internal import Symbolication
 internal import Unwinding
 
@@ -161,24 +161,6 @@ package struct StackRun: ~Copyable {
         stacks: earlier.stacks + later.stacks, wholeStacks: earlier.wholeStacks + later.wholeStacks, frames: earlier.frames + later.frames,
         namedFrames: earlier.namedFrames + later.namedFrames, programTime: earlier.programTime + later.programTime,
         mapMemory: later.mapMemory)
-    }
-  }
-
-  /// What has come since the last window, with names; see `StackAggregator.takeWindow`.
-  ///
-  /// - Parameter others: takes in what comes to other probes while names are looked up.
-  package mutating func takeWindow(unit: Profile.Unit, since start: UInt64, others: () -> Void) -> Profile {
-    Self.takeWindow(&session, &aggregator, unit, start, others)
-  }
-
-  private static func takeWindow(
-    _ session: inout Session, _ aggregator: inout StackAggregator, _ unit: Profile.Unit, _ start: UInt64, _ others: () -> Void
-  ) -> Profile {
-    aggregator.takeWindow(unit: unit, since: start) { aggregator in
-      aggregator.shared.follow()
-      drain(&session, into: &aggregator)
-      aggregator.showRules()
-      others()
     }
   }
 

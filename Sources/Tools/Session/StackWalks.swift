@@ -194,10 +194,10 @@ final class StackWalks {
   ///   - rest: what follows the addresses.
   ///   - process: whose program is known to the symbolizer.
   ///   - report: counts it, unless it has to wait.
-  ///   - canWait: whether the rules of a file may be waited for by doing something else.
+  ///   - unfinished: what happens where the rules of a file are being made.
   func finish(
     _ event: swtrace_stack_event, _ user: [UInt64], _ rest: RawSpan, _ process: ProcessID, _ program: Int,
-    _ symbolizer: borrowing Symbolizer, _ report: inout StackReport, canWait: Bool
+    _ symbolizer: borrowing Symbolizer, _ report: inout StackReport, _ unfinished: Unwinder.UnfinishedRules
   ) -> Finished {
     let hasRest = rest.byteCount >= MemoryLayout<swtrace_stack_rest>.size
     let memory = hasRest ? rest.unsafeLoadUnaligned(as: swtrace_stack_rest.self).memory : 0
@@ -213,7 +213,7 @@ final class StackWalks {
     var isAsync = event.async_at != UInt8(SWTRACE_NO_ASYNC)
     if hasRest {
       let code = symbolizer.code(of: process, program: program)
-      switch unwinder.finish(rest, code, hasCallees: !frames.isEmpty, canWait: canWait) {
+      switch unwinder.finish(rest, code, hasCallees: !frames.isEmpty, unfinished) {
       case .waits(let file): return .waits(file)
       case .ended(let addresses, let reason, let foundAsync, let foundGuessed):
         frames += addresses
