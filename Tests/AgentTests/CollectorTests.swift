@@ -23,6 +23,7 @@ import Testing
     // A debug build among other tests costs more than an agent may.
     configuration.budget.processor = Budget.processors.upperBound
     let control = Control(configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    _ = try await control.change(type.rawValue, ProbeChange(filter: settings.filter), by: "a test")
     let collector = try Collector([type], control: control, costs: CostMeter(), unwindMemory: 28) { window, _ in input.yield(window) }
     let group = ServiceGroup(services: [collector], logger: Logger(label: "test"))
     return try await withThrowingTaskGroup(of: [ProfileWindow].self) { tasks in
@@ -75,7 +76,10 @@ import Testing
       "import time\nopen('/proc/self/comm', 'w').write('sleeper-of-test')\nprint('ready', flush=True)\nwhile True: time.sleep(0.097)",
     ])
     _ = sleeper.readLine()
-    let found = try await windows(.offCPU, ProbeSettings(isEnabled: true, threshold: 50_000)) { window, _ in
+    // Alone, it waits less often than waits are taken: all of them are.
+    var settings = ProbeSettings(isEnabled: true, threshold: 50_000)
+    settings.filter.comm = "sleeper-of-test"
+    let found = try await windows(.offCPU, settings) { window, _ in
       window.covered > 9_000_000_000 && Self.sum(window, "sleeper-of-test") > 0
     }
     sleeper.signal(9)
