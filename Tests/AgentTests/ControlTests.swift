@@ -115,8 +115,8 @@ final class Lines: Sendable {
   private let window = ProfileWindow(
     type: .cpu, start: 10, covered: 7,
     frames: [
-      Frame(function: "main", file: "/home/ann/a.c"), Frame(function: "a"), Frame(function: "b", file: "/home/bob/a.c"),
-      Frame(function: "b", file: "/home/ann/a.c"),
+      Frame(function: "main", file: "/home/Ann/a.c"), Frame(function: "a"), Frame(function: "b", file: "/home/Bob/a.c"),
+      Frame(function: "b", file: "/home/Ann/a.c"),
     ],
     stacks: [[0, 1], [0, 2], [0, 3]],
     series: [
