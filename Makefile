@@ -50,7 +50,8 @@ agent: ## the agent build/swtrace-agent
 	strip --strip-all -o build/swtrace-agent .build/release/swtrace-agent
 
 run-agent: agent ## profile this machine until Ctrl-C, with the page on http://localhost:7380/
-	$(ROOT) env SWTRACE_STORE_PATH=$(CURDIR)/build/agent.db build/swtrace-agent
+	@# In a folder that the agent makes itself: it gives up the privilege to write into those of others.
+	$(ROOT) env SWTRACE_STORE_PATH=$(CURDIR)/build/agent/agent.db build/swtrace-agent
 
 run: release ## profile this machine for 10 s: swtrace-profile.html and swtrace-profile.folded
 	$(ROOT) $(SWTRACE) profile --frequency 99 --duration 10 --output swtrace-profile.html --output swtrace-profile.folded --summary 15
@@ -105,4 +106,5 @@ check-release:
 	@scripts/check-release $(SWTRACE)
 
 clean: ## remove everything that was built
+	@[ ! -e build/agent ] || $(ROOT) rm -rf build/agent
 	rm -rf .build .build-lint build swtrace-profile.html swtrace-profile.folded

@@ -2,6 +2,7 @@ internal import AgentModel
 internal import AgentServer
 internal import AgentStore
 internal import BPF
+internal import Glibc
 internal import Linux
 internal import Logging
 internal import ServiceLifecycle
@@ -23,6 +24,8 @@ struct AgentRun: Sendable {
   init(_ source: ConfigurationSource) throws {
     self.source = source
     if let missing = Privileges.current.missing { throw ToolError("swtrace-agent \(missing)") }
+    // What is kept says what the machine does: it is not for everybody.
+    umask(0o077)
     configuration = try source.read()
     try configuration.makeStoreFolder()
     LogOutput.setLevel(configuration.logLevel)

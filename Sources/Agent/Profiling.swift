@@ -57,15 +57,21 @@ final class Profiling {
   private var output: Output
   private var members: [Member] = []
   private var standings: [ProfileType: Collector.Standing] = [:]
-  /// What could not begin, with the settings that it could not begin with.
-  private var failed: [ProfileType: ProbeSettings] = [:]
+  /// What could not begin: with which settings, and when it is tried again, on the monotonic clock.
+  private var failed: [ProfileType: (settings: ProbeSettings, pause: UInt64, retryAt: UInt64)] = [:]
+  /// In nanoseconds; doubled with each failure.
+  private static let pauses: ClosedRange<UInt64> = 10_000_000_000...640_000_000_000
   private var governor = CostGovernor()
+  /// How long the programs of profiles had run when the budget was looked at, in nanoseconds.
+  private var programsBefore: UInt64 = 0
   private var labels = LabelCache()
   private var maker: WindowMaker
   /// The beginning of the windows that are open, in seconds since 1970.
   private var start = Profiling.windowStart
   /// Windows that are over and have no names yet, the oldest first.
   private var closed: [Closed] = []
+  /// The windows that were open when the budget was looked at.
+  private lazy var governed = start
   /// So many windows wait for names at most; where names take longer than that, windows are longer.
   private static let closedLimit = 12
 
@@ -99,15 +105,16 @@ final class Profiling {
   ///
   /// - Returns: false when the end has been asked for.
   func turn() throws -> Bool {
-    let reasons = poll.wait(nanoseconds: Self.patience)
+    let reasons = poll.wait(nanoseconds: closed.isEmpty ? Self.patience : 0)
     guard !reasons.contains(.signal) else { return false }
     let now = Clock.monotonic
     for member in members { _ = member.run.session.next(output, patience: 0) }
     for member in members { takeIn(member) }
     processes.symbolizer.forgetIdle(before: now)
-    if Self.windowStart != start {
-      try changeWindows()
-      try nameWindows()
+    if Self.windowStart != start { try changeWindows() }
+    if !closed.isEmpty { try nameWindow() }
+    if governed != start {
+      governed = start
       govern()
     }
     beginMissing()
@@ -118,7 +125,7 @@ final class Profiling {
   func end() throws {
     for member in members { try end(member) }
     members = []
-    try nameWindows()
+    while !closed.isEmpty { try nameWindow() }
   }
 
   // MARK: Profiles
@@ -150,13 +157,19 @@ final class Profiling {
 
   /// Begins what is to be measured and is not.
   private func beginMissing() {
-    for type in types where !members.contains(where: { $0.type == type }) {
-      guard let settings = control[type.rawValue], settings.isEnabled, failed[type] != settings else { continue }
-      do { try begin(type) } catch {
-        failed[type] = settings
-        control.note(type.rawValue, failed: "\(error)")
-      }
+    // What is counted of a profile that has ended goes before.
+    for type in types where !(members + closed.map(\.member)).contains(where: { $0.type == type }) {
+      guard let settings = control[type.rawValue], settings.isEnabled else { continue }
+      if let last = failed[type], last.settings == settings, Clock.monotonic < last.retryAt { continue }
+      do { try begin(type) } catch { note(type, settings, failed: error) }
     }
+  }
+
+  private func note(_ type: ProfileType, _ settings: ProbeSettings, failed error: any Error) {
+    let last = failed[type]?.pause ?? 0
+    let pause = min(max(2 * last, Self.pauses.lowerBound), Self.pauses.upperBound)
+    failed[type] = (settings, pause, Clock.monotonic + pause)
+    control.note(type.rawValue, failed: "\(error); it is tried again in \(pause / 1_000_000_000) s")
   }
 
   /// - Throws: when what the filter names does not exist.
@@ -194,10 +207,7 @@ final class Profiling {
     var kept: [Member] = []
     for member in members {
       var goesOn = false
-      do { goesOn = try retune(member) } catch {
-        failed[member.type] = control[member.type.rawValue]
-        control.note(member.type.rawValue, failed: "\(error)")
-      }
+      do { goesOn = try retune(member) } catch { note(member.type, control[member.type.rawValue] ?? member.settings, failed: error) }
       if goesOn {
         try close(member)
         kept.append(member)
@@ -253,26 +263,24 @@ final class Profiling {
     control.note(member.type.rawValue, runs: nil)
   }
 
-  /// Names the windows that are over, and hands them over. What comes meanwhile is taken in, and its windows are closed in time.
-  private func nameWindows() throws {
-    while !closed.isEmpty {
-      let next = closed.removeFirst()
-      var failure: (any Error)?
-      let named = processes.name(next.stacks, unit: next.member.type.unit) {
-        for member in members { takeIn(member) }
-        guard failure == nil, Self.windowStart != start, closed.count < Self.closedLimit else { return }
-        do {
-          for member in members { try close(member) }
-          start = Self.windowStart
-        } catch { failure = error }
-      }
-      if let failure { throw failure }
-      deliver(next, named)
-      var waiting: Set<UInt32> = []
-      for member in members { waiting.formUnion(member.run.aggregator.waitingProcesses) }
-      for other in closed { waiting.formUnion(other.stacks.processes) }
-      processes.settle(before: closed.map(\.opened).min() ?? next.opened, keeping: waiting)
+  /// Names the oldest window that is over, and hands it over. What comes meanwhile is taken in, and its windows are closed in time.
+  private func nameWindow() throws {
+    let next = closed.removeFirst()
+    var failure: (any Error)?
+    let named = processes.name(next.stacks, unit: next.member.type.unit) {
+      for member in members { takeIn(member) }
+      guard failure == nil, Self.windowStart != start, closed.count < Self.closedLimit else { return }
+      do {
+        for member in members { try close(member) }
+        start = Self.windowStart
+      } catch { failure = error }
     }
+    if let failure { throw failure }
+    deliver(next, named)
+    var waiting: Set<UInt32> = []
+    for member in members { waiting.formUnion(member.run.aggregator.waitingProcesses) }
+    for other in closed { waiting.formUnion(other.stacks.processes) }
+    processes.settle(before: closed.map(\.opened).min() ?? next.opened, keeping: waiting)
   }
 
   private func deliver(_ closed: Closed, _ named: StackProcesses.Named) {
@@ -293,7 +301,11 @@ final class Profiling {
   /// Looks at what the agent takes, and lowers its rates where that is too much.
   private func govern() {
     let (spent, budget) = (costs.measure(), control.configuration.budget)
-    if let share = governor.judge(cost: spent.process + spent.programs, elapsed: spent.elapsed, limit: budget.processor / 100) {
+    // What the probes of metrics take does not become less with the rates of profiles.
+    let programs = standings.values.reduce(0) { $0 + $1.quality.programTime }
+    defer { programsBefore = programs }
+    let cost = spent.process + programs - min(programs, programsBefore)
+    if let share = governor.judge(cost: cost, elapsed: spent.elapsed, limit: budget.processor / 100) {
       control.note(halvings: governor.level, share: share)
     }
     let memory = OwnCost.residentMemory

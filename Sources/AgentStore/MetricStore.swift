@@ -93,7 +93,7 @@ extension Store: MetricSource {
         for (id, value) in part.values {
           guard let labels = all[id] else { continue }
           let name = label.flatMap { labels[$0] } ?? ""
-          guard (rows.count + 1) * nothing.count <= Self.mostSums else {
+          guard (rows.count + 1) * nothing.count <= Self.mostMetricValues else {
             throw StoreError.question(reason: "too many values of \(label ?? ""); ask for longer steps")
           }
           rows[name, default: nothing][index].add(value)

@@ -6,6 +6,8 @@ extension Store: ProfileSource {
   /// How many steps a timeline may have, and steps of all its rows.
   static let mostSteps: Int64 = 100_000
   static let mostSums = 4_000_000
+  /// The same of a metric, whose histograms take a thousand times as much as a sum.
+  static let mostMetricValues = 150_000
 
   package func series(_ query: Query) async throws -> [Labels] {
     let conditions = try Conditions(query.matchers)

@@ -235,15 +235,19 @@ package import SystemPackage
   /// - Parameter isCopied: only of those that are not used where the file is mapped: they are compressed, or it is not mapped.
   func size(ofSections prefixes: [String], isCopied: Bool = false) -> Int {
     var size = 0
-    unsafe forEachSection { _, section, _ in
+    unsafe forEachSection { _, section, pointer in
       guard section.type != UInt32(SHT_NOBITS), prefixes.contains(where: { section.name.hasPrefix($0) }) else { return }
       let isPlain = isMapped && !hasDecompressed && section.flags & UInt64(SHF_COMPRESSED) == 0 && !section.name.hasPrefix(".z")
-      if !(isCopied && isPlain) { size += Int(clamping: min(section.size, identity?.size ?? 0)) }
+      guard !(isCopied && isPlain) else { return }
+      var header = GElf_Chdr()
+      let isCompressed = unsafe section.flags & UInt64(SHF_COMPRESSED) != 0 && gelf_getchdr(pointer, &header) != nil
+      // More than there can be in memory is more than any limit.
+      size += Int(clamping: min(isCompressed ? header.ch_size : min(section.size, identity?.size ?? 0), 1 << 40))
     }
     return size
   }
 
-  /// Bytes in the file of the DWARF that has to be copied to be read.
+  /// Bytes of the DWARF that has to be copied to be read, decompressed.
   var copiedDebugBytes: Int { size(ofSections: [".debug_", ".zdebug_"], isCopied: true) }
 
   /// Whether there are symbols of more than the dynamic linker's, and DWARF.

@@ -128,7 +128,7 @@ private struct DebugInformation {
   /// Nil without DWARF that can be used.
   init?(_ file: ELFFile, path: String, bias: UInt64, _ search: DebugFileSearch) {
     guard !file.strippedParts.debugInformation, let dwarf = DwarfFile(file, copyLimit: search.copyLimit) else { return nil }
-    let shared = search.sharedFile(of: file, at: path).flatMap { DwarfFile($0) }
+    let shared = search.sharedFile(of: file, at: path).flatMap { DwarfFile($0, copyLimit: search.copyLimit) }
     index = CallIndex(dwarf, shared: shared, split: SplitUnits(path.isEmpty ? nil : FilePath(path), search))
     self.bias = bias
     if index.isEmpty { return nil }

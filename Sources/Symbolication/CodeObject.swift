@@ -25,6 +25,8 @@ package final class CodeObject {
   package let path: String
   private(set) var state: State
   private var descriptor: Descriptor?
+  /// When something was looked up in it last, on the monotonic clock.
+  var usedAt: UInt64 = 0
   /// Nil for what is no file.
   package let identity: FileIdentity?
   package var isFile: Bool { identity != nil }

@@ -122,26 +122,43 @@ struct FileCache {
   /// Indexes an object, which is kept from now on.
   mutating func load(_ object: CodeObject) {
     object.load(sharing: &indexed, servers: servers, isForever: isForever)
+    object.usedAt = Clock.monotonic
     loaded.append(object)
     waiting.removeAll { $0.object == nil || $0.object === object }
   }
 
+  /// Gives up what no process has mapped any more, a while after it was used: it keeps its container's mounts. A program that is started
+  /// again and again is indexed once.
+  mutating func dropUnused() {
+    let now = Clock.monotonic
+    loaded = loaded.indices.compactMap { index in
+      let isUnused = isKnownUniquelyReferenced(&loaded[index]) && now - loaded[index].usedAt > Self.lifetime
+      return isUnused ? nil : loaded[index]
+    }
+  }
+
+  /// In nanoseconds.
+  private static let lifetime: UInt64 = 300_000_000_000
+
   /// Notes that something is looked up in an object that has been indexed: what was not used for the longest time leaves first.
   mutating func use(_ object: CodeObject) {
-    guard !isForever, loaded.last !== object, let place = loaded.lastIndex(where: { $0 === object }) else { return }
+    guard !isForever else { return }
+    object.usedAt = Clock.monotonic
+    guard loaded.last !== object, let place = loaded.lastIndex(where: { $0 === object }) else { return }
     loaded.remove(at: place)
     loaded.append(object)
   }
 
-  /// Gives up indexes, those first that were not used for the longest time, until the others take so many bytes at most. Objects without
-  /// one stay as long as a process has mapped them.
+  /// Gives up indexes, those first that were not used for the longest time, until the others take so many bytes at most. Objects stay
+  /// as long as a process has mapped them.
   mutating func trim(to limit: Int) {
     var used = 0
     var kept: [CodeObject] = []
-    for object in loaded.reversed() {
+    while let object = loaded.popLast() {
       guard case .ready = object.state else { continue }
-      used += object.memoryUse
-      if used <= limit {
+      let size = object.memoryUse
+      if used + size <= limit {
+        used += size
         kept.append(object)
       } else {
         object.unload()

@@ -82,6 +82,7 @@ package struct Symbolizer {
 
   /// Gives up what later windows will hardly ask for again. Call it after each.
   package mutating func settle() {
+    files.dropUnused()
     if noted.count > Self.modulesOfAnEndlessRun { (noted, modules) = ([], [:]) }
     // Modules and programs of BPF come and go.
     if kernel != nil, let kernelReadAt, Clock.monotonic - kernelReadAt > Self.kernelLifetime { (kernel, hasNewKernel) = (nil, true) }

@@ -128,8 +128,8 @@ package final class Unwinder {
     executables[oldest.key] = nil
   }
 
-  /// Whether rules were made since this was set to false.
-  package var hasNewRules = false
+  /// How often rules were made.
+  package private(set) var generation = 0
 
   /// Whether the rules of a file are still being made.
   package func isBuilding(_ file: UnwindExecutable.Key) -> Bool { executables[file]?.isBuilding ?? false }
@@ -153,7 +153,7 @@ package final class Unwinder {
       if let failure { throw failure }
       return
     }
-    hasNewRules = true
+    generation += 1
     let ready = changed
     changed = []
     for executable in ready { do { try store(executable) } catch { failure = failure ?? error } }

@@ -59,7 +59,8 @@ package final class Running: @unchecked Sendable {
       posix_spawn_file_actions_adddup2(&actions, output[1], 1)
     }
     posix_spawn_file_actions_adddup2(&actions, errorFile, 2)
-    var variables = ProcessInfo.processInfo.environment
+    // Those of the tests mean nothing to programs, and the agent refuses what it does not know.
+    var variables = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("SWTRACE_") }
     variables["SWIFT_BACKTRACE"] = "enable=no"
     variables.merge(environment) { $1 }
     let strings = arguments.map { strdup($0) } + [nil]

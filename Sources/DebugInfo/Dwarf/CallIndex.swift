@@ -144,6 +144,7 @@ final class CallIndex {
     }
     list.settle()
     shared?.settle()
+    split.settle()
   }
 
   /// Bytes of memory after `settle`, about.

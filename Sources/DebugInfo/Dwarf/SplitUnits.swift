@@ -7,13 +7,22 @@ internal import SystemPackage
 final class SplitUnits {
   private let path: FilePath?
   private let search: DebugFileSearch
-  private lazy var package = makePackage()
+  private var found: SplitPackage??
+  private var package: SplitPackage? {
+    if let found { return found }
+    let made = makePackage()
+    found = .some(made)
+    return made
+  }
 
   /// - Parameter path: of the program, in the search's first root.
   init(_ path: FilePath?, _ search: DebugFileSearch) {
     self.path = path
     self.search = search
   }
+
+  /// Gives up what is read again when it is needed.
+  func settle() { if let package = found ?? nil { package.file.settle() } }
 
   /// What was split from a unit; nil where it is not found, or is of another build.
   func unit(of skeleton: DwarfUnit) -> DwarfUnit? {
@@ -30,7 +39,7 @@ final class SplitUnits {
     }
     if let folder = path?.removingLastComponent(), let last = file.lastComponent { candidates.append(folder.appending(last)) }
     for candidate in candidates {
-      guard let elf = search.open(candidate), let dwarf = DwarfFile(elf, isSplit: true) else { continue }
+      guard let elf = search.open(candidate), let dwarf = DwarfFile(elf, isSplit: true, copyLimit: search.copyLimit) else { continue }
       for header in UnitList(dwarf).headers where header.isUsable {
         let unit = DwarfUnit(dwarf, header, skeleton: skeleton)
         if unit.splitIdentifier == skeleton.splitIdentifier { return unit }
@@ -40,7 +49,9 @@ final class SplitUnits {
   }
 
   private func makePackage() -> SplitPackage? {
-    guard let path, let elf = search.open(FilePath(path.string + ".dwp")), let dwarf = DwarfFile(elf, isSplit: true) else { return nil }
+    guard let path, let elf = search.open(FilePath(path.string + ".dwp")),
+      let dwarf = DwarfFile(elf, isSplit: true, copyLimit: search.copyLimit)
+    else { return nil }
     return SplitPackage(dwarf)
   }
 }

@@ -76,7 +76,9 @@ package struct StackAggregator {
   mutating func showRules() {
     guard let walks else { return }
     walks.build()
-    if walks.takeNews(), !held.isEmpty { addHeld(.retry) }
+    guard walks.generation != generation else { return }
+    generation = walks.generation
+    if !held.isEmpty { addHeld(.retry) }
   }
 
   /// Takes in what has waited for rules. Call it after the last event.
@@ -113,6 +115,8 @@ package struct StackAggregator {
   }
 
   private var held: [Held] = []
+  /// Of the rules that are known to be made.
+  private var generation = 0
   private var heldThreads: Set<UInt32> = []
   private var heldSize = 0
   /// In bytes. Beyond it the rules are waited for, and the ring may fill up.

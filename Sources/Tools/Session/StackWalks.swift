@@ -163,11 +163,8 @@ final class StackWalks {
   /// - Parameter all: waits until all are made.
   func build(all: Bool = false) { attempt { () throws(BPFError) in try unwinder.build(all: all) } }
 
-  /// Whether rules were made since the last time.
-  func takeNews() -> Bool {
-    defer { unwinder.hasNewRules = false }
-    return unwinder.hasNewRules
-  }
+  /// How often rules were made.
+  var generation: Int { unwinder.generation }
 
   /// Whether the rules of a file are still being made.
   func isBuilding(_ file: UnwindExecutable.Key) -> Bool { unwinder.isBuilding(file) }

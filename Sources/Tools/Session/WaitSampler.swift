@@ -9,8 +9,8 @@ final class WaitSampler {
   private var period: Double
   private var last: (time: UInt64, count: UInt64)
 
-  /// In nanoseconds: what the shortest wait that matters is, and what the probe can multiply by.
-  private static let periods = 1e3...3.6e12
+  /// In nanoseconds: a thousandth is what the probe's arithmetic is off by at the lower bound; the upper one is what it can multiply by.
+  private static let periods = 1e6...3.6e12
   /// Waits of less are a part of one, until something is known of this machine's.
   private static let first = 1e8
   /// In nanoseconds.
