@@ -62,7 +62,7 @@ package struct Health: Sendable {
     }
   }
 
-  /// What the agent takes from the machine, over the last minute.
+  /// What the agent takes from the machine, of the last window.
   package struct Cost: Sendable {
     /// Processors' worth of time of the agent's own process: 0.01 is one hundredth of one processor.
     package var processor: Double

@@ -121,7 +121,7 @@ enum OpenAPI {
           "get": {
             "operationId": "health", "summary": "How the agent is doing: rates, losses, stacks, cost, store, remarks",
             "responses": {
-              "200": { "description": "Counts are since the start; cost is of the last minute.",
+              "200": { "description": "Counts are since the start; cost is of the last window.",
                 "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Health" } } } },
               "default": { "$ref": "#/components/responses/error" }
             }

@@ -22,7 +22,7 @@ extension Page {
       const share = (part, whole) => whole > 0 ? ` (${percentText(part / whole)})` : "";
       byId("health-content").replaceChildren(
         ...(remarks.length ? [element("h3", { textContent: "Remarks" }), element("ul", {}, ...remarks.map(textContent => element("li", { textContent })))] : []),
-        element("h3", { textContent: "Cost, over the last minute" }),
+        element("h3", { textContent: "Cost, of the last window" }),
         list([
           ["Its process", `${percentText(cost.processor)} of a processor`], ["Its programs in the kernel", `${percentText(cost.programs)} of a processor`],
           ["Limit", cost.limit > 0 ? `${percentText(cost.limit)} of a processor` : "none"], ["Memory", bytesText(cost.memory_bytes)],
@@ -31,9 +31,9 @@ extension Page {
         ...profiles.flatMap(profile => [
           element("h3", { textContent: `${typeNames[profile.type] ?? profile.type}, since the start` }),
           list([
-            ["Rate", profile.frequency_hertz > 0 ? `${rounded(profile.frequency_hertz)} samples a second on each processor` : "every event"],
+            ["Rate", profile.frequency_hertz > 0 ? `${rounded(profile.frequency_hertz)} samples a second on each processor` : "of the waits, longer ones rather than short ones"],
             ["Measured", rounded(profile.events)],
-            ["Lost", rounded(profile.lost) + share(profile.lost, profile.lost + profile.events), profile.lost > 0],
+            ["Lost", rounded(profile.lost) + share(profile.lost, profile.events), profile.lost > 0],
             ["Stacks cut short", rounded(profile.cut_stacks) + share(profile.cut_stacks, profile.cut_stacks + profile.whole_stacks)],
             ["Frames without a name", rounded(profile.unnamed_frames) + share(profile.unnamed_frames, profile.frames)],
           ]),
