@@ -39,7 +39,11 @@ package struct Configuration: Equatable, Sendable {
     var name = utsname()
     host = uname(&name) == 0 ? withUnsafeBytes(of: &name.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) } : ""
     if host.isEmpty { host = "localhost" }
-    redaction = (try? [RedactionRule(regex: "/home/[^/ ]+", replacement: "/home/*")]) ?? []
+    guard let homes = try? RedactionRule(regex: "/home/[^/ ]+", replacement: "/home/*") else {
+      // Nothing is stored unredacted for lack of a rule.
+      preconditionFailure("the rule that hides the names of homes is no pattern")
+    }
+    redaction = [homes]
   }
 
   /// Reads a file and the environment.

@@ -139,7 +139,9 @@ package final class Control: Sendable {
         if key.needsRestart {
           logger.warning(
             "\(key.path) is read at the start only: it stays \(quoted(old)) until the agent is restarted, then \(quoted(next))")
-          try? key.set(&new, key.value(content.configuration))
+          do { try key.set(&new, key.value(content.configuration)) } catch {
+            logger.error("\(key.path) holds from now on, in part: \(error); restart the agent")
+          }
         } else {
           audit(key.path, old, next, who)
         }
