@@ -169,10 +169,17 @@ struct thread_struct {
 
 struct rq {
 	__u64 nr_switches;
+	__u64 clock;            /* ns; brought up to date before each choice of the next task */
 };
 
 struct cfs_rq {
 	struct rq *rq;          /* with CONFIG_FAIR_GROUP_SCHED */
+};
+
+/* What the scheduler itself notes of a task's waits for a processor, in ns of `rq.clock`; with CONFIG_SCHED_INFO. */
+struct sched_info {
+	unsigned long long run_delay;   /* all waits up to the last coming, and the parts of this one in other queues */
+	unsigned long long last_queued; /* when it came into this queue; 0 when it runs, sleeps, or was preempted on its way to sleep */
 };
 
 struct sched_entity {
@@ -183,6 +190,7 @@ struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;   /* since 5.14 */
 	int pid, tgid;
+	struct sched_info sched_info;
 	unsigned int on_cpu;    /* not 0 until the last switch from it is done; a byte since 7.1 */
 	int exit_code;
 	unsigned int flags;

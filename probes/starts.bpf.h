@@ -26,13 +26,15 @@ struct {
 	__type(value, struct start);
 } starts SEC(".maps");
 
-/* Makes an entry where there is none; counts SEEN and LOST_MAP_FULL where there is no room. */
-static __always_inline void insert_start(__u32 tid, __u64 time_ns, __u64 note)
+/* Makes an entry where there is none. Returns not 0 where there is no room, after counting SEEN and LOST_MAP_FULL. */
+static __always_inline long insert_start(__u32 tid, __u64 time_ns, __u64 note)
 {
 	struct start new = { .time_ns = time_ns, .note = note };
+	long error = bpf_map_update_elem(&starts, &tid, &new, BPF_ANY);
 
-	if (bpf_map_update_elem(&starts, &tid, &new, BPF_ANY))
+	if (error)
 		count(see(), SWTRACE_LOST_MAP_FULL);
+	return error;
 }
 
 /* Notes that something begins. */

@@ -16,6 +16,17 @@ package enum KernelFeatures {
 
   package static var hasTypeInformation: Bool { unsafe access("/sys/kernel/btf/vmlinux", R_OK) == 0 }
 
+  /// Whether the scheduler keeps how long each task has waited for a processor (CONFIG_SCHED_INFO; `run_delay`), and has groups of tasks
+  /// (CONFIG_FAIR_GROUP_SCHED), by which a task's queue is found.
+  ///
+  /// Before 5.14 kernels with CONFIG_SCHED_INFO but without CONFIG_SCHEDSTATS keep zeros after `nodelayacct`. The file's numbers are time on
+  /// processors, time of waiting, and how often it came to one, which whoever asks has (Documentation/scheduler/sched-stats.rst).
+  package static var keepsWaitsForProcessors: Bool {
+    let comings = (ProcFile.read("/proc/self/schedstat") ?? "").split { $0 == " " || $0 == "\n" }.last
+    guard let comings, comings != "0" else { return false }
+    return unsafe access("/proc/self/autogroup", F_OK) == 0 || access("/proc/sys/kernel/sched_cfs_bandwidth_slice_us", F_OK) == 0
+  }
+
   /// Where tracefs is mounted; nil when it is not, or when this user cannot read it.
   package static var tracefs: String? {
     for path in ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"] where unsafe access("\(path)/events", F_OK) == 0 {

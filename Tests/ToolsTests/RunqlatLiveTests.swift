@@ -1,7 +1,9 @@
 import BPF
 import CProbes
+import Formats
 import Foundation
 import Linux
+import Profiles
 import TestSupport
 import Testing
 
@@ -137,29 +139,73 @@ extension SwitchLiveTests {
       #expect(counts.delivered == (try finished.json()).dropLast().reduce(0) { $0 + ($1["count"] as? Int ?? 0) })
     }
 
-    /// With room for two threads nearly every wake-up is lost, and each is counted.
-    @Test func fullMapLosesNothingInSilence() throws {
+    /// The waits of a thread are those that the scheduler has added up, to the nanosecond.
+    @Test func sumsAreTheSchedulers() throws {
+      try #require(KernelFeatures.keepsWaitsForProcessors)
+      let process = try NappingProcess([499, 97], in: folder)
+      let pid = process.running.pid
+      func accounts() throws -> [Int: (delay: Int, comings: Int)] {
+        let tasks = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task").compactMap { Int($0) }
+        return try Dictionary(
+          uniqueKeysWithValues: tasks.map { tid in
+            let numbers = try String(contentsOfFile: "/proc/\(pid)/task/\(tid)/schedstat", encoding: .utf8).split { " \n".contains($0) }
+            return (tid, (try #require(Int(numbers[1])), try #require(Int(numbers[2]))))
+          })
+      }
+      let before = try accounts()
+      var attachment = try attach(Runqlat.hooksOfAccount, process, room: 1024)
+      var reader = try HistogramReader(attachment.probe, unit: .microseconds, keyed: true)
+      _ = try process.work()
+      let after = try accounts()
+      attachment.links.detach()
+      let histograms = try reader.take(copy: 0)
+      var compared = 0
+      for (tid, account) in after {
+        let (delay, comings) = (account.delay - (before[tid]?.delay ?? 0), account.comings - (before[tid]?.comings ?? 0))
+        let mine = try #require(histograms.first { $0.key == UInt64(tid) }).histogram
+        // Where it is preempted on its way to sleep the scheduler notes nothing; what is hidden from programs it does note.
+        guard mine.count == comings else { continue }
+        compared += 1
+        #expect(mine.sum == delay, "\(tid): \(mine.sum) in \(mine.count) waits, \(delay) in \(comings)")
+      }
+      #expect(compared > 0, "\(before), \(after), \(histograms)")
+      process.end()
+    }
+
+    /// Each way to see waits counts each, and with room for two threads, where nearly every one is lost, each loss.
+    @Test(arguments: [Runqlat.hooksOfAccount, Runqlat.hooksOfWakeups], [2, 1024]) func fullMapLosesNothingInSilence(
+      _ hooks: [Hook], _ room: Int
+    ) throws {
       let process = try NappingProcess([211, 101, 53], in: folder)
-      let hooks: [Hook] = [
-        Hook("wake-ups", ["wakeup_btf"]), Hook("wake-ups of new tasks", ["wakeup_new_btf"]), Hook("task switches", ["switch_btf"]),
-      ]
-      var attachment = try Attachment.attempt(
-        .named("runqlat"), hooks: hooks,
-        configure: { (probe, _) throws(BPFError) in
-          var filter = swtrace_filter()
-          filter.pid = UInt32(process.running.pid)
-          try probe.configure(".rodata.filter", filter)
-          try probe.resize("starts", to: 2)
-        })
+      var attachment = try attach(hooks, process, room: room)
       var meter = try LossMeter(attachment.probe)
       let switches = try process.work()
       attachment.links.detach()
       let (report, _) = try meter.close()
       #expect(report.isExact)
-      #expect((report.lost[.mapFull] ?? 0) > 0)
+      #expect(((report.lost[.mapFull] ?? 0) > 0) == (room == 2))
       #expect(report.delivered > 0)
       #expect(report.delivered + report.totalLost >= UInt64(switches.values.reduce(0) { $0 + $1.comings }))
       process.end()
+    }
+
+    /// The probe by itself, with a histogram for each thread of a process, and so many places for threads.
+    private func attach(_ hooks: [Hook], _ process: NappingProcess, room: Int) throws -> BPF.Attachment {
+      try BPF.Attachment.attempt(
+        .named("runqlat"), hooks: hooks.filter { $0.fact != HiddenEvents.hook.fact },
+        configure: { (probe, _) throws(BPFError) in
+          var filter = swtrace_filter()
+          filter.pid = UInt32(process.running.pid)
+          try probe.configure(".rodata.filter", filter)
+          try probe.configure(".rodata.config", runqlat_config(key: RUNQLAT_THREAD.rawValue, reserved: 0))
+          try probe.configure(".rodata.histogram", swtrace_histogram_config(unit: 1000, keyed: 1, reserved: (0, 0, 0, 0, 0, 0, 0)))
+          try probe.resize("histogram_cells", to: 1024)
+          try probe.resize("starts", to: room)
+        },
+        attach: { (probe, programs, _) throws(BPFError) in
+          if programs.contains("enter_tasks") { _ = try probe.iterate("enter_tasks") }
+          return []
+        })
     }
   }
 }
