@@ -42,7 +42,7 @@ static __always_inline void notice_comings(struct start *start, __u64 number)
 static __always_inline void begin_off(bool typed, struct task_struct *task, __u64 time_ns, __u32 bit)
 {
 	__u32 tid = read_member(typed, task, pid);
-	struct start *start = bpf_map_lookup_elem(&starts, &tid);
+	struct start *start = find_start(tid);
 
 	if (start) {
 		__u64 number = leavings(typed, task);
@@ -64,7 +64,7 @@ static __always_inline void begin_off_woken(bool typed, struct task_struct *task
 
 	if (typed ? task->on_cpu : BPF_CORE_READ_BITFIELD_PROBED(task, on_cpu))
 		return;
-	start = bpf_map_lookup_elem(&starts, &tid);
+	start = find_start(tid);
 	if (!start)
 		insert_start(tid, time_ns, NOTE(leavings(typed, task), 0));
 	else if (!start->time_ns)
@@ -77,7 +77,7 @@ static __always_inline void begin_off_woken(bool typed, struct task_struct *task
 static __always_inline __u64 end_off(bool typed, struct task_struct *task, __u32 *bit)
 {
 	__u32 tid = read_member(typed, task, pid);
-	struct start *start = bpf_map_lookup_elem(&starts, &tid);
+	struct start *start = find_start(tid);
 	__u64 number, began_ns;
 
 	if (!start)
@@ -101,7 +101,7 @@ static __always_inline __u64 end_off(bool typed, struct task_struct *task, __u32
 static __always_inline void end_of_task(bool typed, struct task_struct *task)
 {
 	__u32 tid = read_member(typed, task, pid);
-	struct start *start = bpf_map_lookup_elem(&starts, &tid);
+	struct start *start = find_start(tid);
 
 	if (!start)
 		return;
@@ -122,7 +122,7 @@ int report_hidden(struct bpf_iter__task *ctx)
 	if (!task)
 		return 0;
 	hidden.tid = task->pid;
-	start = bpf_map_lookup_elem(&starts, &hidden.tid);
+	start = find_start(hidden.tid);
 	if (!start)
 		return 0;
 	hidden.next = start->note >> 1;

@@ -74,7 +74,7 @@ static __always_inline void begin_wait(bool typed, bool preempted, struct task_s
 	struct start *start;
 
 	if (state & TASK_DEAD) {
-		start = bpf_map_lookup_elem(&starts, &tid);
+		start = find_start(tid);
 		if (start && start->time_ns)
 			remark(SWTRACE_UNFINISHED);
 		if (start)
@@ -89,7 +89,7 @@ static __always_inline void begin_wait(bool typed, bool preempted, struct task_s
 		count(see(), SWTRACE_FILTERED);
 		return;
 	}
-	start = bpf_map_lookup_elem(&starts, &tid);
+	start = find_start(tid);
 	if (start) {
 		/* The end of the wait before was not seen: kernels may hide the switches of a task, and with them those to the next. */
 		if (start->time_ns)
@@ -151,7 +151,7 @@ static __always_inline int end_wait(bool typed, struct task_struct *task, struct
 static __always_inline int handle_waking(void *ctx, bool typed, bool by_rules, struct task_struct *task)
 {
 	__u32 tid = read_member(typed, task, pid);
-	struct start *start = bpf_map_lookup_elem(&starts, &tid);
+	struct start *start = find_start(tid);
 	__u64 ids = bpf_get_current_pid_tgid(), time_ns = bpf_ktime_get_ns(), kernel;
 	struct stack_room *room;
 	struct moment now;
@@ -193,7 +193,7 @@ static __always_inline int handle_switch(bool typed, bool preempted, struct task
 		begin_wait(typed, preempted, prev, state, out, time_ns);
 	if (!in)
 		return 0;
-	start = bpf_map_lookup_elem(&starts, &in);
+	start = find_start(in);
 	if (!start || !start->time_ns)
 		return 0;
 	return end_wait(typed, next, start, time_ns);
@@ -246,7 +246,7 @@ static __always_inline int handle_exit(void *ctx, bool by_rules)
 
 	if (!*(volatile __u64 *)&owed)
 		return 0;
-	start = bpf_map_lookup_elem(&starts, &tid);
+	start = find_start(tid);
 	if (!start || !start->note)
 		return 0;
 	since = start->note;
@@ -290,8 +290,9 @@ SEC("iter/task")
 int enter_blocked(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	struct start new = { .time_ns = bpf_ktime_get_ns() }, *start;
-	long state, error;
+	__u64 time_ns = bpf_ktime_get_ns();
+	struct start *start;
+	long state;
 	__u32 tid;
 
 	if (!task)
@@ -300,15 +301,12 @@ int enter_blocked(struct bpf_iter__task *ctx)
 	if (!is_blocked(task, state) || !is_wanted(true, task, state))
 		return 0;
 	tid = task->pid;
-	error = bpf_map_update_elem(&starts, &tid, &new, BPF_NOEXIST);
-	if (error) {
-		if (error != -17)       /* EEXIST: it has just begun to wait again */
-			count(see(), SWTRACE_LOST_MAP_FULL);
+	/* Unless it has just begun to wait again. */
+	if (find_start(tid) || insert_start(tid, time_ns, 0))
 		return 0;
-	}
 	/* It may have come back before there was an entry to see that by. */
-	start = bpf_map_lookup_elem(&starts, &tid);
-	if (!is_blocked(task, task_state(true, task)) && start && start->time_ns == new.time_ns)
+	start = find_start(tid);
+	if (!is_blocked(task, task_state(true, task)) && start && start->time_ns == time_ns)
 		start->time_ns = 0;
 	return 0;
 }
@@ -336,7 +334,7 @@ int report_blocked(struct bpf_iter__task *ctx)
 	if (!task)
 		return 0;
 	tid = task->pid;
-	start = bpf_map_lookup_elem(&starts, &tid);
+	start = find_start(tid);
 	room = bpf_map_lookup_elem(&blocked_room, &zero);
 	if (!start || !start->time_ns || !room)
 		return 0;

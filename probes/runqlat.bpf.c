@@ -70,7 +70,7 @@ static __always_inline __u64 delay_of(bool typed, struct task_struct *task, __u6
 static __always_inline int end_queueing(bool typed, struct task_struct *task, __u64 time_ns)
 {
 	__u32 tid = read_member(typed, task, pid);
-	struct start *start = bpf_map_lookup_elem(&starts, &tid);
+	struct start *start = find_start(tid);
 	__u64 number = leavings(typed, task), delay = delay_of(typed, task, time_ns), next, note, before;
 
 	if (!start) {
@@ -98,7 +98,7 @@ static __always_inline int end_queueing(bool typed, struct task_struct *task, __
 static __always_inline void begin_unnoted(bool typed, struct task_struct *task)
 {
 	__u32 tid = read_member(typed, task, pid);
-	struct start *start = bpf_map_lookup_elem(&starts, &tid);
+	struct start *start = find_start(tid);
 
 	if (!start || (start->note != ANY_COMING && start->note != NOTE(leavings(typed, task), 0)))
 		return;
@@ -141,17 +141,10 @@ SEC("iter/task")
 int enter_tasks(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
-	struct start new = { .note = ANY_COMING };
-	__u32 tid;
-	long error;
 
-	if (!task || !filter_task(true, task))
-		return 0;
-	tid = task->pid;
-	new.time_ns = task->sched_info.run_delay;
-	error = bpf_map_update_elem(&starts, &tid, &new, BPF_NOEXIST);
-	if (error && error != -17)      /* EEXIST: it came meanwhile */
-		count(see(), SWTRACE_LOST_MAP_FULL);
+	/* It may have come meanwhile. */
+	if (task && filter_task(true, task) && !find_start(task->pid))
+		insert_start(task->pid, task->sched_info.run_delay, ANY_COMING);
 	return 0;
 }
 

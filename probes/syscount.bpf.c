@@ -96,7 +96,7 @@ static __always_inline bool add_latency(struct moment now, struct syscount_cell 
 static __always_inline bool take_start(bool typed, struct task_struct *task, long number, __u64 *took_ns)
 {
 	__u32 tid = read_member(typed, task, pid);
-	struct start *start = bpf_map_lookup_elem(&starts, &tid);
+	struct start *start = find_start(tid);
 
 	if (!start || !start->time_ns || start->note != (__u64)number)
 		return false;

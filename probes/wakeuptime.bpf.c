@@ -32,7 +32,7 @@ static __always_inline int handle_switch(bool typed, bool preempted, struct task
 		return count(see(), SWTRACE_FILTERED);
 	if (!filter_task(typed, task))
 		return count(see(), SWTRACE_FILTERED);
-	start = bpf_map_lookup_elem(&starts, &tid);
+	start = find_start(tid);
 	if (start) {
 		/* Its waking was not seen. */
 		if (start->time_ns)
@@ -46,7 +46,7 @@ static __always_inline int handle_switch(bool typed, bool preempted, struct task
 static __always_inline int handle_waking(void *ctx, bool typed, bool by_rules, struct task_struct *task)
 {
 	__u32 tid = read_member(typed, task, pid);
-	struct start *start = bpf_map_lookup_elem(&starts, &tid);
+	struct start *start = find_start(tid);
 	__u64 ids = bpf_get_current_pid_tgid(), time_ns = bpf_ktime_get_ns();
 	struct stack_room *room;
 	struct moment now;

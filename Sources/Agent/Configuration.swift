@@ -26,7 +26,7 @@ package struct Configuration: Equatable, Sendable {
   /// Waits of at least so many microseconds; nil for none.
   package var offCPUThreshold: UInt64? = 1_000
   /// Memory of the kernel for the rules of code, in MB, for both profiles together.
-  package var unwindMemory = 56
+  package var unwindMemory = 50
   package var metrics = MetricSettings()
 
   package var budget = Budget(processor: 2, memory: 256 << 20)

@@ -77,8 +77,9 @@ final class Profiling {
 
   /// Bytes that what is known of the functions of files takes between windows.
   private static let indexLimit = 16 << 20
-  /// Nanoseconds between looks at the rings, which wake nobody but for a process's first event.
-  private static let patience: UInt64 = 100_000_000
+  /// Nanoseconds between looks at the rings, which wake nobody but for a process's first event: as many events come meanwhile on machines
+  /// of all sizes.
+  private static let patience = min(max(2_000_000_000 / UInt64(max(Processors.online.count, 1)), 100_000_000), 500_000_000)
   /// Waits that are taken a second, for each processor: as many as there are samples of what it runs.
   private static let waitsPerProcessor: UInt64 = 19
 
@@ -322,29 +323,35 @@ final class Profiling {
   private static var windowStart: Int64 { Int64(Clock.realtime / 1_000_000_000) / ProfileWindow.length * ProfileWindow.length }
 }
 
-/// Labels of processes, read again after a while: a process may be moved to another cgroup.
+/// Labels of processes, read again after a while, which grows: a process may be moved to another cgroup, most often soon after its start.
 struct LabelCache {
   private struct Entry {
     var labels: ProcessLabels
     var incarnation: Symbolizer.Incarnation?
     var readAt: UInt64
+    /// Nanoseconds until it is read again.
+    var lifetime: UInt64
   }
 
   private var entries: [UInt32: Entry] = [:]
   /// In nanoseconds.
-  private static let lifetime: UInt64 = 60_000_000_000
+  private static let lifetimes: ClosedRange<UInt64> = 15_000_000_000...480_000_000_000
 
   /// - Parameter incarnation: another one for another program, and for another process of the number.
   mutating func labels(of process: UInt32, _ incarnation: Symbolizer.Incarnation?) -> ProcessLabels {
     let now = Clock.monotonic
-    if let known = entries[process], known.incarnation == incarnation, now - known.readAt < Self.lifetime { return known.labels }
+    var lifetime = Self.lifetimes.lowerBound
+    if let known = entries[process], known.incarnation == incarnation {
+      if now - known.readAt < known.lifetime { return known.labels }
+      lifetime = min(2 * known.lifetime, Self.lifetimes.upperBound)
+    }
     let labels = ProcessLabels(of: ProcessID(process))
-    entries[process] = Entry(labels: labels, incarnation: incarnation, readAt: now)
+    entries[process] = Entry(labels: labels, incarnation: incarnation, readAt: now, lifetime: lifetime)
     return labels
   }
 
   mutating func forgetOld() {
     let now = Clock.monotonic
-    entries = entries.filter { now - $0.value.readAt < Self.lifetime }
+    entries = entries.filter { now - $0.value.readAt < 2 * $0.value.lifetime }
   }
 }

@@ -172,7 +172,7 @@ extension SwitchLiveTests {
       process.end()
     }
 
-    /// Each way to see waits counts each, and with room for two threads, where nearly every one is lost, each loss.
+    /// Each way to see waits counts each, also where threads have no place of their own, and with room for two threads, where nearly every one is lost, each loss.
     @Test(arguments: [Runqlat.hooksOfAccount, Runqlat.hooksOfWakeups], [2, 1024]) func fullMapLosesNothingInSilence(
       _ hooks: [Hook], _ room: Int
     ) throws {
@@ -200,7 +200,8 @@ extension SwitchLiveTests {
           try probe.configure(".rodata.config", runqlat_config(key: RUNQLAT_THREAD.rawValue, reserved: 0))
           try probe.configure(".rodata.histogram", swtrace_histogram_config(unit: 1000, keyed: 1, reserved: (0, 0, 0, 0, 0, 0, 0)))
           try probe.resize("histogram_cells", to: 1024)
-          try probe.resize("starts", to: room)
+          // With two places nearly all threads share one with another.
+          try Starts.resize(&probe, to: room, places: 2)
         },
         attach: { (probe, programs, _) throws(BPFError) in
           if programs.contains("enter_tasks") { _ = try probe.iterate("enter_tasks") }

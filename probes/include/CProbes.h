@@ -22,6 +22,7 @@
 #include "profile.h"
 #include "runqlat.h"
 #include "stack.h"
+#include "starts.h"
 #include "syscount.h"
 #include "tcpconnlat.h"
 #include "tcpretrans.h"

@@ -16,6 +16,15 @@ struct swtrace_histogram_config {
 	__u8 reserved[7];
 };
 
+/* Keys that have a whole histogram for themselves; a power of two. */
+#define SWTRACE_HISTOGRAM_ROWS 64
+
+/* Where such a key's is, if it has one: the upper bits of a product (Fibonacci hashing; Knuth, The Art of Computer Programming 3, 6.4). */
+static inline __attribute__((always_inline)) __u32 swtrace_histogram_row(__u64 key)
+{
+	return key * 0x9e3779b97f4a7c15ULL >> 58;
+}
+
 struct swtrace_histogram {
 	__u64 sum;
 	__u64 maximum;

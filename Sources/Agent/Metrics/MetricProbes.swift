@@ -25,7 +25,8 @@ struct MetricProbePlan {
   private static var runQueue: MetricProbePlan {
     MetricProbePlan(name: Runqlat.name, metrics: [MetricCatalog.runQueueLatency]) { surroundings in
       var cgroups = CgroupLabels()
-      return try HistogramProbe(Runqlat.parse(["--cgroups"]), surroundings, room: ["histogram_cells": 8192]) { entry, sink in
+      let room = HistogramRun.rows.merging(["histogram_cells": 4096]) { $1 }
+      return try HistogramProbe(Runqlat.parse(["--cgroups"]), surroundings, room: room) { entry, sink in
         sink(MetricCatalog.runQueueLatency, cgroups.pairs(of: entry.key), .histogram(entry.histogram))
       }
     }

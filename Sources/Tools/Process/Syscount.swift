@@ -73,7 +73,7 @@ package struct Syscount: CountTool {
     // Two intervals can be in the map at once.
     try probe.resize("named_cells", to: byProcess ? 2 * maxKeys : min(2 * maxKeys, 512))
     try probe.resize("slots", to: latency ? 12288 : 1)
-    if !latency { try probe.resize("starts", to: 1) }
+    if !latency { try Starts.leaveOut(of: &probe) }
   }
 
   package var interval: UInt64? { period?.nanoseconds }

@@ -50,7 +50,7 @@ package struct Cpudist: HistogramTool {
       ".rodata.config",
       cpudist_config(key: key.rawValue, off: offcpu ? 1 : 0, include_idle: includeIdle ? 1 : 0, reserved: (0, 0)))
     // Only the time off a processor needs a place for each thread.
-    if !offcpu { try probe.resize("starts", to: 1) }
+    if !offcpu { try Starts.leaveOut(of: &probe) }
   }
 
   private static func reason(_ key: UInt64) -> String { key == CPUDIST_VOLUNTARY.rawValue ? "voluntary" : "involuntary" }

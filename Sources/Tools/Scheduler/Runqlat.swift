@@ -59,8 +59,7 @@ package struct Runqlat: HistogramTool {
 
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
     try probe.configure(".rodata.config", runqlat_config(key: key.rawValue, reserved: 0))
-    // Each thread that is there has an entry from the beginning, and those that start need some, too.
-    try probe.resize("starts", to: max(16384, 2 * Processors.threads))
+    try Starts.makeRoom(in: &probe)
   }
 
   package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] {

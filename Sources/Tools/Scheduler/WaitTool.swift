@@ -85,8 +85,7 @@ extension WaitTool {
   }
 
   package func configure(_ probe: inout Probe, _ programs: [String?]) throws(BPFError) {
-    // Each thread that is blocked has an entry from the beginning, and those that start need some, too.
-    try probe.resize("starts", to: max(16384, 2 * Processors.threads))
+    try Starts.makeRoom(in: &probe)
     try probe.configure(
       ".rodata.config",
       offcputime_config(

@@ -41,8 +41,7 @@ package struct BlockedTask {
 
   /// Whether it is the same wait; asked when everything is detached, so that nothing can end it any more.
   func isStillOn(_ probe: borrowing LoadedProbe) throws(BPFError) -> Bool {
-    let starts: ProbeMap<UInt32, SIMD2<UInt64>> = try probe.map("starts")
-    return starts[event.tid]?.x == event.time_ns
+    try Starts(probe)[event.tid]?.time == event.time_ns
   }
 
   /// The registers and what of the stack can be read, up to the size that the probes copy.

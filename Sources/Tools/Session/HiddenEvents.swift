@@ -23,8 +23,8 @@ struct HiddenEvents {
   /// How many there are; asked when everything is detached. What the probe has noticed since is among its counts.
   func count(_ probe: borrowing LoadedProbe) throws(BPFError) -> UInt64 {
     guard !tasks.isEmpty else { return 0 }
-    let starts: ProbeMap<UInt32, SIMD2<UInt64>> = try probe.map("starts")
+    let starts = try Starts(probe)
     // One that has ended since was counted then.
-    return tasks.reduce(0) { sum, task in starts[task.tid].map { $0.y >> 1 == task.next } == true ? sum + task.count : sum }
+    return tasks.reduce(0) { sum, task in starts[task.tid].map { $0.note >> 1 == task.next } == true ? sum + task.count : sum }
   }
 }

@@ -16,43 +16,107 @@ package struct KeyedHistogram: Sendable {
 struct HistogramReader {
   private let all: ProbeMap<UInt32, swtrace_histogram>
   private let cells: ProbeMap<swtrace_histogram_key, swtrace_histogram_cell>
+  /// The keys that have a row, and the rows; both as `histogram.bpf.h` says.
+  private let keys: ProbeMap<UInt32, UInt64>
+  private let rows: ProbeMap<UInt32, swtrace_histogram>
+  /// Who has which row.
+  private var owners: [UInt32: Owner] = [:]
   private let isKeyed: Bool
   private let unit: HistogramUnit
   /// Values read so far; what the probes delivered must be as many.
   private(set) var count: UInt64 = 0
 
+  private struct Owner {
+    var key: UInt64
+    /// Intervals in a row without a value.
+    var idle = 0
+    /// Whether the row was taken away when the last interval ended; the probe may still have used it then.
+    var isLeaving = false
+  }
+
+  /// Values in an interval from which on a key is given a row.
+  private static let busy: UInt64 = 32
+  /// Intervals without values after which its row is taken away.
+  private static let idleLimit = 6
+
   init(_ probe: borrowing LoadedProbe, unit: HistogramUnit, keyed: Bool) throws(BPFError) {
     all = try probe.map("histograms")
     cells = try probe.map("histogram_cells")
+    keys = try probe.map("histogram_keys")
+    rows = try probe.map("histogram_rows")
     isKeyed = keyed
     self.unit = unit
   }
 
   /// The histograms of a copy, in ascending order of their counts, as BCC prints them.
   mutating func take(copy: UInt32) throws(BPFError) -> [KeyedHistogram] {
-    let histograms = isKeyed ? takeKeyed(copy) : [try takeAll(copy)]
+    let histograms = isKeyed ? try takeKeyed(copy) : [try takeAll(copy)]
     count += histograms.reduce(0) { $0 + $1.histogram.count }
     return histograms
   }
 
   private func takeAll(_ copy: UInt32) throws(BPFError) -> KeyedHistogram {
-    var slots = [UInt64](repeating: 0, count: Int(SWTRACE_SLOTS))
     var histogram = Histogram()
-    for part in all.values(of: copy) {
-      histogram.sum += part.sum
-      histogram.maximum = max(histogram.maximum, part.maximum)
-      withUnsafeBytes(of: part.slots) { bytes in
-        for (slot, count) in bytes.bindMemory(to: UInt64.self).enumerated() { slots[slot] += count }
-      }
-    }
+    for part in all.values(of: copy) { histogram.add(part) }
     try all.set(copy, swtrace_histogram())
-    for (slot, count) in slots.enumerated() where count > 0 { histogram.buckets.append(Histogram.bucket(slot: slot, count: count)) }
-    histogram.raiseMaximum(unit: unit.size)
+    histogram.settle(unit)
     return KeyedHistogram(key: 0, command: Text([]), histogram: histogram)
   }
 
-  private func takeKeyed(_ copy: UInt32) -> [KeyedHistogram] {
+  private mutating func takeKeyed(_ copy: UInt32) throws(BPFError) -> [KeyedHistogram] {
+    var found = try takeRows(copy)
+    takeCells(copy, &found)
+    try giveRows(found)
+    return found.values.map { entry in
+      var entry = entry
+      entry.histogram.settle(unit)
+      return entry
+    }
+    .sorted { ($0.histogram.count, $0.key) < ($1.histogram.count, $1.key) }
+  }
+
+  /// What is in rows, and takes those away that have not been used for long.
+  private mutating func takeRows(_ copy: UInt32) throws(BPFError) -> [UInt64: KeyedHistogram] {
     var found: [UInt64: KeyedHistogram] = [:]
+    for (row, before) in owners {
+      var owner = before
+      // One that was taken away has its last values in both copies.
+      for place in [row + copy * UInt32(SWTRACE_HISTOGRAM_ROWS)]
+        + (owner.isLeaving ? [row + (1 - copy) * UInt32(SWTRACE_HISTOGRAM_ROWS)] : [])
+      {
+        guard let part = rows[place] else { continue }
+        var histogram = found[owner.key]?.histogram ?? Histogram()
+        histogram.add(part)
+        guard !histogram.buckets.isEmpty else { continue }
+        found[owner.key] = KeyedHistogram(key: owner.key, command: Text([]), histogram: histogram)
+        try rows.set(place, swtrace_histogram())
+      }
+      if owner.isLeaving {
+        owners[row] = nil
+        continue
+      }
+      owner.idle = found[owner.key] == nil ? owner.idle + 1 : 0
+      if owner.idle == Self.idleLimit {
+        try keys.set(row, 0)
+        owner.isLeaving = true
+      }
+      owners[row] = owner
+    }
+    return found
+  }
+
+  /// Gives rows to keys that have become busy, where theirs are free. Names have no place in rows.
+  private mutating func giveRows(_ found: [UInt64: KeyedHistogram]) throws(BPFError) {
+    guard keys.capacity == Int(SWTRACE_HISTOGRAM_ROWS) else { return }
+    for (key, entry) in found where key != 0 && entry.command.isEmpty && entry.histogram.count >= Self.busy {
+      let row = swtrace_histogram_row(key)
+      guard owners[row] == nil else { continue }
+      try keys.set(row, key)
+      owners[row] = Owner(key: key)
+    }
+  }
+
+  private func takeCells(_ copy: UInt32, _ found: inout [UInt64: KeyedHistogram]) {
     // A key's name is that of its fullest cell: the others may be from before a renaming.
     var fullest: [UInt64: UInt64] = [:]
     for key in cells.keys() where key.copy == copy {
@@ -68,11 +132,29 @@ struct HistogramReader {
       if cell.count > 0 { entry.histogram.buckets.append(Histogram.bucket(slot: Int(key.slot), count: cell.count)) }
       found[key.key] = entry
     }
-    var result = Array(found.values)
-    for index in result.indices {
-      result[index].histogram.buckets.sort { $0.low < $1.low }
-      result[index].histogram.raiseMaximum(unit: unit.size)
+  }
+}
+
+extension Histogram {
+  /// Adds what a probe counted, without an order of the buckets.
+  fileprivate mutating func add(_ part: swtrace_histogram) {
+    sum += part.sum
+    maximum = max(maximum, part.maximum)
+    withUnsafeBytes(of: part.slots) { bytes in
+      for (slot, count) in bytes.bindMemory(to: UInt64.self).enumerated() where count > 0 {
+        buckets.append(Histogram.bucket(slot: slot, count: count))
+      }
     }
-    return result.sorted { ($0.histogram.count, $0.key) < ($1.histogram.count, $1.key) }
+  }
+
+  /// Puts the buckets in order, each once.
+  fileprivate mutating func settle(_ unit: HistogramUnit) {
+    buckets.sort { $0.low < $1.low }
+    var settled: [Bucket] = []
+    for bucket in buckets {
+      if settled.last?.low == bucket.low { settled[settled.count - 1].count += bucket.count } else { settled.append(bucket) }
+    }
+    buckets = settled
+    raiseMaximum(unit: unit.size)
   }
 }
