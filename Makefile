@@ -45,7 +45,8 @@ release: ## the static, stripped release binary build/swtrace
 
 agent: ## the agent build/swtrace-agent
 	@$(SETUP) build
-	swift build --configuration release --static-swift-stdlib --product swtrace-agent
+	@# Assertions in C have the names of their files.
+	swift build --configuration release --static-swift-stdlib --product swtrace-agent -Xcc -ffile-prefix-map=$(CURDIR)/=
 	@mkdir -p build
 	strip --strip-all -o build/swtrace-agent .build/release/swtrace-agent
 
