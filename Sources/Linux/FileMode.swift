@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// What kind of file a path leads to, and who may use it (inode(7)).
