@@ -45,7 +45,8 @@ release: ## the static, stripped release binary build/swtrace
 
 agent: ## the agent build/swtrace-agent
 	@$(SETUP) build
-	swift build --configuration release --static-swift-stdlib --product swtrace-agent
+	@# Assertions in C have the names of their files.
+	swift build --configuration release --static-swift-stdlib --product swtrace-agent -Xcc -ffile-prefix-map=$(CURDIR)/=
 	@mkdir -p build
 	strip --strip-all -o build/swtrace-agent .build/release/swtrace-agent
 
@@ -56,12 +57,12 @@ run-agent: agent ## profile this machine until Ctrl-C, with the page on http://l
 run: release ## profile this machine for 10 s: swtrace-profile.html and swtrace-profile.folded
 	$(ROOT) $(SWTRACE) profile --frequency 99 --duration 10 --output swtrace-profile.html --output swtrace-profile.folded --summary 15
 
-test: ## every test: here, under five kernels in virtual machines, in a browser
-	@$(SETUP) build test web
+test: ## every test but that of the packages: here, under five kernels in virtual machines, in a browser, with Prometheus
+	@$(SETUP) build test web dashboards
 	swift build --build-tests
 	@# The virtual machines test the release binary: what users get, and several times faster where all is emulated.
 	@$(MAKE) --no-print-directory release
-	@Tests/run here fuzz kernels web
+	@Tests/run here fuzz kernels web dashboards
 
 test-here: ## the tests that need no virtual machine and no browser
 	@$(SETUP) build

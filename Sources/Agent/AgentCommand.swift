@@ -1,3 +1,4 @@
+internal import AgentServer
 package import ArgumentParser
 
 /// The agent's command line.
@@ -42,7 +43,8 @@ package struct AgentCommand: AsyncParsableCommand {
       if print {
         Swift.print(try Agent.Configuration(file: source.file, environment: source.environment).file, terminator: "")
       } else {
-        _ = try source.read()
+        let configuration = try source.read()
+        if let warning = try configuration.serverSettings().warning { Swift.print("warning: \(warning)") }
         Swift.print("the configuration is right")
       }
     }

@@ -17,6 +17,7 @@ struct AgentRun: Sendable {
   private let notice: ServiceNotice
   private let logger: Logger
   private let statistics: RunTimeService
+  private let server: AgentServer.Configuration
 
   /// Prepares what needs privileges that are not kept, and gives them up; call it while there is one thread.
   ///
@@ -28,10 +29,13 @@ struct AgentRun: Sendable {
     umask(0o077)
     configuration = try source.read()
     try configuration.makeStoreFolder()
+    // The token's and the certificate's files may be such that only root can read them.
+    server = try configuration.serverSettings()
     LogOutput.setLevel(configuration.logLevel)
     LoggingSystem.bootstrap { LogOutput(label: $0) }
     logger = Logger(label: "swtrace-agent")
-    control = Control(configuration, logger: logger)
+    if let warning = server.warning { logger.warning("\(warning)") }
+    control = Control(configuration, logger: logger, audit: Logger(label: LogOutput.audit))
     notice = ServiceNotice(environment: source.environment)
     statistics = RunTimeService(logger: logger)
     LockedMemory.lift()
@@ -45,7 +49,7 @@ struct AgentRun: Sendable {
       let rules = control.configuration
       return window.prepared(rules.relabelling, rules.redaction)
     }
-    let costs = CostMeter()
+    let costs = CostMeter(knowsPrograms: statistics.isMeasuring)
     let metrics = try MetricCollector(
       configuration.metrics, host: configuration.host, costs: costs, logger: logger,
       prepare: { [control] labels in
@@ -53,7 +57,7 @@ struct AgentRun: Sendable {
         return rules.relabelling.apply(to: labels).map { rules.redaction.apply(toLabels: $0) }
       }, hand: { queue.add($0) })
     let standing = AgentStanding(store, queue, metrics, control, costs)
-    let server = try Server(configuration.serverSettings(), source: store, state: standing, control: control, logger: logger)
+    let server = try Server(self.server, source: store, state: standing, control: control, logger: logger)
     let collector = try Collector(control: control, costs: costs, unwindMemory: configuration.unwindMemory) { window, collector in
       standing.note(collector)
       queue.add(window)
@@ -64,14 +68,17 @@ struct AgentRun: Sendable {
           // Whatever fails, the windows that wait are stored.
           .init(service: queue), .init(service: statistics),
           .init(service: Upkeep(store, control, logger: logger), failureTerminationBehavior: .gracefullyShutdownGroup),
-          .init(service: Reload(source: source, control: control, notice: notice, logger: logger)),
+          .init(
+            service: Reload(source: source, control: control, certificate: self.server.certificate, notice: notice, logger: logger)),
           .init(service: server, failureTerminationBehavior: .gracefullyShutdownGroup),
           .init(service: Collectors([collector, metrics], queue), failureTerminationBehavior: .gracefullyShutdownGroup),
           // The last is the first to hear of the end.
           .init(service: Notices(notice, control, standing)),
         ],
         gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
-    logger.notice("the page is at http://\(configuration.address):\(configuration.port)/, the store is \(escaped(configuration.storePath))")
+    let scheme = self.server.certificate == nil ? "http" : "https"
+    logger.notice(
+      "the page is at \(scheme)://\(configuration.address):\(configuration.port)/, the store is \(escaped(configuration.storePath))")
     try await group.run()
   }
 
@@ -118,15 +125,23 @@ struct Upkeep: Service {
   }
 }
 
-/// Has the kernel measure how long the programs run, so that the agent knows its own cost; where it may not, that part counts as nothing.
+/// Has the kernel measure how long the programs run, so that the agent knows its own cost; where it may not, that part is not known.
 final class RunTimeService: Service {
   // A member: a local value could be gone as soon as nothing reads it.
   private let statistics: RunTimeStatistics?
+  /// Whether the kernel measures: for the agent, or because somebody has switched it on for all.
+  let isMeasuring: Bool
 
   init(logger: Logger) {
-    do { statistics = try RunTimeStatistics() } catch {
+    do {
+      statistics = try RunTimeStatistics()
+      isMeasuring = true
+    } catch {
       statistics = nil
-      logger.warning("\(error); the agent's cost is told without that of its programs. CAP_SYS_ADMIN would allow it.")
+      isMeasuring = ProcFile.read("/proc/sys/kernel/bpf_stats_enabled")?.first == "1"
+      if !isMeasuring {
+        logger.warning("\(error); the agent's cost is told without that of its programs. CAP_SYS_ADMIN at the start would allow it.")
+      }
     }
   }
 

@@ -45,12 +45,15 @@ final class AgentStanding: AgentState {
           unnamedFrames: collector.quality.frames - collector.quality.namedFrames, frames: collector.quality.frames)
       },
       cost: Health.Cost(
-        processor: share(spent.process), programs: share(spent.programs), limit: configuration.budget.processor / 100,
-        memory: OwnCost.residentMemory),
+        processor: share(spent.process), programs: costs.knowsPrograms ? share(spent.programs) : nil,
+        limit: configuration.budget.processor / 100, memory: OwnCost.residentMemory),
       store: Health.Store(
         bytes: UInt64(status.fileBytes + status.logBytes), limit: UInt64(configuration.maximumSize), droppedWindows: queue.current.dropped),
-      remarks: status.remarks + control.remarks)
+      remarks: status.remarks + control.remarks + (costs.knowsPrograms ? [] : [Self.unknownPrograms]))
   }
+
+  private static let unknownPrograms =
+    "What the agent's programs take in the kernel is not known, and not in the budget: it was started without CAP_SYS_ADMIN."
 
   func metrics() async -> [MetricFamily] {
     let health = await health()
@@ -59,6 +62,9 @@ final class AgentStanding: AgentState {
       health.profiles.map { .init(Double(value($0)), labels: [("profile", $0.type.rawValue)]) }
     }
     let (measured, profiles) = (measured.current, await control.probes())
+    let programTime = MetricFamily(
+      MetricCatalog.programTime,
+      costs.programTime.sorted { $0.key < $1.key }.map { .init(Double($0.value) / 1e9, labels: [("probe", $0.key)]) })
     return [
       MetricFamily(MetricCatalog.events, perProfile(\.events) + measured.perProbe { $0.delivered + $0.lost.values.reduce(0, +) }),
       MetricFamily(MetricCatalog.eventsLost, perProfile(\.lost) + measured.losses),
@@ -67,17 +73,14 @@ final class AgentStanding: AgentState {
         profiles.filter(\.settings.isEnabled).map { .init($0.isRunning ? 1 : 0, labels: [("probe", $0.name)]) } + measured.up),
       MetricFamily(MetricCatalog.wholeStacks, perProfile(\.wholeStacks)), MetricFamily(MetricCatalog.cutStacks, perProfile(\.cutStacks)),
       MetricFamily(MetricCatalog.frames, perProfile(\.frames)), MetricFamily(MetricCatalog.unnamedFrames, perProfile(\.unnamedFrames)),
-      MetricFamily(MetricCatalog.processorTime, [.init(Double(OwnCost.processorTime) / 1e9)]),
-      MetricFamily(
-        MetricCatalog.programTime,
-        costs.programTime.sorted { $0.key < $1.key }.map { .init(Double($0.value) / 1e9, labels: [("probe", $0.key)]) }),
+      MetricFamily(MetricCatalog.processorTime, [.init(Double(Clock.process) / 1e9)]),
       MetricFamily(MetricCatalog.rateHalvings, [.init(Double(control.halvings))]),
       MetricFamily(MetricCatalog.residentMemory, [.init(Double(health.cost.memory))]),
       MetricFamily(
         MetricCatalog.mapMemory, memory.map { .init(Double($0.1), labels: [("profile", $0.0.rawValue)]) } + measured.perProbe(\.mapMemory)),
       MetricFamily(MetricCatalog.storeSize, [.init(Double(health.store.bytes))]),
       MetricFamily(MetricCatalog.droppedWindows, [.init(Double(health.store.droppedWindows))]),
-    ] + measured.families
+    ] + (costs.knowsPrograms ? [programTime] : []) + measured.families
   }
 
   func reasonNotReady() async -> String? {

@@ -14,6 +14,9 @@ package struct Configuration: Equatable, Sendable {
   package var names: [String] = []
   /// The file with the token; nil for none.
   package var tokenFile: String?
+  /// The files with the chain of certificates and its key; both or none.
+  package var tlsCertificate: String?
+  package var tlsKey: String?
   /// The file of the store.
   package var storePath = "/var/lib/swtrace/agent.db"
   /// How long windows are kept, and sums of hours, in seconds.
@@ -67,6 +70,9 @@ package struct Configuration: Equatable, Sendable {
     }
     if keepHours < keepWindows {
       throw ConfigurationError("store.keep_hours is less than store.keep_windows: sums of hours are made of windows; give them more time")
+    }
+    if (tlsCertificate == nil) != (tlsKey == nil) {
+      throw ConfigurationError("tls.\(tlsKey == nil ? "certificate" : "key") is given alone: give tls.certificate and tls.key, or neither")
     }
     if cpuFrequency == 0, offCPUThreshold == nil {
       throw ConfigurationError("cpu.frequency is 0 and off_cpu.threshold is off: there is nothing to measure; set one of them")

@@ -90,6 +90,20 @@ extension Configuration {
     } _: { (configuration, text) throws(ConfigurationError) in
       configuration.tokenFile = text.isEmpty ? nil : text
     },
+    Key(
+      "tls.certificate",
+      "For HTTPS: the file with the server's certificate and those above it, in PEM; empty for HTTP.\n"
+        + "What is in it and in the key's file is read again with SIGHUP.", needsRestart: true
+    ) {
+      $0.tlsCertificate ?? ""
+    } _: { (configuration, text) throws(ConfigurationError) in
+      configuration.tlsCertificate = text.isEmpty ? nil : text
+    },
+    Key("tls.key", "The file with the certificate's key, in PEM. Only its owner and group may read it.", needsRestart: true) {
+      $0.tlsKey ?? ""
+    } _: { (configuration, text) throws(ConfigurationError) in
+      configuration.tlsKey = text.isEmpty ? nil : text
+    },
   ]
 
   private static let ofStore: [Key] = [

@@ -28,10 +28,13 @@ package final class Control: Sendable {
 
   private let content: Mutex<Content>
   private let logger: Logger
+  private let auditLogger: Logger
 
-  package init(_ configuration: Configuration, logger: Logger) {
+  /// - Parameter audit: is told of each change, whatever the log's level.
+  package init(_ configuration: Configuration, logger: Logger, audit: Logger) {
     content = Mutex(Content(configuration: configuration, probes: configuration.probes.mapValues { Probe(settings: $0) }))
     self.logger = logger
+    auditLogger = audit
   }
 
   /// What holds now. Of the probes it says how they were to measure at the start; `self[probe]` says how they are to now.
@@ -59,12 +62,15 @@ package final class Control: Sendable {
   /// - Parameters:
   ///   - halvings: how often they are halved.
   ///   - share: what the agent took, in processors.
-  package func note(halvings: Int, share: Double) {
+  ///   - isWhole: whether what its programs took in the kernel is in it.
+  package func note(halvings: Int, share: Double, isWhole: Bool) {
     let before = content.withLock { content in
       defer { (content.halvings, content.share) = (halvings, share) }
       return content.halvings
     }
-    let taken = "the agent took \(Self.percent(share)) of a processor, and may take \(Self.percent(configuration.budget.processor / 100))"
+    let rest = isWhole ? "" : ", its programs in the kernel not counted"
+    let taken =
+      "the agent took \(Self.percent(share)) of a processor\(rest), and may take \(Self.percent(configuration.budget.processor / 100))"
     logger.notice("rates are \(halvings > before ? "lowered" : "raised") to 1/\(1 << halvings) of what was asked for: \(taken)")
   }
 
@@ -159,7 +165,7 @@ package final class Control: Sendable {
   }
 
   private func audit(_ what: String, _ old: String, _ new: String, _ who: String) {
-    logger.notice("\(what): \(quoted(old)) -> \(quoted(new)), by \(who)")
+    auditLogger.notice("\(what): \(quoted(old)) -> \(quoted(new)), by \(who)")
   }
 
   private func quoted(_ text: String) -> String { text.isEmpty ? "nothing" : escaped(text) }

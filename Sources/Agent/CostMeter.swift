@@ -19,7 +19,13 @@ package final class CostMeter: Sendable {
 
   private let content: Mutex<Content>
 
-  package init() { content = Mutex(Content(last: (Clock.monotonic, OwnCost.processorTime, 0))) }
+  /// Whether the time of the programs is known; else it is told as 0.
+  package let knowsPrograms: Bool
+
+  package init(knowsPrograms: Bool) {
+    self.knowsPrograms = knowsPrograms
+    content = Mutex(Content(last: (Clock.monotonic, Clock.process, 0)))
+  }
 
   /// Notes how long the programs of a probe have run since the agent's start, in nanoseconds.
   package func note(_ probe: String, programTime: UInt64) { content.withLock { $0.programs[probe] = programTime } }
@@ -31,7 +37,7 @@ package final class CostMeter: Sendable {
   package func measure() -> Spent {
     content.withLock { content in
       let programs = content.programs.values.reduce(0, +)
-      let now = (time: Clock.monotonic, process: OwnCost.processorTime, programs: programs)
+      let now = (time: Clock.monotonic, process: Clock.process, programs: programs)
       content.latest = Spent(
         elapsed: now.time - content.last.time, process: now.process - content.last.process,
         programs: now.programs - min(now.programs, content.last.programs))
@@ -46,13 +52,6 @@ package final class CostMeter: Sendable {
 
 /// What this process takes.
 enum OwnCost {
-  /// Of all threads, in nanoseconds.
-  static var processorTime: UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
-  }
-
   /// In bytes; 0 where /proc does not say.
   static var residentMemory: UInt64 {
     let fields = (ProcFile.read("/proc/self/statm") ?? "").split(separator: " ")

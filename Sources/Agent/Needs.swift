@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Linux
 internal import Logging
 
@@ -11,6 +12,14 @@ enum Needs {
     // /proc/PID/map_files can be listed with the two above, but opened only with this.
     (.checkpointRestore, "functions of programs whose file was deleted or replaced have no names"),
   ]
+
+  /// Whether the agent may do something with a file when it has given up all others.
+  ///
+  /// - Parameter mode: `W_OK` and the like.
+  /// - Returns: the error's number; 0 when it may.
+  static func tryAccess(_ path: String, _ mode: CInt) -> CInt {
+    Privileges.lowered(to: all.map(\.capability)) { faccessat(AT_FDCWD, path, mode, AT_EACCESS) == 0 ? 0 : errno }
+  }
 
   /// Gives up all others, and says what is missing.
   static func keep(_ logger: Logger) throws {

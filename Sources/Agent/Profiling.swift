@@ -307,7 +307,7 @@ final class Profiling {
     defer { programsBefore = programs }
     let cost = spent.process + programs - min(programs, programsBefore)
     if let share = governor.judge(cost: cost, elapsed: spent.elapsed, limit: budget.processor / 100) {
-      control.note(halvings: governor.level, share: share)
+      control.note(halvings: governor.level, share: share, isWhole: costs.knowsPrograms)
     }
     let memory = OwnCost.residentMemory
     if !processes.isLean, memory > UInt64(budget.memory) / 10 * 9 {

@@ -1,3 +1,4 @@
+internal import AgentServer
 internal import Linux
 internal import Logging
 internal import ServiceLifecycle
@@ -7,6 +8,8 @@ internal import UnixSignals
 struct Reload: Service {
   let source: ConfigurationSource
   let control: Control
+  /// What the server proves itself with; nil for HTTP.
+  let certificate: Certificate?
   let notice: ServiceNotice
   let logger: Logger
 
@@ -19,6 +22,10 @@ struct Reload: Service {
     defer { notice.ready(control.summary) }
     do {
       control.reload(try source.read(), by: "SIGHUP")
+      // The files' names are of the start, what they say is of now.
+      if let certificate, let new = try control.configuration.certificate(), certificate.become(new) {
+        logger.notice("the certificate is another one from the next connection on")
+      }
       logger.notice("the configuration was read again")
     } catch {
       logger.error("the configuration was read again and is refused, the old one stays: \(error)")

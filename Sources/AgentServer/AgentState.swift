@@ -66,14 +66,14 @@ package struct Health: Sendable {
   package struct Cost: Sendable {
     /// Processors' worth of time of the agent's own process: 0.01 is one hundredth of one processor.
     package var processor: Double
-    /// The same of its programs in the kernel.
-    package var programs: Double
+    /// The same of its programs in the kernel; nil where the kernel does not tell.
+    package var programs: Double?
     /// Above which the frequency is lowered.
     package var limit: Double
     /// Resident bytes.
     package var memory: UInt64
 
-    package init(processor: Double, programs: Double, limit: Double, memory: UInt64) {
+    package init(processor: Double, programs: Double?, limit: Double, memory: UInt64) {
       self.processor = processor
       self.programs = programs
       self.limit = limit

@@ -8,6 +8,8 @@ package struct Configuration: Sendable {
   package var hosts: Set<String>
   /// Who has it may ask from elsewhere, and change state. Nil: nobody may.
   package var token: String?
+  /// With it the server speaks TLS only; nil for HTTP without it.
+  package var certificate: Certificate?
   /// Whether only this machine can connect: reading then needs no token.
   package var isLoopback: Bool
   /// How many questions to the source are answered at the same time.
@@ -17,17 +19,24 @@ package struct Configuration: Sendable {
 
   package init(
     address: String = "127.0.0.1", port: Int = 4041, hosts: Set<String> = ["localhost", "127.0.0.1", "[::1]"], token: String? = nil,
-    isLoopback: Bool? = nil
+    certificate: Certificate? = nil, isLoopback: Bool? = nil
   ) {
     self.address = address
     self.port = port
     self.hosts = Set(hosts.map { $0.lowercased() })
     self.token = token
+    self.certificate = certificate
     self.isLoopback = isLoopback ?? Self.isLoopback(address)
   }
 
   private static func isLoopback(_ address: String) -> Bool {
     address == "localhost" || address == "::1" || (address.hasPrefix("127.") && address.allSatisfy { $0.isNumber || $0 == "." })
+  }
+
+  /// What is allowed but not wise; nil for nothing.
+  package var warning: String? {
+    guard !isLoopback, token != nil, certificate == nil else { return nil }
+    return "the token travels in the clear to \(address): configure a certificate, or let the agent listen on 127.0.0.1"
   }
 
   /// Of a request as a whole, in bytes.

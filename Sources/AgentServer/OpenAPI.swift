@@ -232,7 +232,7 @@ enum OpenAPI {
             "cgroup": { "type": "string", "description": "The path of a cgroup; those below it belong to it." },
             "user": { "type": "string", "description": "A name or a number." } } },
           "Budget": { "type": "object", "properties": {
-            "max_cpu": { "type": "number", "minimum": 0.1, "maximum": 6400, "description": "Of the agent and its programs, in percent of one processor." },
+            "max_cpu": { "type": "number", "minimum": 0.1, "maximum": 6400, "description": "Of the agent and its programs, in percent of one processor; without the programs where the health has null for them." },
             "max_memory_bytes": { "type": "integer", "minimum": 67108864, "description": "Of the agent's process." } } },
           "Timeline": { "type": "object", "required": ["type", "unit", "by", "start", "step", "covered", "lost", "period", "rows"], "properties": {
             "type": { "type": "string" }, "unit": { "type": "string" }, "by": { "type": "string" },
@@ -277,7 +277,9 @@ enum OpenAPI {
               "whole_stacks": { "type": "integer" }, "cut_stacks": { "type": "integer" }, "unnamed_frames": { "type": "integer" },
               "frames": { "type": "integer" } } } },
             "cost": { "type": "object", "properties": {
-              "processor": { "type": "number" }, "programs": { "type": "number" }, "limit": { "type": "number" }, "memory_bytes": { "type": "integer" } } },
+              "processor": { "type": "number", "description": "Processors' worth of time of the last window, of the agent's process." },
+              "programs": { "type": ["number", "null"], "description": "The same of its programs in the kernel; null where that is not known." },
+              "limit": { "type": "number" }, "memory_bytes": { "type": "integer" } } },
             "store": { "type": "object", "properties": {
               "bytes": { "type": "integer" }, "limit_bytes": { "type": "integer" }, "dropped_windows": { "type": "integer" },
               "extents": { "type": "object", "additionalProperties": { "type": "array", "items": { "type": "integer" },

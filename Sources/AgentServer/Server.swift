@@ -1,5 +1,7 @@
 package import AgentModel
 internal import Hummingbird
+internal import HummingbirdCore
+internal import HummingbirdTLS
 package import Logging
 internal import ServiceLifecycle
 
@@ -30,12 +32,13 @@ package struct Server: Service {
     let gate = QueryGate(limit: configuration.concurrentQueries, time: configuration.queryTime)
     let answers = Answers(source: source, metricSource: source, state: state, gate: gate, clock: clock)
     let router = Self.router(configuration, answers, Controls(control: control))
+    let http = HTTPServerBuilder.http1(
+      configuration: .init(
+        idleTimeout: .seconds(60),
+        httpDecoderConfiguration: .init(maxHeaderListSize: 2 * Configuration.headerLimit, maxHeaderFieldCount: 100)))
     application = Application(
       responder: router.buildResponder(),
-      server: .http1(
-        configuration: .init(
-          idleTimeout: .seconds(60),
-          httpDecoderConfiguration: .init(maxHeaderListSize: 2 * Configuration.headerLimit, maxHeaderFieldCount: 100))),
+      server: try configuration.certificate.map { try .tls(http, tlsConfiguration: $0.settings) } ?? http,
       configuration: .init(address: .hostname(configuration.address, port: configuration.port), serverName: nil),
       onServerRunning: { await started($0.localAddress?.port) }, logger: logger)
   }

@@ -24,8 +24,8 @@ extension Answers {
       (
         "cost",
         .object([
-          ("processor", .number(health.cost.processor)), ("programs", .number(health.cost.programs)), ("limit", .number(health.cost.limit)),
-          ("memory_bytes", .natural(health.cost.memory)),
+          ("processor", .number(health.cost.processor)), ("programs", health.cost.programs.map(JSON.number) ?? .null),
+          ("limit", .number(health.cost.limit)), ("memory_bytes", .natural(health.cost.memory)),
         ])
       ),
       (

@@ -61,6 +61,19 @@ static inline int swtrace_set_capabilities(unsigned long long set)
 	return (int)syscall(SYS_capset, &header, data);
 }
 
+/* Of the calling thread; the permitted and inheritable ones stay. */
+static inline void swtrace_set_effective(unsigned long long set)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data))
+		return;
+	data[0].effective = (__u32)set;
+	data[1].effective = (__u32)(set >> 32);
+	syscall(SYS_capset, &header, data);
+}
+
 /* RLIMIT_MEMLOCK is of a type that Swift does not see. */
 static inline void swtrace_lift_locked_memory(void)
 {

@@ -6,6 +6,8 @@ package enum Clock {
   package static var monotonic: UInt64 { read(CLOCK_MONOTONIC) }
   /// Since 1970, UTC.
   package static var realtime: UInt64 { read(CLOCK_REALTIME) }
+  /// Processor time of all threads of this process.
+  package static var process: UInt64 { read(CLOCK_PROCESS_CPUTIME_ID) }
 
   private static func read(_ clock: clockid_t) -> UInt64 {
     var time = timespec()

@@ -3,7 +3,7 @@ internal import Glibc
 
 /// What this process may do, by its effective capabilities.
 package struct Privileges: Sendable {
-  /// The `CapEff` bits of /proc/self/status (capabilities(7)).
+  /// The `CapEff` bits of /proc/thread-self/status (capabilities(7)).
   package var effective: UInt64
 
   package enum Capability: Int, CaseIterable, Sendable {
@@ -33,7 +33,7 @@ package struct Privileges: Sendable {
   package init(effective: UInt64) { self.effective = effective }
 
   package static var current: Privileges {
-    let status = ProcFile.read("/proc/self/status") ?? ""
+    let status = ProcFile.read("/proc/thread-self/status") ?? ""
     for line in status.split(separator: "\n") where line.hasPrefix("CapEff:") {
       return Privileges(effective: UInt64(line.dropFirst(7).filter { !$0.isWhitespace }, radix: 16) ?? 0)
     }
@@ -64,6 +64,16 @@ package struct Privileges: Sendable {
       if swtrace_prctl(PR_CAPBSET_DROP, UInt(number), 0) != 0 { break }
     }
     _ = try check(swtrace_set_capabilities(current.effective & wanted), "give up", "capabilities")
+  }
+
+  /// Does something in the calling thread as if it had no other capabilities.
+  package static func lowered<Result>(to capabilities: [Capability], _ body: () throws -> Result) rethrows -> Result {
+    let before = current.effective
+    let wanted = capabilities.reduce(UInt64(0)) { $0 | 1 << $1.rawValue }
+    // Fewer are always allowed, and so are those again that are still permitted.
+    swtrace_set_effective(before & wanted)
+    defer { swtrace_set_effective(before) }
+    return try body()
   }
 }
 

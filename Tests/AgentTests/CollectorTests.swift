@@ -22,9 +22,12 @@ import Testing
     configuration.offCPUThreshold = settings.threshold
     // A debug build among other tests costs more than an agent may.
     configuration.budget.processor = Budget.processors.upperBound
-    let control = Control(configuration, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    let control = Control(configuration, logger: silent, audit: silent)
     _ = try await control.change(type.rawValue, ProbeChange(filter: settings.filter), by: "a test")
-    let collector = try Collector([type], control: control, costs: CostMeter(), unwindMemory: 28) { window, _ in input.yield(window) }
+    let collector = try Collector([type], control: control, costs: CostMeter(knowsPrograms: true), unwindMemory: 28) { window, _ in
+      input.yield(window)
+    }
     let group = ServiceGroup(services: [collector], logger: Logger(label: "test"))
     return try await withThrowingTaskGroup(of: [ProfileWindow].self) { tasks in
       tasks.addTask {

@@ -163,6 +163,9 @@ typealias ConfigurationError = Agent.ConfigurationError
     #expect(chmod(folder.path + "/token", 0o644) == 0 && error().contains("can be read by everyone"))
     #expect(chmod(folder.path + "/token", 0o640) == 0 && error() == "")
     #expect(try configuration.serverSettings().token == "0123456789abcdef")
+    #expect(
+      try configuration.serverSettings().warning
+        == "the token travels in the clear to 0.0.0.0: configure a certificate, or let the agent listen on 127.0.0.1")
     _ = try folder.file("token", "short\n")
     #expect(error().contains("the server's token is too short"))
     configuration = Configuration()
@@ -170,5 +173,55 @@ typealias ConfigurationError = Agent.ConfigurationError
     #expect(error().contains("is no file; give the path of one"))
     configuration.storePath = folder.path + "/token/agent.db"
     #expect(error().contains("nothing can be written to \(folder.path)/token: it is no folder"))
+    configuration = Configuration()
+    configuration.storePath = folder.path + "/a/agent.db"
+    configuration.port = 443
+    #expect(error().contains("the agent keeps no privilege for ports below 1024, as 443"))
+  }
+
+  /// Root may write everywhere; what the agent keeps of it does not suffice for that.
+  @Test(.requiresBPF) func whatItMayWriteLaterIsLookedAt() throws {
+    let folder = try TemporaryFolder()
+    var configuration = Configuration()
+    configuration.storePath = folder.path + "/agent.db"
+    #expect(chown(folder.path, 65_534, 65_534) == 0)
+    let error = #expect(throws: ConfigurationError.self) { try configuration.check() }
+    #expect(
+      error?.text.contains("\(folder.path): it is another user's, and the agent writes to its own only") ?? false, "\(error?.text ?? "")")
+    #expect(access(folder.path, W_OK) == 0 && chmod(folder.path, 0o777) == 0)
+    try configuration.check()
+    let wal = try folder.file("agent.db-wal", "")
+    #expect(chown(wal, 65_534, 65_534) == 0 && chmod(wal, 0o644) == 0)
+    let other = #expect(throws: ConfigurationError.self) { try configuration.check() }
+    #expect(other?.text.contains("\(wal): it is another user's") ?? false, "\(other?.text ?? "")")
+    #expect(chown(wal, 0, 0) == 0)
+    try configuration.check()
+  }
+
+  @Test func certificatesAreLookedAt() throws {
+    let folder = try TemporaryFolder()
+    let (own, other) = (try TestCertificate(in: folder, "own"), try TestCertificate(in: folder, "other"))
+    var configuration = Configuration()
+    configuration.address = "0.0.0.0"
+    configuration.tokenFile = try folder.file("token", "0123456789abcdef\n")
+    configuration.storePath = folder.path + "/agent.db"
+    #expect(chmod(folder.path + "/token", 0o640) == 0)
+    func error(_ certificate: String, _ key: String) -> String {
+      (configuration.tlsCertificate, configuration.tlsKey) = (certificate, key)
+      do { try configuration.check() } catch { return "\(error)" }
+      return ""
+    }
+    #expect(error(own.chain, own.key) == "")
+    let settings = try configuration.serverSettings()
+    #expect(settings.certificate != nil && settings.warning == nil)
+    #expect(error(folder.path + "/none", own.key).hasSuffix("/none cannot be read: No such file or directory"))
+    #expect(error(own.chain, folder.path + "/none").hasSuffix("/none cannot be read: No such file or directory"))
+    #expect(error(own.chain, other.key).hasSuffix("the key is not that of the certificate, which has to be the first in its file"))
+    #expect(error(own.key, own.key).contains("the certificate's file is no PEM, which begins with -----BEGIN CERTIFICATE-----"))
+    #expect(error(own.chain, folder.path + "/token").contains("the key's file is no PEM, which begins with -----BEGIN PRIVATE KEY-----"))
+    #expect(chmod(own.key, 0o644) == 0)
+    #expect(error(own.chain, own.key) == "the key file \(own.key) can be read by everyone; chmod o= \(own.key)")
+    let alone = #expect(throws: ConfigurationError.self) { try Configuration(file: nil, environment: ["SWTRACE_TLS_KEY": own.key]) }
+    #expect(alone?.text == "tls.key is given alone: give tls.certificate and tls.key, or neither")
   }
 }

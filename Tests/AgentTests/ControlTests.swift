@@ -32,7 +32,7 @@ final class Lines: Sendable {
   private let lines = Lines()
 
   @Test func changesAreInTheLog() async throws {
-    let control = Control(Configuration(), logger: lines.logger)
+    let control = Control(Configuration(), logger: lines.logger, audit: lines.logger)
     let standing = try await control.change("cpu", ProbeChange(isRunning: false, frequency: 97), by: "me")
     #expect(standing?.settings.frequency == 97 && standing?.settings.isEnabled == false && standing?.isRunning == false)
     #expect(standing?.isPending == false)
@@ -50,8 +50,28 @@ final class Lines: Sendable {
       ])
   }
 
+  @Test func theAuditHasNoLevel() {
+    LogOutput.setLevel(.error)
+    defer { LogOutput.setLevel(.info) }
+    #expect(Logger(label: "a") { LogOutput(label: $0) }.logLevel == .error)
+    #expect(Logger(label: LogOutput.audit) { LogOutput(label: $0) }.logLevel == .trace)
+  }
+
+  /// What is told of the budget says when it is not the whole.
+  @Test func lowerRatesAreInTheLog() {
+    let control = Control(Configuration(), logger: lines.logger, audit: lines.logger)
+    control.note(halvings: 1, share: 0.0312, isWhole: true)
+    control.note(halvings: 0, share: 0.0051, isWhole: false)
+    #expect(
+      lines.all == [
+        "notice: rates are lowered to 1/2 of what was asked for: the agent took 3.12 % of a processor, and may take 2.00 %",
+        "notice: rates are raised to 1/1 of what was asked for: the agent took 0.51 % of a processor, its programs in the kernel not counted, "
+          + "and may take 2.00 %",
+      ])
+  }
+
   @Test func whatCannotBeIsRefusedAndNothingChanges() async throws {
-    let control = Control(Configuration(), logger: lines.logger)
+    let control = Control(Configuration(), logger: lines.logger, audit: lines.logger)
     let before = await control.probes()
     func reason(_ name: String, _ change: ProbeChange) async -> String {
       do { _ = try await control.change(name, change, by: "me") } catch { return "\(error)" }
@@ -77,9 +97,9 @@ final class Lines: Sendable {
     let store = "store: {path: \(folder.path)/agent.db}\n"
     var source = ConfigurationSource(file: try folder.file("agent.yaml", store))
     source.environment = [:]
-    let control = Control(try source.read(), logger: lines.logger)
+    let control = Control(try source.read(), logger: lines.logger, audit: lines.logger)
     _ = try await control.change("cpu", ProbeChange(frequency: 97), by: "me")
-    let reload = Reload(source: source, control: control, notice: ServiceNotice(environment: [:]), logger: lines.logger)
+    let reload = Reload(source: source, control: control, certificate: nil, notice: ServiceNotice(environment: [:]), logger: lines.logger)
     _ = try folder.file(
       "agent.yaml",
       store

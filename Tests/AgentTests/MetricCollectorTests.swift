@@ -82,7 +82,8 @@ private func compileWorkload(in folder: TemporaryFolder) throws -> String {
     _ settings: MetricSettings, during work: @escaping @Sendable () throws -> Void
   ) async throws -> (current: MetricCollector.Current, windows: [MetricWindow]) {
     let windows = Mutex<[MetricWindow]>([])
-    let collector = try MetricCollector(settings, host: "here", costs: CostMeter(), logger: Logger(label: "test")) { window in
+    let collector = try MetricCollector(settings, host: "here", costs: CostMeter(knowsPrograms: true), logger: Logger(label: "test")) {
+      window in
       windows.withLock { $0.append(window) }
     }
     let group = ServiceGroup(services: [collector], logger: Logger(label: "test"))

@@ -129,8 +129,12 @@ import Testing
     let stacks = try await stacks(service, of: "spin", until: isWhole)
     #expect(isWhole(stacks), "\(stacks)")
 
-    // Another frequency needs the probe anew: what is kept suffices.
-    try service.write("cpu: {frequency: 49}\noff_cpu: {threshold: 1000}\n")
+    // Measured with a privilege that is gone.
+    let times = try await service.ask("/metrics").split(separator: "\n").filter { $0.hasPrefix("swtrace_bpf_run_time_seconds_total{") }
+    #expect(times.contains { Double($0.split(separator: " ").last ?? "") ?? 0 > 0 }, "\(times)")
+
+    // Another frequency needs the probe anew: what is kept suffices. Who changed it is told whatever the log's level.
+    try service.write("log_level: warning\ncpu: {frequency: 49}\noff_cpu: {threshold: 1000}\n")
     service.running.signal(SIGHUP)
     #expect(try service.report("RELOADING=1").contains("MONOTONIC_USEC="))
     _ = try service.report("READY=1")
@@ -160,6 +164,12 @@ import Testing
     let profile = try await stacks(service)
     // Of this test's own process, whose files the other user may not read.
     #expect(profile.contains("swift"), "\(profile)")
+    // What is not known is no 0.
+    let metrics = try await service.ask("/metrics")
+    #expect(!metrics.contains("swtrace_bpf_run_time_seconds"))
+    let health = try await service.ask("/api/v1/health")
+    #expect(
+      health.contains(#""programs":null"#) && health.contains("What the agent's programs take in the kernel is not known"), "\(health)")
     service.running.signal(SIGTERM)
     let finished = service.running.finish()
     #expect(finished.status == 0)

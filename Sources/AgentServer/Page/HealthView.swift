@@ -24,7 +24,7 @@ extension Page {
         ...(remarks.length ? [element("h3", { textContent: "Remarks" }), element("ul", {}, ...remarks.map(textContent => element("li", { textContent })))] : []),
         element("h3", { textContent: "Cost, of the last window" }),
         list([
-          ["Its process", `${percentText(cost.processor)} of a processor`], ["Its programs in the kernel", `${percentText(cost.programs)} of a processor`],
+          ["Its process", `${percentText(cost.processor)} of a processor`], ["Its programs in the kernel", cost.programs === null ? "not known" : `${percentText(cost.programs)} of a processor`],
           ["Limit", cost.limit > 0 ? `${percentText(cost.limit)} of a processor` : "none"], ["Memory", bytesText(cost.memory_bytes)],
         ]),
         element("h3", { textContent: "Probes" }), list(probes.map(probe => [probe.name, probeText(probe), probe.lost > 0])),
