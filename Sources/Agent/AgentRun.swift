@@ -46,12 +46,7 @@ struct AgentRun: Sendable {
       return window.prepared(rules.relabelling, rules.redaction)
     }
     let costs = CostMeter()
-    let metrics = try MetricCollector(
-      configuration.metrics, host: configuration.host, costs: costs, logger: logger,
-      prepare: { [control] labels in
-        let rules = control.configuration
-        return rules.relabelling.apply(to: labels).map { rules.redaction.apply(toLabels: $0) }
-      }, hand: { queue.add($0) })
+    let metrics = try MetricCollector(control: control, costs: costs) { queue.add($0) }
     let standing = AgentStanding(store, queue, metrics, control, costs)
     let server = try Server(configuration.serverSettings(), source: store, state: standing, control: control, logger: logger)
     let collector = try Collector(control: control, costs: costs, unwindMemory: configuration.unwindMemory) { window, collector in

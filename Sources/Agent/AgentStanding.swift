@@ -58,13 +58,16 @@ final class AgentStanding: AgentState {
     func perProfile(_ value: (Health.Measuring) -> UInt64) -> [MetricFamily.Sample] {
       health.profiles.map { .init(Double(value($0)), labels: [("profile", $0.type.rawValue)]) }
     }
-    let (measured, profiles) = (measured.current, await control.probes())
+    let (measured, probes) = (measured.current, await control.probes())
     return [
       MetricFamily(MetricCatalog.events, perProfile(\.events) + measured.perProbe { $0.delivered + $0.lost.values.reduce(0, +) }),
       MetricFamily(MetricCatalog.eventsLost, perProfile(\.lost) + measured.losses),
       MetricFamily(
         MetricCatalog.probeUp,
-        profiles.filter(\.settings.isEnabled).map { .init($0.isRunning ? 1 : 0, labels: [("probe", $0.name)]) } + measured.up),
+        probes.filter(\.settings.isEnabled).map { probe in
+          let cause = probe.hindrance.map { [(name: "reason", value: $0.cause.rawValue)] } ?? []
+          return .init(probe.isRunning ? 1 : 0, labels: [(name: "probe", value: probe.label)] + cause)
+        }),
       MetricFamily(MetricCatalog.wholeStacks, perProfile(\.wholeStacks)), MetricFamily(MetricCatalog.cutStacks, perProfile(\.cutStacks)),
       MetricFamily(MetricCatalog.frames, perProfile(\.frames)), MetricFamily(MetricCatalog.unnamedFrames, perProfile(\.unnamedFrames)),
       MetricFamily(MetricCatalog.processorTime, [.init(Double(OwnCost.processorTime) / 1e9)]),

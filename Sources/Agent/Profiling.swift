@@ -62,8 +62,6 @@ final class Profiling {
   /// In nanoseconds; doubled with each failure.
   private static let pauses: ClosedRange<UInt64> = 10_000_000_000...640_000_000_000
   private var governor = CostGovernor()
-  /// How long the programs of profiles had run when the budget was looked at, in nanoseconds.
-  private var programsBefore: UInt64 = 0
   private var labels = LabelCache()
   private var maker: WindowMaker
   /// The beginning of the windows that are open, in seconds since 1970.
@@ -169,7 +167,7 @@ final class Profiling {
     let last = failed[type]?.pause ?? 0
     let pause = min(max(2 * last, Self.pauses.lowerBound), Self.pauses.upperBound)
     failed[type] = (settings, pause, Clock.monotonic + pause)
-    control.note(type.rawValue, failed: "\(error); it is tried again in \(pause / 1_000_000_000) s")
+    control.note(type.rawValue, with: settings, failed: "\(error); it is tried again in \(pause / 1_000_000_000) s")
   }
 
   /// - Throws: when what the filter names does not exist.
@@ -298,24 +296,20 @@ final class Profiling {
     hand(maker.window(empty, of: named.profile, closed.labels), standing)
   }
 
-  /// Looks at what the agent takes, and lowers its rates where that is too much.
+  /// Looks at what the agent takes, and has it take less where that is too much.
   private func govern() {
     let (spent, budget) = (costs.measure(), control.configuration.budget)
-    // What the probes of metrics take does not become less with the rates of profiles.
-    let programs = standings.values.reduce(0) { $0 + $1.quality.programTime }
-    defer { programsBefore = programs }
-    let cost = spent.process + programs - min(programs, programsBefore)
-    if let share = governor.judge(cost: cost, elapsed: spent.elapsed, limit: budget.processor / 100) {
-      control.note(halvings: governor.level, share: share)
+    var window = CostGovernor.Window(elapsed: spent.elapsed)
+    (window.process, window.memory) = (spent.process, OwnCost.residentMemory)
+    window.profiles = ProfileType.allCases.reduce(0) { $0 + (spent.byProbe[$1.rawValue] ?? 0) }
+    for key in MetricKey.allCases where control.isRunning(key.rawValue) {
+      window.metrics[key.rawValue] = spent.byProbe[key.tool] ?? 0
+      window.maps[key.rawValue] = costs.mapMemory(of: key.tool)
     }
-    let memory = OwnCost.residentMemory
-    if !processes.isLean, memory > UInt64(budget.memory) / 10 * 9 {
-      processes.isLean = true
-      control.note(lean: true, memory: memory)
-    } else if processes.isLean, memory < UInt64(budget.memory) / 10 * 6 {
-      processes.isLean = false
-      control.note(lean: false, memory: memory)
-    }
+    let limits = CostGovernor.Limits(processor: budget.processor / 100, memory: UInt64(budget.memory))
+    guard let decision = governor.judge(window, limits, pausedStill: control.paused) else { return }
+    processes.isLean = governor.isLean
+    control.note(decision)
   }
 
   /// The beginning of the window that it is now.

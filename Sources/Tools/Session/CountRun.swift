@@ -39,5 +39,5 @@ package struct CountRun<Measuring: CountTool>: ~Copyable {
   }
 
   /// The counts of the whole run, after the last interval.
-  mutating func finish() throws -> LossReport { try session.finish(read: events) }
+  package mutating func finish() throws -> LossReport { try session.finish(read: events) }
 }

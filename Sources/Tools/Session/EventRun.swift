@@ -46,5 +46,5 @@ package struct EventRun<Measuring: EventTool>: ~Copyable {
   }
 
   /// The counts of the whole run, after the last drain.
-  mutating func finish() throws -> LossReport { try session.finish(read: read, unwanted: unwanted) }
+  package mutating func finish() throws -> LossReport { try session.finish(read: read, unwanted: unwanted) }
 }

@@ -62,7 +62,7 @@ package struct HistogramRun: ~Copyable {
   }
 
   /// The counts of the whole run, after the last interval.
-  mutating func finish() throws(BPFError) -> LossReport {
+  package mutating func finish() throws(BPFError) -> LossReport {
     var report = try session.finish(read: reader.count)
     let atTheEnd = try ending.hidden.count(session.attachment.probe)
     report.seen += atTheEnd
