@@ -42,6 +42,7 @@ package struct AgentCommand: AsyncParsableCommand {
       if print {
         Swift.print(try Agent.Configuration(file: source.file, environment: source.environment).file, terminator: "")
       } else {
+        try Needs.checkNamespace()
         _ = try source.read()
         Swift.print("the configuration is right")
       }

@@ -54,7 +54,8 @@ final class AgentStanding: AgentState {
 
   func metrics() async -> [MetricFamily] {
     let health = await health()
-    let memory = content.withLock { $0.collectors.values.map { ($0.type, $0.quality.mapMemory) } }
+    let running = content.withLock { $0.collectors.values.filter { control.isRunning($0.type.rawValue) } }
+    let memory = Self.mapMemory(running.map { ($0.type, $0.quality.maps) })
     func perProfile(_ value: (Health.Measuring) -> UInt64) -> [MetricFamily.Sample] {
       health.profiles.map { .init(Double(value($0)), labels: [("profile", $0.type.rawValue)]) }
     }
@@ -77,10 +78,19 @@ final class AgentStanding: AgentState {
       MetricFamily(MetricCatalog.rateHalvings, [.init(Double(control.halvings))]),
       MetricFamily(MetricCatalog.residentMemory, [.init(Double(health.cost.memory))]),
       MetricFamily(
-        MetricCatalog.mapMemory, memory.map { .init(Double($0.1), labels: [("profile", $0.0.rawValue)]) } + measured.perProbe(\.mapMemory)),
+        MetricCatalog.mapMemory,
+        memory.map { .init(Double($0.bytes), labels: [("profile", $0.type.rawValue)]) } + measured.perProbe(\.mapMemory)),
       MetricFamily(MetricCatalog.storeSize, [.init(Double(health.store.bytes))]),
       MetricFamily(MetricCatalog.droppedWindows, [.init(Double(health.store.droppedWindows))]),
     ] + measured.families
+  }
+
+  /// Kernel memory of profiles, in bytes. A map that several have is that of the first.
+  static func mapMemory(_ profiles: [(type: ProfileType, maps: [UInt32: UInt64])]) -> [(type: ProfileType, bytes: UInt64)] {
+    var known: Set<UInt32> = []
+    return profiles.sorted { $0.type.rawValue < $1.type.rawValue }.map { type, maps in
+      (type, maps.reduce(0) { known.insert($1.key).inserted ? $0 + $1.value : $0 })
+    }
   }
 
   func reasonNotReady() async -> String? {

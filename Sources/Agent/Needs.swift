@@ -1,5 +1,6 @@
 internal import Linux
 internal import Logging
+internal import Tools
 
 /// What of root's power the agent keeps, and why.
 enum Needs {
@@ -11,6 +12,15 @@ enum Needs {
     // /proc/PID/map_files can be listed with the two above, but opened only with this.
     (.checkpointRestore, "functions of programs whose file was deleted or replaced have no names"),
   ]
+
+  /// - Throws: in a pid namespace that is not the machine's: what the kernel says of processes would be taken for others.
+  static func checkNamespace() throws {
+    guard ProcessNamespace.isInitial else {
+      throw ToolError(
+        "swtrace-agent runs in a pid namespace of its own, where processes have other numbers than in the kernel: it would show values of one "
+          + "under the name of another; run it in the host's (docker run --pid=host, hostPID: true in Kubernetes)")
+    }
+  }
 
   /// Gives up all others, and says what is missing.
   static func keep(_ logger: Logger) throws {

@@ -16,6 +16,8 @@ final class Profiling {
     var run: StackRun
     /// Nanoseconds between samples; 0 where events are measured.
     var period: UInt64
+    /// Those that were there when it was attached.
+    var processors: [Int]
     /// Of the processes that were seen since the window began.
     var labels: [UInt32: ProcessLabels] = [:]
     let request: EndRequest
@@ -25,12 +27,12 @@ final class Profiling {
     var opened = Clock.monotonic
 
     init(
-      _ type: ProfileType, _ settings: ProbeSettings, level: Int, _ run: consuming StackRun, period: UInt64,
+      _ type: ProfileType, _ settings: ProbeSettings, level: Int, _ run: consuming StackRun, period: UInt64, processors: [Int],
       _ request: EndRequest, _ before: Collector.Standing
     ) {
       (self.type, self.settings, self.level) = (type, settings, level)
       self.run = run
-      (self.period, self.request, self.before) = (period, request, before)
+      (self.period, self.processors, self.request, self.before) = (period, processors, request, before)
     }
   }
 
@@ -138,6 +140,7 @@ final class Profiling {
 
   private func begin<Tool: StackTool>(_ type: ProfileType, _ settings: ProbeSettings, _ parsed: Tool) throws {
     var tool = parsed
+    let processors = Processors.online
     try tool.prepare()
     let request = try EndRequest()
     var run = try StackRun(
@@ -147,7 +150,7 @@ final class Profiling {
     poll.add(run.session.descriptor, as: .ring)
     var standing = standings[type] ?? Collector.Standing(type: type)
     standing.period = tool.period
-    members.append(Member(type, settings, level: governor.level, run, period: tool.period, request, standing))
+    members.append(Member(type, settings, level: governor.level, run, period: tool.period, processors: processors, request, standing))
     standings[type] = standing
     failed[type] = nil
     control.note(type.rawValue, runs: settings)
@@ -202,6 +205,7 @@ final class Profiling {
 
   /// Closes all windows; what is to be measured in another way begins anew.
   private func changeWindows() throws {
+    processes.follow(Processors.online)
     var kept: [Member] = []
     for member in members {
       var goesOn = false
@@ -218,13 +222,14 @@ final class Profiling {
     labels.forgetOld()
   }
 
-  /// Has a profile go on at the rate that is asked for; false where more than the rate is another one.
+  /// Has a profile go on at the rate that is asked for, and on the processors that there are; false where more than the rate is another one.
   private func retune(_ member: Member) throws -> Bool {
     guard let settings = control[member.type.rawValue], settings.isEnabled else { return false }
     var same = settings
     same.frequency = member.settings.frequency
     guard same == member.settings else { return false }
-    guard settings != member.settings || governor.level != member.level else { return true }
+    let processors = Processors.online
+    guard settings != member.settings || governor.level != member.level || processors != member.processors else { return true }
     var tool: any StackTool =
       switch member.type {
       case .cpu: try ProfileTool.parse(arguments(member.type, settings))
@@ -235,7 +240,7 @@ final class Profiling {
     // Its window is that of the old rate: what comes in between is one sample at most of each processor.
     takeIn(member)
     try close(member)
-    (member.settings, member.level, member.period) = (settings, governor.level, tool.period)
+    (member.settings, member.level, member.period, member.processors) = (settings, governor.level, tool.period, processors)
     standings[member.type]?.period = tool.period
     control.note(member.type.rawValue, runs: settings)
     return true

@@ -137,6 +137,12 @@ final class Lines: Sendable {
     #expect(control.wanted("run_queue") != nil && control.paused == [])
   }
 
+  @Test func mapsThatProfilesShareCountOnce() {
+    let found = AgentStanding.mapMemory([(.offCPU, [1: 100, 2: 30, 7: 5]), (.cpu, [1: 100, 2: 30, 3: 11])])
+    #expect(found.map(\.type) == [.cpu, .offCPU] && found.map(\.bytes) == [141, 5])
+    #expect(AgentStanding.mapMemory([(.offCPU, [1: 100, 7: 5])]).map(\.bytes) == [105])
+  }
+
   @Test func whatCannotBeIsRefusedAndNothingChanges() async throws {
     let control = Control(Configuration(), logger: lines.logger)
     let before = await control.probes()

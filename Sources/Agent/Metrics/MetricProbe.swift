@@ -95,7 +95,7 @@ final class HistogramProbe: MetricProbe {
     run = try HistogramRun(
       tool, tool.session.settings(tool: Measuring.name), unit: .nanoseconds, room: room, watching: surroundings.output,
       endings: surroundings.endings)
-    mapMemory = UInt64(run.session.attachment.probe.mapMemory())
+    mapMemory = run.session.attachment.probe.mapMemory()
     self.surroundings = surroundings
     self.hand = hand
   }
@@ -128,7 +128,7 @@ final class CountProbe<Measuring: CountTool>: MetricProbe {
     try tool.prepare()
     run = try CountRun(
       tool, tool.session.settings(tool: Measuring.name), room: room, watching: surroundings.output, endings: surroundings.endings)
-    mapMemory = UInt64(run.session.attachment.probe.mapMemory())
+    mapMemory = run.session.attachment.probe.mapMemory()
     self.surroundings = surroundings
     self.hand = hand
   }
@@ -164,7 +164,7 @@ final class EventProbe<Measuring: EventTool>: MetricProbe {
     try tool.prepare()
     run = try EventRun(
       tool, tool.session.settings(tool: Measuring.name), room: room, watching: surroundings.output, endings: surroundings.endings)
-    mapMemory = UInt64(run.session.attachment.probe.mapMemory())
+    mapMemory = run.session.attachment.probe.mapMemory()
     self.surroundings = surroundings
     self.metric = metric
     self.pairs = pairs
