@@ -43,6 +43,7 @@ package struct AgentCommand: AsyncParsableCommand {
       if print {
         Swift.print(try Agent.Configuration(file: source.file, environment: source.environment).file, terminator: "")
       } else {
+        try Needs.checkNamespace()
         let configuration = try source.read()
         if let warning = try configuration.serverSettings().warning { Swift.print("warning: \(warning)") }
         Swift.print("the configuration is right")

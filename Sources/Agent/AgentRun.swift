@@ -24,6 +24,7 @@ struct AgentRun: Sendable {
   /// - Parameter source: read now, and again with each SIGHUP.
   init(_ source: ConfigurationSource) throws {
     self.source = source
+    try Needs.checkNamespace()
     if let missing = Privileges.current.missing { throw ToolError("swtrace-agent \(missing)") }
     // What is kept says what the machine does: it is not for everybody.
     umask(0o077)
@@ -45,17 +46,14 @@ struct AgentRun: Sendable {
   /// Runs until SIGTERM or SIGINT. The collectors end first, then what they handed over is delivered.
   func run() async throws {
     let store = try Store(path: configuration.storePath, options: configuration.storeOptions, now: Self.now)
+    // Before the first window of this run, whose time may be wrong.
+    let clock = RetentionClock(newest: try await store.newestTime(), now: Self.now, monotonic: Clock.monotonic)
     let queue = WindowQueue([store], logger: logger) { [control] window in
       let rules = control.configuration
       return window.prepared(rules.relabelling, rules.redaction)
     }
     let costs = CostMeter(knowsPrograms: statistics.isMeasuring)
-    let metrics = try MetricCollector(
-      configuration.metrics, host: configuration.host, costs: costs, logger: logger,
-      prepare: { [control] labels in
-        let rules = control.configuration
-        return rules.relabelling.apply(to: labels).map { rules.redaction.apply(toLabels: $0) }
-      }, hand: { queue.add($0) })
+    let metrics = try MetricCollector(control: control, costs: costs) { queue.add($0) }
     let standing = AgentStanding(store, queue, metrics, control, costs)
     let server = try Server(self.server, source: store, state: standing, control: control, logger: logger)
     let collector = try Collector(control: control, costs: costs, unwindMemory: configuration.unwindMemory) { window, collector in
@@ -67,7 +65,7 @@ struct AgentRun: Sendable {
         services: [
           // Whatever fails, the windows that wait are stored.
           .init(service: queue), .init(service: statistics),
-          .init(service: Upkeep(store, control, logger: logger), failureTerminationBehavior: .gracefullyShutdownGroup),
+          .init(service: Upkeep(store, control, clock, logger: logger), failureTerminationBehavior: .gracefullyShutdownGroup),
           .init(
             service: Reload(source: source, control: control, certificate: self.server.certificate, notice: notice, logger: logger)),
           .init(service: server, failureTerminationBehavior: .gracefullyShutdownGroup),
@@ -101,21 +99,27 @@ extension Configuration {
 struct Upkeep: Service {
   private let store: Store
   private let control: Control
+  private let clock: RetentionClock
   private let logger: Logger
 
-  /// - Parameter control: says how much is kept.
-  init(_ store: Store, _ control: Control, logger: Logger) {
+  /// - Parameters:
+  ///   - control: says how much is kept.
+  ///   - clock: says how old it is.
+  init(_ store: Store, _ control: Control, _ clock: RetentionClock, logger: Logger) {
     self.store = store
     self.control = control
+    self.clock = clock
     self.logger = logger
   }
 
   func run() async throws {
     try? await cancelWhenGracefulShutdown {
+      var clock = clock
       while true {
         try await Task.sleep(for: .seconds(60))
         store.keep(control.configuration.storeOptions)
-        do { try await store.maintain(now: AgentRun.now) } catch is CancellationError {
+        let now = AgentRun.now
+        do { try await store.maintain(now: now, trusted: clock.time(now: now, monotonic: Clock.monotonic)) } catch is CancellationError {
           throw CancellationError()
         } catch {
           logger.error("the store was not looked after: \(error)")

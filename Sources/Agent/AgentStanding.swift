@@ -57,11 +57,12 @@ final class AgentStanding: AgentState {
 
   func metrics() async -> [MetricFamily] {
     let health = await health()
-    let memory = content.withLock { $0.collectors.values.map { ($0.type, $0.quality.mapMemory) } }
+    let running = content.withLock { $0.collectors.values.filter { control.isRunning($0.type.rawValue) } }
+    let memory = Self.mapMemory(running.map { ($0.type, $0.quality.maps) })
     func perProfile(_ value: (Health.Measuring) -> UInt64) -> [MetricFamily.Sample] {
       health.profiles.map { .init(Double(value($0)), labels: [("profile", $0.type.rawValue)]) }
     }
-    let (measured, profiles) = (measured.current, await control.probes())
+    let (measured, probes) = (measured.current, await control.probes())
     let programTime = MetricFamily(
       MetricCatalog.programTime,
       costs.programTime.sorted { $0.key < $1.key }.map { .init(Double($0.value) / 1e9, labels: [("probe", $0.key)]) })
@@ -70,17 +71,29 @@ final class AgentStanding: AgentState {
       MetricFamily(MetricCatalog.eventsLost, perProfile(\.lost) + measured.losses),
       MetricFamily(
         MetricCatalog.probeUp,
-        profiles.filter(\.settings.isEnabled).map { .init($0.isRunning ? 1 : 0, labels: [("probe", $0.name)]) } + measured.up),
+        probes.filter(\.settings.isEnabled).map { probe in
+          let cause = probe.hindrance.map { [(name: "reason", value: $0.cause.rawValue)] } ?? []
+          return .init(probe.isRunning ? 1 : 0, labels: [(name: "probe", value: probe.label)] + cause)
+        }),
       MetricFamily(MetricCatalog.wholeStacks, perProfile(\.wholeStacks)), MetricFamily(MetricCatalog.cutStacks, perProfile(\.cutStacks)),
       MetricFamily(MetricCatalog.frames, perProfile(\.frames)), MetricFamily(MetricCatalog.unnamedFrames, perProfile(\.unnamedFrames)),
       MetricFamily(MetricCatalog.processorTime, [.init(Double(Clock.process) / 1e9)]),
       MetricFamily(MetricCatalog.rateHalvings, [.init(Double(control.halvings))]),
       MetricFamily(MetricCatalog.residentMemory, [.init(Double(health.cost.memory))]),
       MetricFamily(
-        MetricCatalog.mapMemory, memory.map { .init(Double($0.1), labels: [("profile", $0.0.rawValue)]) } + measured.perProbe(\.mapMemory)),
+        MetricCatalog.mapMemory,
+        memory.map { .init(Double($0.bytes), labels: [("profile", $0.type.rawValue)]) } + measured.perProbe(\.mapMemory)),
       MetricFamily(MetricCatalog.storeSize, [.init(Double(health.store.bytes))]),
       MetricFamily(MetricCatalog.droppedWindows, [.init(Double(health.store.droppedWindows))]),
     ] + (costs.knowsPrograms ? [programTime] : []) + measured.families
+  }
+
+  /// Kernel memory of profiles, in bytes. A map that several have is that of the first.
+  static func mapMemory(_ profiles: [(type: ProfileType, maps: [UInt32: UInt64])]) -> [(type: ProfileType, bytes: UInt64)] {
+    var known: Set<UInt32> = []
+    return profiles.sorted { $0.type.rawValue < $1.type.rawValue }.map { type, maps in
+      (type, maps.reduce(0) { known.insert($1.key).inserted ? $0 + $1.value : $0 })
+    }
   }
 
   func reasonNotReady() async -> String? {

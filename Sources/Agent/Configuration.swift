@@ -85,10 +85,12 @@ package struct Configuration: Equatable, Sendable {
 
   /// How each probe measures at the start, by its name.
   package var probes: [String: ProbeSettings] {
-    [
+    let profiles = [
       ProfileType.cpu.rawValue: ProbeSettings(isEnabled: cpuFrequency > 0, frequency: cpuFrequency > 0 ? cpuFrequency : 19),
       ProfileType.offCPU.rawValue: ProbeSettings(isEnabled: offCPUThreshold != nil, threshold: offCPUThreshold ?? 1_000),
     ]
+    let ofMetrics = metrics.probes.map { ($0.key.rawValue, $0.value) }
+    return profiles.merging(ofMetrics) { profile, _ in profile }
   }
 
   /// Reads the text of a file.

@@ -9,11 +9,14 @@ package final class CostMeter: Sendable {
     package var elapsed: UInt64 = 0
     package var process: UInt64 = 0
     package var programs: UInt64 = 0
+    /// The same by probe.
+    package var byProbe: [String: UInt64] = [:]
   }
 
   private struct Content {
     var programs: [String: UInt64] = [:]
-    var last: (time: UInt64, process: UInt64, programs: UInt64)
+    var maps: [String: UInt64] = [:]
+    var last: (time: UInt64, process: UInt64, programs: [String: UInt64])
     var latest = Spent()
   }
 
@@ -24,11 +27,16 @@ package final class CostMeter: Sendable {
 
   package init(knowsPrograms: Bool) {
     self.knowsPrograms = knowsPrograms
-    content = Mutex(Content(last: (Clock.monotonic, Clock.process, 0)))
+    content = Mutex(Content(last: (Clock.monotonic, Clock.process, [:])))
   }
 
-  /// Notes how long the programs of a probe have run since the agent's start, in nanoseconds.
-  package func note(_ probe: String, programTime: UInt64) { content.withLock { $0.programs[probe] = programTime } }
+  /// Notes how long the programs of a probe have run since the agent's start, in nanoseconds, and what its maps take, in bytes.
+  package func note(_ probe: String, programTime: UInt64, mapMemory: UInt64 = 0) {
+    content.withLock { ($0.programs[probe], $0.maps[probe]) = (programTime, mapMemory) }
+  }
+
+  /// What the maps of a probe take, in bytes.
+  func mapMemory(of probe: String) -> UInt64 { content.withLock { $0.maps[probe] ?? 0 } }
 
   /// How long all programs have run since the agent's start, by probe, in nanoseconds.
   package var programTime: [String: UInt64] { content.withLock(\.programs) }
@@ -36,11 +44,12 @@ package final class CostMeter: Sendable {
   /// What has been spent since the last time that this was called.
   package func measure() -> Spent {
     content.withLock { content in
-      let programs = content.programs.values.reduce(0, +)
-      let now = (time: Clock.monotonic, process: Clock.process, programs: programs)
+      let now = (time: Clock.monotonic, process: Clock.process, programs: content.programs)
+      let last = content.last
+      let byProbe = Dictionary(
+        uniqueKeysWithValues: now.programs.map { ($0.key, $0.value - min(last.programs[$0.key] ?? 0, $0.value)) })
       content.latest = Spent(
-        elapsed: now.time - content.last.time, process: now.process - content.last.process,
-        programs: now.programs - min(now.programs, content.last.programs))
+        elapsed: now.time - last.time, process: now.process - last.process, programs: byProbe.values.reduce(0, +), byProbe: byProbe)
       content.last = now
       return content.latest
     }

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import Linux
 internal import Logging
+internal import Tools
 
 /// What of root's power the agent keeps, and why.
 enum Needs {
@@ -19,6 +20,15 @@ enum Needs {
   /// - Returns: the error's number; 0 when it may.
   static func tryAccess(_ path: String, _ mode: CInt) -> CInt {
     Privileges.lowered(to: all.map(\.capability)) { faccessat(AT_FDCWD, path, mode, AT_EACCESS) == 0 ? 0 : errno }
+  }
+
+  /// - Throws: in a pid namespace that is not the machine's: what the kernel says of processes would be taken for others.
+  static func checkNamespace() throws {
+    guard ProcessNamespace.isInitial else {
+      throw ToolError(
+        "swtrace-agent runs in a pid namespace of its own, where processes have other numbers than in the kernel: it would show values of one "
+          + "under the name of another; run it in the host's (docker run --pid=host, hostPID: true in Kubernetes)")
+    }
   }
 
   /// Gives up all others, and says what is missing.

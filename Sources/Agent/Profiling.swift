@@ -16,6 +16,8 @@ final class Profiling {
     var run: StackRun
     /// Nanoseconds between samples; 0 where events are measured.
     var period: UInt64
+    /// Those that were there when it was attached.
+    var processors: [Int]
     /// Of the processes that were seen since the window began.
     var labels: [UInt32: ProcessLabels] = [:]
     let request: EndRequest
@@ -25,12 +27,12 @@ final class Profiling {
     var opened = Clock.monotonic
 
     init(
-      _ type: ProfileType, _ settings: ProbeSettings, level: Int, _ run: consuming StackRun, period: UInt64,
+      _ type: ProfileType, _ settings: ProbeSettings, level: Int, _ run: consuming StackRun, period: UInt64, processors: [Int],
       _ request: EndRequest, _ before: Collector.Standing
     ) {
       (self.type, self.settings, self.level) = (type, settings, level)
       self.run = run
-      (self.period, self.request, self.before) = (period, request, before)
+      (self.period, self.processors, self.request, self.before) = (period, processors, request, before)
     }
   }
 
@@ -62,8 +64,6 @@ final class Profiling {
   /// In nanoseconds; doubled with each failure.
   private static let pauses: ClosedRange<UInt64> = 10_000_000_000...640_000_000_000
   private var governor = CostGovernor()
-  /// How long the programs of profiles had run when the budget was looked at, in nanoseconds.
-  private var programsBefore: UInt64 = 0
   private var labels = LabelCache()
   private var maker: WindowMaker
   /// The beginning of the windows that are open, in seconds since 1970.
@@ -141,6 +141,7 @@ final class Profiling {
 
   private func begin<Tool: StackTool>(_ type: ProfileType, _ settings: ProbeSettings, _ parsed: Tool) throws {
     var tool = parsed
+    let processors = Processors.online
     try tool.prepare()
     let request = try EndRequest()
     var run = try StackRun(
@@ -150,7 +151,7 @@ final class Profiling {
     poll.add(run.session.descriptor, as: .ring)
     var standing = standings[type] ?? Collector.Standing(type: type)
     standing.period = tool.period
-    members.append(Member(type, settings, level: governor.level, run, period: tool.period, request, standing))
+    members.append(Member(type, settings, level: governor.level, run, period: tool.period, processors: processors, request, standing))
     standings[type] = standing
     failed[type] = nil
     control.note(type.rawValue, runs: settings)
@@ -170,7 +171,7 @@ final class Profiling {
     let last = failed[type]?.pause ?? 0
     let pause = min(max(2 * last, Self.pauses.lowerBound), Self.pauses.upperBound)
     failed[type] = (settings, pause, Clock.monotonic + pause)
-    control.note(type.rawValue, failed: "\(error); it is tried again in \(pause / 1_000_000_000) s")
+    control.note(type.rawValue, with: settings, failed: "\(error); it is tried again in \(pause / 1_000_000_000) s")
   }
 
   /// - Throws: when what the filter names does not exist.
@@ -205,6 +206,7 @@ final class Profiling {
 
   /// Closes all windows; what is to be measured in another way begins anew.
   private func changeWindows() throws {
+    processes.follow(Processors.online)
     var kept: [Member] = []
     for member in members {
       var goesOn = false
@@ -221,13 +223,14 @@ final class Profiling {
     labels.forgetOld()
   }
 
-  /// Has a profile go on at the rate that is asked for; false where more than the rate is another one.
+  /// Has a profile go on at the rate that is asked for, and on the processors that there are; false where more than the rate is another one.
   private func retune(_ member: Member) throws -> Bool {
     guard let settings = control[member.type.rawValue], settings.isEnabled else { return false }
     var same = settings
     same.frequency = member.settings.frequency
     guard same == member.settings else { return false }
-    guard settings != member.settings || governor.level != member.level else { return true }
+    let processors = Processors.online
+    guard settings != member.settings || governor.level != member.level || processors != member.processors else { return true }
     var tool: any StackTool =
       switch member.type {
       case .cpu: try ProfileTool.parse(arguments(member.type, settings))
@@ -238,7 +241,7 @@ final class Profiling {
     // Its window is that of the old rate: what comes in between is one sample at most of each processor.
     takeIn(member)
     try close(member)
-    (member.settings, member.level, member.period) = (settings, governor.level, tool.period)
+    (member.settings, member.level, member.period, member.processors) = (settings, governor.level, tool.period, processors)
     standings[member.type]?.period = tool.period
     control.note(member.type.rawValue, runs: settings)
     return true
@@ -299,24 +302,20 @@ final class Profiling {
     hand(maker.window(empty, of: named.profile, closed.labels), standing)
   }
 
-  /// Looks at what the agent takes, and lowers its rates where that is too much.
+  /// Looks at what the agent takes, and has it take less where that is too much.
   private func govern() {
     let (spent, budget) = (costs.measure(), control.configuration.budget)
-    // What the probes of metrics take does not become less with the rates of profiles.
-    let programs = standings.values.reduce(0) { $0 + $1.quality.programTime }
-    defer { programsBefore = programs }
-    let cost = spent.process + programs - min(programs, programsBefore)
-    if let share = governor.judge(cost: cost, elapsed: spent.elapsed, limit: budget.processor / 100) {
-      control.note(halvings: governor.level, share: share, isWhole: costs.knowsPrograms)
+    var window = CostGovernor.Window(elapsed: spent.elapsed)
+    (window.process, window.memory) = (spent.process, OwnCost.residentMemory)
+    window.profiles = ProfileType.allCases.reduce(0) { $0 + (spent.byProbe[$1.rawValue] ?? 0) }
+    for key in MetricKey.allCases where control.isRunning(key.rawValue) {
+      window.metrics[key.rawValue] = spent.byProbe[key.tool] ?? 0
+      window.maps[key.rawValue] = costs.mapMemory(of: key.tool)
     }
-    let memory = OwnCost.residentMemory
-    if !processes.isLean, memory > UInt64(budget.memory) / 10 * 9 {
-      processes.isLean = true
-      control.note(lean: true, memory: memory)
-    } else if processes.isLean, memory < UInt64(budget.memory) / 10 * 6 {
-      processes.isLean = false
-      control.note(lean: false, memory: memory)
-    }
+    let limits = CostGovernor.Limits(processor: budget.processor / 100, memory: UInt64(budget.memory))
+    guard let decision = governor.judge(window, limits, pausedStill: control.paused) else { return }
+    processes.isLean = governor.isLean
+    control.note(decision, isWhole: costs.knowsPrograms)
   }
 
   /// The beginning of the window that it is now.

@@ -105,6 +105,19 @@ extension [RedactionRule] {
   func apply(toLabels labels: Labels) -> Labels { Labels(labels.all.map { ($0.name, apply(toText: $0.value)) }) }
 }
 
+/// What becomes of the labels of metrics before they are shown or kept: first relabelled, then redacted.
+struct LabelRules: Equatable, Sendable {
+  var relabelling: [RelabelRule] = []
+  var redaction: [RedactionRule] = []
+
+  /// Nil for a series that is left out.
+  func apply(to labels: Labels) -> Labels? { relabelling.apply(to: labels).map { redaction.apply(toLabels: $0) } }
+}
+
+extension Configuration {
+  var labelRules: LabelRules { LabelRules(relabelling: relabelling, redaction: redaction) }
+}
+
 extension ProfileWindow {
   /// What is handed to the targets: first relabelled, then redacted. What a rule left out is not in it, its frames neither.
   package consuming func prepared(_ relabelling: [RelabelRule], _ redaction: [RedactionRule]) -> ProfileWindow {

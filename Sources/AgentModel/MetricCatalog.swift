@@ -38,7 +38,9 @@ package enum MetricCatalog {
   package static let eventsLost = Metric(
     "swtrace_events_lost", "Of these, those that are in no profile and no metric, with the reason where the probe knows it.", .counter,
     labels: ["profile", "probe", "reason"])
-  package static let probeUp = Metric("swtrace_probe_up", "Whether the probe measures.", .gauge, labels: ["probe"])
+  package static let probeUp = Metric(
+    "swtrace_probe_up", "Whether the probe measures that is to; where not, because it failed or to keep the budget.", .gauge,
+    labels: ["probe", "reason"])
   package static let wholeStacks = Metric(
     "swtrace_stacks_whole", "User stacks that reached their first function.", .counter, labels: ["profile"])
   package static let cutStacks = Metric("swtrace_stacks_cut", "User stacks that did not.", .counter, labels: ["profile"])

@@ -21,7 +21,28 @@ package struct ControlError: Error, Hashable, CustomStringConvertible {
 
 /// How a probe is to measure, and what it does.
 package struct ProbeState: Hashable, Sendable {
+  /// Why a probe does not measure although it is to.
+  package struct Hindrance: Hashable, Sendable {
+    package enum Cause: String, Sendable {
+      /// It could not begin, or broke down.
+      case failure
+      /// It is paused because the agent took more than it may.
+      case budget
+    }
+
+    package var cause: Cause
+    /// In one line, for a person.
+    package var reason: String
+
+    package init(_ cause: Cause, _ reason: String) {
+      self.cause = cause
+      self.reason = reason
+    }
+  }
+
   package var name: String
+  /// What metrics of the agent call it.
+  package var label: String
   package var settings: ProbeSettings
   package var isRunning: Bool
   /// Whether what it does is not yet what it is to do.
@@ -29,14 +50,20 @@ package struct ProbeState: Hashable, Sendable {
   /// Since the start of the agent.
   package var events: UInt64
   package var lost: UInt64
+  package var hindrance: Hindrance?
 
-  package init(name: String, settings: ProbeSettings, isRunning: Bool, isPending: Bool, events: UInt64, lost: UInt64) {
+  package init(
+    name: String, label: String, settings: ProbeSettings, isRunning: Bool, isPending: Bool, events: UInt64, lost: UInt64,
+    hindrance: Hindrance? = nil
+  ) {
     self.name = name
+    self.label = label
     self.settings = settings
     self.isRunning = isRunning
     self.isPending = isPending
     self.events = events
     self.lost = lost
+    self.hindrance = hindrance
   }
 }
 
@@ -45,14 +72,16 @@ package struct ProbeChange: Hashable, Sendable {
   package var isRunning: Bool?
   package var frequency: UInt64?
   package var threshold: UInt64?
+  package var mode: String?
   package var filter: ProbeSettings.Filter?
 
   package init(
-    isRunning: Bool? = nil, frequency: UInt64? = nil, threshold: UInt64? = nil, filter: ProbeSettings.Filter? = nil
+    isRunning: Bool? = nil, frequency: UInt64? = nil, threshold: UInt64? = nil, mode: String? = nil, filter: ProbeSettings.Filter? = nil
   ) {
     self.isRunning = isRunning
     self.frequency = frequency
     self.threshold = threshold
+    self.mode = mode
     self.filter = filter
   }
 }

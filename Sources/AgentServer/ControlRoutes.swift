@@ -44,10 +44,12 @@ struct Controls: Sendable {
     let settings = probe.settings
     let filter = [("comm", settings.filter.comm), ("cgroup", settings.filter.cgroup), ("user", settings.filter.user)]
     return .object([
-      ("name", .string(probe.name)), ("running", .bool(probe.isRunning)), ("pending", .bool(probe.isPending)),
+      ("name", .string(probe.name)), ("label", .string(probe.label)), ("running", .bool(probe.isRunning)),
+      ("pending", .bool(probe.isPending)),
       ("frequency", settings.frequency.map(JSON.natural) ?? .null), ("threshold", settings.threshold.map(JSON.natural) ?? .null),
+      ("mode", settings.mode.map(JSON.string) ?? .null),
       ("filter", .object(filter.filter { !$0.1.isEmpty }.map { ($0.0, .string($0.1)) })), ("events", .natural(probe.events)),
-      ("lost", .natural(probe.lost)),
+      ("lost", .natural(probe.lost)), ("reason", probe.hindrance.map { .string($0.reason) } ?? .null),
     ])
   }
 
@@ -80,10 +82,11 @@ private struct ProbeBody: Decodable {
   var change = ProbeChange()
 
   init(from decoder: any Decoder) throws {
-    let members = try Members(decoder, ["running", "frequency", "threshold", "filter"])
+    let members = try Members(decoder, ["running", "frequency", "threshold", "mode", "filter"])
     change.isRunning = try members.value("running", Bool.self)
     change.frequency = try members.value("frequency", UInt64.self)
     change.threshold = try members.value("threshold", UInt64.self)
+    change.mode = try members.value("mode", String.self)
     change.filter = try members.value("filter", FilterBody.self)?.filter
   }
 }

@@ -147,6 +147,7 @@ enum OpenAPI {
               "type": "object", "additionalProperties": false, "minProperties": 1, "properties": {
                 "running": { "type": "boolean" }, "frequency": { "type": "integer", "minimum": 1, "maximum": 999 },
                 "threshold": { "type": "integer", "minimum": 1, "maximum": 10000000 },
+                "mode": { "enum": ["all", "major", "latency", "errors"], "description": "all or major of page_faults, latency or errors of syscalls." },
                 "filter": { "$ref": "#/components/schemas/Filter" } } } } } },
             "responses": {
               "200": { "description": "The probe; pending until it measures so.",
@@ -157,7 +158,7 @@ enum OpenAPI {
         },
         "/api/v1/budget": {
           "get": {
-            "operationId": "budget", "summary": "What the agent may take before it lowers its rates",
+            "operationId": "budget", "summary": "What the agent may take before it lowers its rates and pauses probes of metrics",
             "responses": {
               "200": { "description": "The budget.", "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Budget" } } } },
               "default": { "$ref": "#/components/responses/error" }
@@ -220,14 +221,18 @@ enum OpenAPI {
               "properties": { "error": { "type": "string", "description": "One line: what, on what, why, what to do." } } } } } }
         },
         "schemas": {
-          "Probe": { "type": "object", "required": ["name", "running", "pending", "frequency", "threshold", "filter", "events", "lost"], "properties": {
-            "name": { "type": "string" }, "running": { "type": "boolean", "description": "What it does." },
+          "Probe": { "type": "object", "required": ["name", "label", "running", "pending", "frequency", "threshold", "mode", "filter", "events", "lost", "reason"], "properties": {
+            "name": { "type": "string", "description": "A profile, or a key below metrics in the configuration." },
+            "label": { "type": "string", "description": "What metrics of the agent call it: the value of probe or profile." },
+            "running": { "type": "boolean", "description": "What it does." },
             "pending": { "type": "boolean", "description": "Whether that is not yet what it is to do." },
             "frequency": { "type": ["integer", "null"], "description": "Samples a second on each processor; null where events are measured." },
             "threshold": { "type": ["integer", "null"], "description": "The shortest wait that counts, in microseconds; null where there are none." },
+            "mode": { "type": ["string", "null"], "description": "Which of its events count; null where there is no choice." },
             "filter": { "$ref": "#/components/schemas/Filter" },
-            "events": { "type": "integer", "description": "Since the start." }, "lost": { "type": "integer", "description": "Of these." } } },
-          "Filter": { "type": "object", "additionalProperties": false, "description": "Which tasks: all that is given must hold; {} for any.", "properties": {
+            "events": { "type": "integer", "description": "Since the start." }, "lost": { "type": "integer", "description": "Of these." },
+            "reason": { "type": ["string", "null"], "description": "Why it does not measure although it is to: it failed, or is paused to keep the budget." } } },
+          "Filter": { "type": "object", "additionalProperties": false, "description": "Which tasks, of profiles: all that is given must hold; {} for any.", "properties": {
             "comm": { "type": "string", "description": "The command name." },
             "cgroup": { "type": "string", "description": "The path of a cgroup; those below it belong to it." },
             "user": { "type": "string", "description": "A name or a number." } } },

@@ -17,23 +17,28 @@ extension Store {
   ///
   /// Each step is a transaction of its own, so that windows are taken in between, and a crash leaves nothing half done.
   ///
-  /// - Parameter now: seconds since 1970.
-  package func maintain(now: Int64) async throws {
+  /// - Parameters:
+  ///   - now: seconds since 1970.
+  ///   - trusted: the time by which ages are judged, as `RetentionClock` tells it; nil for `now`.
+  package func maintain(now: Int64, trusted: Int64? = nil) async throws {
     note(now: now)
-    let options = options
+    let (options, trusted) = (options, trusted ?? now)
     try await write { database, _ in try Schema.limit(database, to: options.grownFile) }
     // First, for the other steps take room before they give some.
     try await shrink()
-    while try await remove(before: now - options.hourAge) {}
+    while try await remove(before: trusted - options.hourAge) {}
     while try await pack(from: .window, into: .span, before: now) {}
-    while try await pack(from: .span, into: .hour, before: now - options.windowAge) {}
-    while try await rollCoverage(before: now - options.windowAge) {}
+    while try await pack(from: .span, into: .hour, before: trusted - options.windowAge) {}
+    while try await rollCoverage(before: trusted - options.windowAge) {}
     while try await packMetrics(from: .window, into: .span, before: now) {}
-    while try await packMetrics(from: .span, into: .hour, before: now - options.windowAge) {}
+    while try await packMetrics(from: .span, into: .hour, before: trusted - options.windowAge) {}
     try await collect()
     while try await vacuum() {}
     try await checkpoint()
   }
+
+  /// When the newest that is stored begins, in seconds since 1970; nil for nothing.
+  package func newestTime() async throws -> Int64? { try await read { try $0.newestStart() } }
 
   /// Makes blocks of the oldest smaller ones that are over, for some series.
   ///
@@ -202,10 +207,18 @@ extension Database {
   }
 
   /// When the oldest block begins.
-  func oldestStart() throws -> Int64? {
+  func oldestStart() throws -> Int64? { try starts("min").min() }
+
+  /// When the newest block begins.
+  func newestStart() throws -> Int64? { try starts("max").max() }
+
+  /// The first or last start of the blocks of each kind.
+  private func starts(_ function: String) throws -> [Int64] {
     try ["block", "metric_block"].flatMap { table in
-      try Resolution.allCases.compactMap { try integer("SELECT min(start) FROM \(table) WHERE resolution = ?", [.integer($0.rawValue)]) }
-    }.min()
+      try Resolution.allCases.compactMap {
+        try integer("SELECT \(function)(start) FROM \(table) WHERE resolution = ?", [.integer($0.rawValue)])
+      }
+    }
   }
 
   /// The bytes of the pages that something is in.

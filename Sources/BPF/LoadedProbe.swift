@@ -131,16 +131,19 @@ package struct LoadedProbe: ~Copyable {
     return result
   }
 
-  /// The kernel memory of all maps, in bytes, as the kernel accounts it in fdinfo.
-  package func mapMemory() -> Int {
-    var total = 0
+  /// The kernel memory of each map by its id, in bytes, as the kernel accounts it in fdinfo. Probes that share a map have it in common.
+  package func mapSizes() -> [UInt32: UInt64] {
+    var sizes: [UInt32: UInt64] = [:]
     var map = unsafe bpf_object__next_map(object, nil)
     while let each = unsafe map {
-      total += unsafe MapMemory.ofDescriptor(bpf_map__fd(each))
+      if let (id, bytes) = unsafe MapMemory.ofDescriptor(bpf_map__fd(each)) { sizes[id] = bytes }
       unsafe map = unsafe bpf_object__next_map(object, each)
     }
-    return total
+    return sizes
   }
+
+  /// The kernel memory of all maps, in bytes.
+  package func mapMemory() -> UInt64 { mapSizes().values.reduce(0, +) }
 }
 
 /// What the kernel counts of one program.

@@ -80,12 +80,13 @@ package struct ProbeMap<Key: BitwiseCopyable, Value: BitwiseCopyable> {
 
 /// The kernel's account of a map's memory.
 enum MapMemory {
-  /// `memlock` of the descriptor's fdinfo, in bytes; 0 when it cannot be read.
-  static func ofDescriptor(_ descriptor: CInt) -> Int {
-    guard let text = ProcFile.read("/proc/self/fdinfo/\(descriptor)") else { return 0 }
-    for line in text.split(separator: "\n") where line.hasPrefix("memlock:") {
-      return Int(line.drop { !$0.isNumber }) ?? 0
+  /// `map_id` and `memlock` of the descriptor's fdinfo, the latter in bytes; nil when it cannot be read.
+  static func ofDescriptor(_ descriptor: CInt) -> (id: UInt32, bytes: UInt64)? {
+    guard let text = ProcFile.read("/proc/self/fdinfo/\(descriptor)") else { return nil }
+    func number(_ name: String) -> UInt64? {
+      text.split(separator: "\n").first { $0.hasPrefix(name + ":") }.flatMap { UInt64($0.drop { !$0.isNumber }) }
     }
-    return 0
+    guard let id = number("map_id"), let bytes = number("memlock") else { return nil }
+    return (UInt32(truncatingIfNeeded: id), bytes)
   }
 }

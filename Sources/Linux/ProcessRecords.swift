@@ -36,12 +36,14 @@ package final class ProcessRecordReader {
   /// A ring that the kernel writes and we read.
   @safe
   private final class Ring {
+    let processor: Int
     let descriptor: Descriptor
     private let page: UnsafeMutablePointer<perf_event_mmap_page>
     private let size: Int
 
     /// - Parameter capacity: bytes of records: a power of two of pages.
     init(processor: Int, capacity: Int) throws(SystemError) {
+      self.processor = processor
       descriptor = Descriptor(
         owning: try check(swtrace_process_records_open(Int32(processor)), "record the processes of", "processor \(processor)"))
       let header = Int(getpagesize())
@@ -84,7 +86,9 @@ package final class ProcessRecordReader {
     }
   }
 
-  private let rings: [Ring]
+  private var rings: [Ring] = []
+  /// Of processors that are not there any more, with their last records.
+  private var ended: [Ring] = []
   /// Records that are too young to be given out.
   private var held: [ProcessRecord] = []
   /// Everything that happened up to then has been given out, on the monotonic clock.
@@ -94,29 +98,37 @@ package final class ProcessRecordReader {
   ///
   /// - Throws: where the kernel allows no events of the whole machine.
   package init() throws(SystemError) {
-    var rings: [Ring] = []
-    let processors = Processors.online
+    completeUntil = 0
+    try follow(Processors.online)
+    completeUntil = Clock.monotonic
+  }
+
+  /// Records on these processors from now on; what there is of others is still given out.
+  ///
+  /// - Throws: where the kernel allows no events of the whole machine.
+  package func follow(_ processors: [Int]) throws(SystemError) {
+    ended += rings.filter { !processors.contains($0.processor) }
+    rings.removeAll { !processors.contains($0.processor) }
     // 64 KB were lost to a storm of starting programs on a busy machine, 512 KB were not. Many processors share 4 MB.
     var capacity = 512 << 10
     while capacity > 64 << 10, capacity * processors.count > 4 << 20 { capacity /= 2 }
-    for processor in processors {
+    for processor in processors where !rings.contains(where: { $0.processor == processor }) {
       do { rings.append(try Ring(processor: processor, capacity: capacity)) } catch {
         // It was taken off line since the list was read.
         if error.errno.rawValue != ENODEV { throw error }
       }
     }
-    self.rings = rings
-    completeUntil = Clock.monotonic
   }
 
   /// Gives out the records up to now in the order of their times, whichever processors they come from.
   package func drain(_ body: (ProcessRecord) -> Void) {
     let now = Clock.monotonic
-    for ring in rings {
+    for ring in rings + ended {
       ring.drain { type, flags, bytes in
         if let record = ProcessRecord(type: type, flags: flags, bytes, now: now) { held.append(record) }
       }
     }
+    ended = []
     completeUntil = now
     guard !held.isEmpty else { return }
     // A process may have moved to a processor whose ring was read already: what is younger than the first look waits.

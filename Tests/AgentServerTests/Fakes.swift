@@ -141,7 +141,8 @@ struct FakeState: AgentState {
 final class FakeControl: AgentControl {
   private struct Content {
     var probe = ProbeState(
-      name: "cpu", settings: ProbeSettings(isEnabled: true, frequency: 19), isRunning: true, isPending: false, events: 48, lost: 5)
+      name: "cpu", label: "cpu", settings: ProbeSettings(isEnabled: true, frequency: 19), isRunning: true, isPending: false, events: 48,
+      lost: 5)
     var budget = Budget(processor: 2.5, memory: 64 << 20)
     var asked: [String] = []
   }
@@ -158,6 +159,7 @@ final class FakeControl: AgentControl {
       content.probe.isPending = true
       content.probe.settings.isEnabled = change.isRunning ?? content.probe.settings.isEnabled
       content.probe.settings.frequency = change.frequency ?? content.probe.settings.frequency
+      content.probe.settings.mode = change.mode ?? content.probe.settings.mode
       content.probe.settings.filter = change.filter ?? content.probe.settings.filter
       return content.probe
     }

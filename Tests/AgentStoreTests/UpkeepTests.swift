@@ -58,6 +58,58 @@ import Testing
     #expect(try await store.count("series") == 0)
   }
 
+  /// A clock that is set years ahead by mistake, and put right an hour later.
+  @Test func aClockThatJumpsAheadRemovesNothing() async throws {
+    let store = try Store(in: folder, options: options)
+    for time in [0, 10, 86000] as [Int64] { try await store.receive(window(time, [("web", [("a", 2)])])) }
+    #expect(try await store.newestTime() == 86000)
+    var clock = RetentionClock(newest: try await store.newestTime(), now: 86010, monotonic: 0)
+    let years: Int64 = 5 * 365 * 86400
+    for minute in 0..<60 as Range<Int64> {
+      try await store.receive(window(years + minute * 60, [("web", [("a", 3)])]))
+      let now = years + minute * 60 + 10
+      try await store.maintain(now: now, trusted: clock.time(now: now, monotonic: UInt64(minute * 60_000_000_000)))
+    }
+    // Neither removed nor summed up.
+    #expect(try await store.text(0..<10) == ["web: a 2"])
+    #expect(try await store.text(10..<20) == ["web: a 2"])
+    #expect(try await store.text(years..<years + 3600) == ["web: a 180"])
+    // Without the guard they would be gone.
+    try await store.maintain(now: years + 3600)
+    #expect(try await store.text(0..<86400) == [])
+  }
+
+  @Test func ageIsJudgedByTimeThatPasses() {
+    let (day, second): (Int64, UInt64) = (86400, 1_000_000_000)
+    var clock = RetentionClock(newest: 1000, now: 1010, monotonic: 0)
+    #expect(clock.time(now: 1070, monotonic: 60 * second) == 1070)
+    // Small corrections are believed, also backwards.
+    #expect(clock.time(now: 1600, monotonic: 120 * second) == 1600 && clock.time(now: 1500, monotonic: 121 * second) == 1500)
+    // Years ahead, and back.
+    #expect(clock.time(now: 1000 * day, monotonic: 181 * second) == 1560)
+    #expect(clock.time(now: 1000 * day + 3600, monotonic: 3781 * second) == 5160)
+    #expect(clock.time(now: 5220, monotonic: 3841 * second) == 5220)
+    // Ahead for a day: it was wrong before.
+    let start = 4000 * second
+    #expect(clock.time(now: 2000 * day, monotonic: start) == 5379)
+    #expect(clock.time(now: 2001 * day - 1, monotonic: start + 86_399 * second) == 5379 + day - 1)
+    #expect(clock.time(now: 2001 * day, monotonic: start + 86_400 * second) == 2001 * day)
+    #expect(clock.time(now: 2001 * day + 60, monotonic: start + 86_460 * second) == 2001 * day + 60)
+    // Far back: nothing is old any more.
+    #expect(clock.time(now: 5, monotonic: start + 86_461 * second) == 5)
+  }
+
+  @Test func aStartFarAfterTheNewestIsLookedAtForADay() {
+    var clock = RetentionClock(newest: 1000, now: 9_000_000, monotonic: 77)
+    #expect(clock.time(now: 9_000_060, monotonic: 60_000_000_077) == 1060)
+    #expect(clock.time(now: 9_086_460, monotonic: 86_460_000_000_077) == 9_086_460)
+    // Nothing stored, and what is stored is of a time to come.
+    for newest in [nil, 20_000_000] as [Int64?] {
+      var clock = RetentionClock(newest: newest, now: 9_000_000, monotonic: 0)
+      #expect(clock.time(now: 9_000_060, monotonic: 60_000_000_000) == 9_000_060)
+    }
+  }
+
   @Test func whatComesLateIsAdded() async throws {
     let store = try Store(in: folder, options: options)
     let now = 7200 + options.windowAge

@@ -1,5 +1,6 @@
 import AgentModel
 import AgentServer
+import Foundation
 import Logging
 import Profiles
 import ServiceLifecycle

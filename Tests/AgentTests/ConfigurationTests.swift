@@ -122,17 +122,24 @@ typealias ConfigurationError = Agent.ConfigurationError
       metrics:
         run_queue: off
         page_faults: all
-        syscalls: errors
+        syscalls: latency
         max_series: 7
       """)
     var expected = MetricSettings()
-    expected.runQueue = false
-    expected.faults = .all
-    expected.syscalls = .errors
-    expected.largestSeries = 7
+    (expected[.runQueue], expected[.faults], expected[.systemCalls], expected.largestSeries) = ("off", "all", "latency", 7)
     #expect(found.metrics == expected)
-    #expect(MetricProbePlan.all(found.metrics).map(\.name).contains("runqlat") == false)
-    #expect(try Configuration(file: nil, environment: ["SWTRACE_METRICS_TCP_RTT": "off"]).metrics.roundTrips == false)
+    #expect(found.probes["run_queue"] == ProbeSettings(isEnabled: false) && found.probes["block_io"] == ProbeSettings(isEnabled: true))
+    #expect(found.probes["page_faults"] == ProbeSettings(isEnabled: true, mode: "all"))
+    #expect(found.probes["syscalls"] == ProbeSettings(isEnabled: true, mode: "latency"))
+    let other = try Configuration(file: nil, environment: ["SWTRACE_METRICS_TCP_RTT": "off", "SWTRACE_METRICS_SYSCALLS": "off"])
+    #expect(other.metrics[.roundTrips] == "off" && other.metrics[.systemCalls] == "off" && other.probes["tcp_rtt"]?.isEnabled == false)
+  }
+
+  /// What costs little is measured unless somebody says otherwise.
+  @Test func metricsOfTheDefault() {
+    let settings = MetricSettings()
+    let found = MetricKey.allCases.map { settings[$0] }
+    #expect(found == ["on", "on", "on", "on", "on", "major", "errors", "on"])
   }
 
   @Test func theEnvironmentGoesFirst() throws {

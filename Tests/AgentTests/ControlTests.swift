@@ -57,17 +57,100 @@ final class Lines: Sendable {
     #expect(Logger(label: LogOutput.audit) { LogOutput(label: $0) }.logLevel == .trace)
   }
 
-  /// What is told of the budget says when it is not the whole.
-  @Test func lowerRatesAreInTheLog() {
+  @Test func probesOfMetricsAreChangedToo() async throws {
     let control = Control(Configuration(), logger: lines.logger, audit: lines.logger)
-    control.note(halvings: 1, share: 0.0312, isWhole: true)
-    control.note(halvings: 0, share: 0.0051, isWhole: false)
+    let names = await control.probes().map(\.name)
+    #expect(Set(names).isSuperset(of: MetricKey.allCases.map(\.rawValue)) && names == names.sorted())
+    let faults = try await control.change("page_faults", ProbeChange(mode: "all"), by: "me")
+    #expect(faults?.settings == ProbeSettings(isEnabled: true, mode: "all") && faults?.label == "faults" && faults?.isPending == true)
+    #expect(control.wanted("page_faults")?.mode == "all" && control.wanted("syscalls")?.mode == "errors")
+    #expect(try await control.change("run_queue", ProbeChange(isRunning: false), by: "me")?.isPending == false)
+    #expect(control.wanted("run_queue") == nil)
+    #expect(lines.all == ["notice: page_faults.mode: major -> all, by me", "notice: run_queue.running: yes -> no, by me"])
+    // A file that is read again holds as a whole.
+    control.reload(Configuration(), by: "SIGHUP")
+    #expect(control.wanted("page_faults")?.mode == "major" && control.wanted("run_queue") != nil)
+    #expect(
+      lines.all.dropFirst(2) == ["notice: page_faults.mode: all -> major, by SIGHUP", "notice: run_queue.running: no -> yes, by SIGHUP"])
+  }
+
+  /// Of changes that come at the same time, none undoes another one.
+  @Test func changesAtTheSameTime() async throws {
+    for round in 0..<50 as Range<UInt64> {
+      let control = Control(Configuration(), logger: lines.logger, audit: lines.logger)
+      try await withThrowingTaskGroup(of: Void.self) { tasks in
+        tasks.addTask { _ = try await control.change("cpu", ProbeChange(frequency: 20 + round), by: "me") }
+        tasks.addTask { _ = try await control.change("cpu", ProbeChange(isRunning: false), by: "me") }
+        tasks.addTask { _ = try await control.change(BudgetChange(processor: 3), by: "me") }
+        tasks.addTask { _ = try await control.change(BudgetChange(memory: 100 << 20), by: "me") }
+        try await tasks.waitForAll()
+      }
+      #expect(control["cpu"] == ProbeSettings(isEnabled: false, frequency: 20 + round))
+      #expect(await control.budget() == Budget(processor: 3, memory: 100 << 20))
+    }
+  }
+
+  /// What could not begin is tried again with other settings, and when somebody stops and starts it.
+  @Test func whatFailedIsTriedAgain() async throws {
+    let control = Control(Configuration(), logger: lines.logger, audit: lines.logger)
+    let settings = try #require(control.wanted("page_faults"))
+    control.note("page_faults", with: settings, failed: "no room")
+    #expect(control.wanted("page_faults") == nil)
+    let state = await control.probes().first { $0.name == "page_faults" }
+    #expect(state?.isPending == false && state?.hindrance == .init(.failure, "no room"))
+    #expect(try await control.change("page_faults", ProbeChange(mode: "all"), by: "me")?.hindrance == nil)
+    #expect(control.wanted("page_faults") != nil)
+    // It was tried before the change: the new settings have not failed.
+    control.note("page_faults", with: settings, failed: "no room")
+    #expect(control.wanted("page_faults") != nil)
+  }
+
+  @Test func whatIsGivenUpIsTold() async throws {
+    let control = Control(Configuration(), logger: lines.logger, audit: lines.logger)
+    func note(_ change: CostGovernor.Change, _ cause: CostGovernor.Cause = .processor) {
+      control.note(.init(change: change, cause: cause, share: 0.025, memory: 300 << 20), isWhole: true)
+    }
+    note(.level(1))
+    note(.lean(true), .memory)
+    note(.pause("run_queue", share: 0.0123))
+    #expect(control.wanted("run_queue") == nil && control.paused == ["run_queue"] && control.halvings == 1)
+    let taken = "the agent took 2.50 % of a processor, and may take 2.00 %"
+    let reason = "paused to keep the budget: \(taken), of which this probe's programs took 1.23 % of a processor"
+    #expect(await control.probes().first { $0.name == "run_queue" }?.hindrance == .init(.budget, reason))
+    #expect(
+      control.remarks == [
+        "Rates are 1/2 of what was asked for: \(taken).", "Less is kept in memory to keep max_memory, so that names take longer.",
+        "run_queue is \(reason).",
+      ])
+    note(.level(2), .memory)
+    #expect(control.remarks[0] == "Rates are 1/4 of what was asked for: the agent takes 300 MB, and may take 256 MB.")
+    note(.exhausted)
+    #expect(control.remarks.contains("The agent takes more than it may, and nothing is left to give up: \(taken)."))
+    for change in [.resume("run_queue"), .lean(false), .level(0)] as [CostGovernor.Change] { note(change) }
+    #expect(control.remarks == [] && control.wanted("run_queue") != nil && control.paused == [] && control.halvings == 0)
     #expect(
       lines.all == [
-        "notice: rates are lowered to 1/2 of what was asked for: the agent took 3.12 % of a processor, and may take 2.00 %",
-        "notice: rates are raised to 1/1 of what was asked for: the agent took 0.51 % of a processor, its programs in the kernel not counted, "
-          + "and may take 2.00 %",
+        "notice: rates are lowered to 1/2 of what was asked for: \(taken)",
+        "notice: less is kept in memory, so that names take longer: the agent takes 300 MB, and may take 256 MB",
+        "warning: run_queue is \(reason); it goes on when there is room, or with a larger budget",
+        "notice: rates are lowered to 1/4 of what was asked for: the agent takes 300 MB, and may take 256 MB",
+        "warning: nothing is left to give up: \(taken); raise the budget or stop a probe", "notice: run_queue goes on: \(taken)",
+        "notice: as much is kept in memory as before: \(taken)", "notice: rates are raised to 1/1 of what was asked for: \(taken)",
       ])
+    // Who stops it and starts it wants it in any case.
+    note(.pause("run_queue", share: 0.0123))
+    _ = try await control.change("run_queue", ProbeChange(isRunning: false), by: "me")
+    _ = try await control.change("run_queue", ProbeChange(isRunning: true), by: "me")
+    #expect(control.wanted("run_queue") != nil && control.paused == [])
+    // What is told says when it is not the whole.
+    control.note(.init(change: .level(1), cause: .processor, share: 0.025, memory: 0), isWhole: false)
+    #expect(lines.all.last?.contains("2.50 % of a processor, its programs in the kernel not counted, and may take 2.00 %") == true)
+  }
+
+  @Test func mapsThatProfilesShareCountOnce() {
+    let found = AgentStanding.mapMemory([(.offCPU, [1: 100, 2: 30, 7: 5]), (.cpu, [1: 100, 2: 30, 3: 11])])
+    #expect(found.map(\.type) == [.cpu, .offCPU] && found.map(\.bytes) == [141, 5])
+    #expect(AgentStanding.mapMemory([(.offCPU, [1: 100, 7: 5])]).map(\.bytes) == [105])
   }
 
   @Test func whatCannotBeIsRefusedAndNothingChanges() async throws {
@@ -81,7 +164,15 @@ final class Lines: Sendable {
     #expect(await reason("cpu", ProbeChange(isRunning: false, threshold: 5)) == "cpu has no threshold: it does not measure waits")
     #expect(await reason("off_cpu", ProbeChange(frequency: 5)) == "off_cpu has no frequency: it measures events")
     #expect(await reason("off_cpu", ProbeChange(threshold: 0)) == "threshold is 1 to 10000000 microseconds, not 0")
+    #expect(await reason("run_queue", ProbeChange(frequency: 5)) == "run_queue has no frequency: it measures events")
+    #expect(await reason("run_queue", ProbeChange(mode: "all")) == "run_queue has no mode: send running to start or stop it")
+    #expect(await reason("cpu", ProbeChange(mode: "all")) == "cpu has no mode: send running to start or stop it")
+    #expect(
+      await reason("page_faults", ProbeChange(mode: "off"))
+        == "mode is all or major, not 'off'; send running to start or stop the probe")
     var filter = ProbeSettings.Filter()
+    #expect(
+      await reason("run_queue", ProbeChange(filter: filter)) == "run_queue has no filter: it tells services or devices apart itself")
     filter.cgroup = "/nowhere"
     #expect(await reason("cpu", ProbeChange(filter: filter)).contains("/nowhere"))
     filter = .init()
@@ -103,7 +194,7 @@ final class Lines: Sendable {
     _ = try folder.file(
       "agent.yaml",
       store
-        + "host: other\nredact: []\nlog_level: error\noff_cpu: {threshold: off}\nrelabel: [{action: drop, source_labels: [comm], regex: x}]\n"
+        + "host: other\nredact: []\nlog_level: error\noff_cpu: {threshold: off}\nmetrics: {page_faults: off, syscalls: latency}\nrelabel: [{action: drop, source_labels: [comm], regex: x}]\n"
     )
     reload.reload()
     #expect(control["cpu"]?.frequency == 19 && control["off_cpu"]?.isEnabled == false)
@@ -116,7 +207,8 @@ final class Lines: Sendable {
         "notice: log_level: info -> error, by SIGHUP",
         "notice: relabel: [] -> [{action: drop, regex: x, source_labels: [comm]}], by SIGHUP",
         "notice: redact: [{regex: /home/[^/ ]+, replacement: /home/*}] -> [], by SIGHUP", "notice: cpu.frequency: 97 -> 19, by SIGHUP",
-        "notice: off_cpu.running: yes -> no, by SIGHUP", "notice: the configuration was read again",
+        "notice: off_cpu.running: yes -> no, by SIGHUP", "notice: page_faults.running: yes -> no, by SIGHUP",
+        "notice: syscalls.mode: errors -> latency, by SIGHUP", "notice: the configuration was read again",
       ])
     _ = try folder.file("agent.yaml", store + "cpu: {frequency: 2000}\n")
     let before = control.configuration

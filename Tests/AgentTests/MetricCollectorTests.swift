@@ -72,26 +72,35 @@ private func compileWorkload(in folder: TemporaryFolder) throws -> String {
 
   private var all: MetricSettings {
     var settings = MetricSettings()
-    settings.faults = .all
-    settings.syscalls = .latency
+    (settings[.faults], settings[.systemCalls]) = ("all", "latency")
     return settings
+  }
+
+  /// A control of these metrics, which no budget disturbs.
+  private static func control(_ settings: MetricSettings) -> Control {
+    var configuration = Configuration()
+    (configuration.host, configuration.metrics) = ("here", settings)
+    return Control(configuration, logger: Logger(label: "test"), audit: Logger(label: "test"))
   }
 
   /// What a collector measured from when all is attached until after the work, and its windows.
   private func measure(
     _ settings: MetricSettings, during work: @escaping @Sendable () throws -> Void
   ) async throws -> (current: MetricCollector.Current, windows: [MetricWindow]) {
+    try await measure(Self.control(settings)) { _ in try work() }
+  }
+
+  private func measure(
+    _ control: Control, during work: @escaping @Sendable (MetricCollector) async throws -> Void
+  ) async throws -> (current: MetricCollector.Current, windows: [MetricWindow]) {
     let windows = Mutex<[MetricWindow]>([])
-    let collector = try MetricCollector(settings, host: "here", costs: CostMeter(knowsPrograms: true), logger: Logger(label: "test")) {
-      window in
-      windows.withLock { $0.append(window) }
-    }
+    let collector = try MetricCollector(control: control, costs: CostMeter(knowsPrograms: true)) { window in windows.withLock { $0.append(window) } }
     let group = ServiceGroup(services: [collector], logger: Logger(label: "test"))
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       tasks.addTask { try await group.run() }
       tasks.addTask {
         while collector.current.probes.isEmpty { try await Task.sleep(for: .milliseconds(10)) }
-        do { try work() } catch {
+        do { try await work(collector) } catch {
           await group.triggerGracefulShutdown()
           throw error
         }
@@ -100,6 +109,83 @@ private func compileWorkload(in folder: TemporaryFolder) throws -> String {
       try await tasks.waitForAll()
     }
     return (collector.current, windows.withLock { $0 })
+  }
+
+  /// What is said of a probe when it does what it is to do.
+  private static func settled(_ control: Control, _ name: String) async throws -> ProbeState {
+    while true {
+      if let state = await control.probes().first(where: { $0.name == name }), !state.isPending { return state }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+  }
+
+  /// Stopped, started and measured in another way, by the control interface: nothing that was counted before is lost.
+  @Test func probesAreStoppedStartedAndTuned() async throws {
+    let group = try TestGroup()
+    let program = try compileWorkload(in: folder)
+    let procs = "\(group.path)/cgroup.procs"
+    var settings = MetricSettings()
+    for key in MetricKey.allCases { settings[key] = "off" }
+    (settings[.faults], settings[.systemCalls]) = ("all", "errors")
+    let control = Self.control(settings)
+    let service = ["service": group.name]
+    @Sendable func work() throws { _ = try mustRun([program, procs, (ControlGroup.root ?? "") + "/cgroup.procs", "1009", "0", "211"]) }
+    @Sendable func change(_ name: String, _ change: ProbeChange) async throws -> ProbeState {
+      _ = try await control.change(name, change, by: "a test")
+      return try await Self.settled(control, name)
+    }
+    let stopped = Mutex<MetricCollector.Current?>(nil)
+    let (current, windows) = try await measure(control) { collector in
+      try work()
+      // To the last event, which was a moment ago.
+      #expect(try await change("page_faults", ProbeChange(isRunning: false)).isRunning == false)
+      #expect(try await change("syscalls", ProbeChange(mode: "latency")).isRunning)
+      stopped.withLock { $0 = collector.current }
+      try work()
+      let again = try await change("page_faults", ProbeChange(isRunning: true))
+      #expect(again.isRunning && again.label == "faults" && again.events >= 1009 && again.hindrance == nil)
+      try work()
+    }
+    let middle = try #require(stopped.withLock { $0 })
+    #expect(Self.count(middle, MetricCatalog.pageFaults, service) == 1009)
+    #expect(Self.count(middle, MetricCatalog.syscallErrors, ["syscall": "pivot_root"]) == 211)
+    #expect(Self.count(middle, MetricCatalog.syscallLatency, [:]) == 0)
+    #expect(middle.probes.first { $0.name == "faults" }?.standing.mapMemory == 0)
+    #expect(Self.count(current, MetricCatalog.pageFaults, service) == 2 * 1009)
+    #expect(Self.count(current, MetricCatalog.syscallErrors, ["syscall": "pivot_root"]) == 3 * 211)
+    #expect(Self.count(current, MetricCatalog.syscallLatency, ["syscall": "pivot_root"]) == 2 * 211)
+    // What was counted of the probe adds up over its runs, and so do the windows.
+    let faults = try #require(current.probes.first { $0.name == "faults" })
+    #expect(faults.standing.delivered == Self.count(current, MetricCatalog.pageFaults, [:]))
+    let kept = windows.flatMap(\.metrics).filter { $0.name == MetricCatalog.pageFaults.name }.flatMap(\.series)
+    #expect(kept.filter { $0.labels["service"] == group.name }.reduce(0) { $0 + $1.value.count } == 2 * 1009)
+    for window in windows { #expect(Set(window.metrics.map(\.name)).count == window.metrics.count) }
+  }
+
+  /// The rules of a file that was read again hold for what a scrape shows, at once.
+  @Test func otherRulesForLabels() async throws {
+    var settings = MetricSettings()
+    for key in MetricKey.allCases { settings[key] = "off" }
+    settings[.faults] = "all"
+    let control = Self.control(settings)
+    let group = try TestGroup()
+    let (command, name) = (group.command(["ls", "/"]), group.name)
+    let (current, windows) = try await measure(control) { collector in
+      @Sendable func hasGroup() -> Bool { Self.count(collector.current, MetricCatalog.pageFaults, ["service": name]) > 0 }
+      while !hasGroup() { _ = try mustRun(command) }
+      var configuration = control.configuration
+      configuration.redaction = [try RedactionRule(regex: "swtrace-test-.*", replacement: "a-test")]
+      control.reload(configuration, by: "a test")
+      #expect(!hasGroup())
+      while Self.count(collector.current, MetricCatalog.pageFaults, ["service": "a-test"]) == 0 { _ = try mustRun(command) }
+    }
+    let services = current.series.flatMap(\.totals).compactMap { $0.labels["service"] }
+    #expect(services.contains("a-test") && !services.contains(group.name))
+    // Each window has the labels of its own time.
+    let names = windows.map {
+      Set($0.metrics.flatMap(\.series).compactMap { $0.labels["service"] }.filter { ["a-test", group.name].contains($0) })
+    }
+    #expect(names.allSatisfy { $0.count <= 1 } && names.contains(["a-test"]) && names.contains([group.name]))
   }
 
   /// The values of the series of a metric that have these labels.
@@ -123,14 +209,16 @@ private func compileWorkload(in folder: TemporaryFolder) throws -> String {
     let disk = try LoopDisk()
     let (device, name) = (disk.path, disk.name)
     let procs = "\(group.path)/cgroup.procs"
-    let (current, windows) = try await measure(all) {
+    let control = Self.control(all)
+    let (current, windows) = try await measure(control) { _ in
       let root = (ControlGroup.root ?? "") + "/cgroup.procs"
       let printed = try mustRun([program, procs, root, "1009", "97", "211"])
       leavings.withLock { $0 = printed.split(whereSeparator: \.isWhitespace).compactMap { UInt64($0) } }
       // Whoever watches for changed disks leaves a locked one alone.
       _ = try mustRun(["flock", device, "dd", "if=\(device)", "of=/dev/null", "bs=4096", "count=31", "iflag=direct"])
     }
-    #expect(current.probes.map(\.failure) == Array(repeating: nil, count: 8))
+    #expect(current.probes.count == 8)
+    #expect(await control.probes().compactMap(\.hindrance) == [])
     let service = ["service": group.name, "host": "here"]
     #expect(Self.count(current, MetricCatalog.pageFaults, service.merging(["kind": "minor"]) { $1 }) == 1009)
     #expect(Self.count(current, MetricCatalog.pageFaults, service.merging(["kind": "major"]) { $1 }) == 0)
@@ -228,10 +316,9 @@ private func compileWorkload(in folder: TemporaryFolder) throws -> String {
   @Test func aScrapeHasEachFamilyOfTheCatalogOnce() async throws {
     let (current, _) = try await measure(all) {}
     #expect(current.families.map(\.name) == MetricCatalog.measured.map(\.name))
-    #expect(current.up.count == 8 && current.losses.count == 48)
+    #expect(current.losses.count == 48)
     var settings = MetricSettings()
-    settings.faults = .off
-    settings.runQueue = false
+    for key in [MetricKey.faults, .runQueue, .systemCalls] { settings[key] = "off" }
     let (fewer, _) = try await measure(settings) {}
     #expect(fewer.probes.map(\.name) == ["biolatency", "tcpconnlat", "tcprtt", "tcpretrans", "oomkill"])
     #expect(!fewer.families.map(\.name).contains(MetricCatalog.runQueueLatency.name))

@@ -33,13 +33,58 @@ import Testing
       try RelabelRule(sources: ["service"], regex: "(a).*", target: "service"),
     ]
     let redaction = [try RedactionRule(regex: "p4ss", replacement: "***")]
-    var table = SeriesTable(MetricCatalog.oomKills, host: "h", limit: 3) { labels in
-      rules.apply(to: labels).map { redaction.apply(toLabels: $0) }
-    }
+    var table = SeriesTable(MetricCatalog.oomKills, host: "h", limit: 3, rules: LabelRules(relabelling: rules, redaction: redaction))
     for service in ["a1", "a2", "secret", "p4ssword", "a1"] { table.add([("service", service)], .count(2)) }
     #expect(table.totals.map(\.labels) == [labels(("service", "a")), labels(("service", "***word"))])
     #expect(table.totals.map(\.value) == [.count(6), .count(2)])
     #expect(table.takeWindow().map(\.value) == [.count(6), .count(2)])
+  }
+
+  /// Sessions and containers come and go, and do not keep what comes later from being seen.
+  @Test func placesOfWhatIsGoneAreGivenToOthers() {
+    var table = SeriesTable(MetricCatalog.pageFaults, host: "h", limit: 2)
+    func add(_ service: String, _ count: UInt64) { table.add([("service", service), ("kind", "minor")], .count(count)) }
+    func shown() -> [String: UInt64] {
+      Dictionary(uniqueKeysWithValues: table.totals.map { ($0.labels["service"] ?? "", $0.value.count) })
+    }
+    add("session-1", 3)
+    add("session-2", 5)
+    _ = table.takeWindow()
+    for _ in 1..<SeriesTable.patience {
+      add("session-2", 1)
+      _ = table.takeWindow()
+    }
+    // One window less than an hour without a value: nobody has it yet but `other`.
+    #expect(SeriesTable.patience == 360)
+    _ = table.takeWindow()
+    add("web", 7)
+    let windows = [table.takeWindow()]
+    #expect(shown() == ["session-2": 364, "web": 7])
+    #expect(windows.last?.map { $0.labels["service"] } == ["web"])
+    // The other one is still there, and idle for a moment only.
+    add("db", 11)
+    add("session-1", 13)
+    #expect(shown() == ["session-2": 364, "web": 7, "other": 24])
+    _ = table.takeWindow()
+    for _ in 0..<SeriesTable.patience {
+      add("web", 1)
+      _ = table.takeWindow()
+    }
+    // What comes back begins at 0: nothing that happened earlier seems to happen now.
+    add("session-1", 2)
+    #expect(shown() == ["session-1": 2, "web": 367, "other": 24])
+  }
+
+  @Test func otherRulesBeginAnew() throws {
+    var table = SeriesTable(MetricCatalog.oomKills, host: "h", limit: 3)
+    table.add([("service", "secret")], .count(3))
+    table.add([("service", "web")], .count(5))
+    #expect(table.takeWindow().count == 2)
+    table.use(LabelRules(redaction: [try RedactionRule(regex: "secret", replacement: "***")]))
+    #expect(table.totals.isEmpty)
+    table.add([("service", "secret")], .count(7))
+    #expect(table.totals.map(\.labels) == [labels(("service", "***"))] && table.totals.map(\.value) == [.count(7)])
+    #expect(table.takeWindow().map(\.labels) == [labels(("service", "***"))])
   }
 
   @Test func windowsAddUpToTheTotal() {

@@ -176,6 +176,20 @@ import Testing
     #expect(finished.errorText.contains("the agent's cost is told without that of its programs"), "\(finished.errorText)")
   }
 
+  /// What the kernel says of processes would be taken for others.
+  @Test func inANamespaceOfItsOwnItDoesNotStart() throws {
+    for command in [["run"], ["check"]] {
+      let finished = try TestSupport.run(
+        ["unshare", "--pid", "--fork", "--mount-proc", Swtrace.path + "-agent"] + command,
+        environment: [:])
+      #expect(finished.status != 0 && finished.outputText == "")
+      #expect(
+        finished.errorText.hasPrefix("Error: swtrace-agent runs in a pid namespace of its own")
+          && finished.errorText.contains("docker run --pid=host") && finished.errorText.split(separator: "\n").count == 1,
+        "\(finished.errorText)")
+    }
+  }
+
   @Test func withoutWhatItNeedsItSaysSo() throws {
     let finished = try TestSupport.run([
       "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", Swtrace.path + "-agent",

@@ -115,6 +115,23 @@ private func kernelHas(_ tracepoint: String) -> Bool {
     #expect(memory >= 4096)
   }
 
+  /// A map that two probes share is one, and is told by both with its number.
+  @Test func sharedMapsAreOne() throws {
+    let first = try Probe(.embedded("runqlat"))
+    try first.select("wakeup_raw")
+    let one = try first.load()
+    let shared = try one.share(["tallies"])
+    let second = try Probe(.embedded("runqlat"))
+    try second.select("wakeup_raw")
+    try second.use(shared)
+    let other = try second.load()
+    let (sizes, otherSizes) = (one.mapSizes(), other.mapSizes())
+    let common = Set(sizes.keys).intersection(otherSizes.keys)
+    #expect(sizes.count > 1 && sizes.count == otherSizes.count && common.count == 1)
+    for id in common { #expect(sizes[id] == otherSizes[id] && sizes[id] ?? 0 > 0) }
+    #expect(one.mapMemory() == sizes.values.reduce(0, +))
+  }
+
   /// A hook whose first variant the kernel lacks goes on to the next, and says why.
   @Test func hooksFallBack() throws {
     let attachment = try BPF.Attachment.attempt(

@@ -23,8 +23,6 @@ extension MetricCollector.Current {
     probes.map { .init(Double(value($0.standing)), labels: [("probe", $0.name)]) }
   }
 
-  var up: [MetricFamily.Sample] { probes.map { .init($0.failure == nil ? 1 : 0, labels: [("probe", $0.name)]) } }
-
   /// Each probe with each reason, also those that did not occur.
   var losses: [MetricFamily.Sample] {
     probes.flatMap { probe in

@@ -13,6 +13,8 @@ protocol MetricProbe: AnyObject {
   func drain() throws
   /// Closes the interval since the last time and hands over what was in it.
   func take(_ sink: MetricSink) throws
+  /// Detaches it, and hands over what was in the last interval, to the last event.
+  func end(_ sink: MetricSink) throws
   /// Since it was attached; of intervals that were closed.
   var standing: ProbeStanding { get }
 }
@@ -34,26 +36,53 @@ struct ProbeStanding: Sendable, Equatable {
     programTime = session.attachment.probe.statistics().reduce(0) { $0 + $1.runTime }
     self.mapMemory = mapMemory
   }
+
+  /// Of a probe that was ended, with what is only known then.
+  init(_ session: borrowing Session, ended report: LossReport) {
+    self.init(session, mapMemory: 0)
+    lost = report.lost
+  }
+
+  var totalLost: UInt64 { lost.values.reduce(0, +) }
+
+  /// Of a run and the one that followed it: what is counted adds up, the memory is the later one's.
+  static func + (earlier: Self, later: Self) -> Self {
+    var sum = later
+    sum.delivered += earlier.delivered
+    sum.lost.merge(earlier.lost, uniquingKeysWith: +)
+    sum.programTime += earlier.programTime
+    return sum
+  }
 }
 
 /// What a probe is attached with: nothing is written, and the end comes from elsewhere.
-struct ProbeSurroundings {
-  let request: EndRequest
+final class ProbeSurroundings {
+  let output: Output
+  private let request: EndRequest
 
-  func output() throws -> Output {
+  init() throws {
     var output = try Output(path: nil)
     output.isUsed = false
-    return output
+    self.output = output
+    request = try EndRequest()
   }
 
   func endings() throws(SystemError) -> EndSignals { try EndSignals(request) }
+
+  /// Detaches all of a session.
+  func end(_ session: inout Session) {
+    request.request()
+    while let turn = session.next(output), turn != .end {}
+  }
 }
 
 /// A probe whose values are histograms.
 final class HistogramProbe: MetricProbe {
   private var run: HistogramRun
+  private let surroundings: ProbeSurroundings
   private let mapMemory: UInt64
   private let hand: (KeyedHistogram, MetricSink) -> Void
+  private var last: ProbeStanding?
 
   /// - Parameters:
   ///   - room: entries of maps.
@@ -64,22 +93,32 @@ final class HistogramProbe: MetricProbe {
     var tool = parsed
     try tool.prepare()
     run = try HistogramRun(
-      tool, tool.session.settings(tool: Measuring.name), unit: .nanoseconds, room: room, watching: surroundings.output(),
+      tool, tool.session.settings(tool: Measuring.name), unit: .nanoseconds, room: room, watching: surroundings.output,
       endings: surroundings.endings)
-    mapMemory = UInt64(run.session.attachment.probe.mapMemory())
+    mapMemory = run.session.attachment.probe.mapMemory()
+    self.surroundings = surroundings
     self.hand = hand
   }
 
   func drain() {}
   func take(_ sink: MetricSink) throws { for entry in try run.take().entries { hand(entry, sink) } }
-  var standing: ProbeStanding { ProbeStanding(run.session, mapMemory: mapMemory) }
+
+  func end(_ sink: MetricSink) throws {
+    surroundings.end(&run.session)
+    try take(sink)
+    last = ProbeStanding(run.session, ended: try run.finish())
+  }
+
+  var standing: ProbeStanding { last ?? ProbeStanding(run.session, mapMemory: mapMemory) }
 }
 
 /// A probe that counts in the kernel.
 final class CountProbe<Measuring: CountTool>: MetricProbe {
   private var run: CountRun<Measuring>
+  private let surroundings: ProbeSurroundings
   private let mapMemory: UInt64
   private let hand: (Measuring.Row, MetricSink) -> Void
+  private var last: ProbeStanding?
 
   init(
     _ parsed: Measuring, _ surroundings: ProbeSurroundings, room: [String: Int] = [:],
@@ -88,23 +127,33 @@ final class CountProbe<Measuring: CountTool>: MetricProbe {
     var tool = parsed
     try tool.prepare()
     run = try CountRun(
-      tool, tool.session.settings(tool: Measuring.name), room: room, watching: surroundings.output(), endings: surroundings.endings)
-    mapMemory = UInt64(run.session.attachment.probe.mapMemory())
+      tool, tool.session.settings(tool: Measuring.name), room: room, watching: surroundings.output, endings: surroundings.endings)
+    mapMemory = run.session.attachment.probe.mapMemory()
+    self.surroundings = surroundings
     self.hand = hand
   }
 
   func drain() {}
   func take(_ sink: MetricSink) throws { for row in try run.take().rows { hand(row, sink) } }
-  var standing: ProbeStanding { ProbeStanding(run.session, mapMemory: mapMemory) }
+
+  func end(_ sink: MetricSink) throws {
+    surroundings.end(&run.session)
+    try take(sink)
+    last = ProbeStanding(run.session, ended: try run.finish())
+  }
+
+  var standing: ProbeStanding { last ?? ProbeStanding(run.session, mapMemory: mapMemory) }
 }
 
 /// A probe of rare events, each of which counts one.
 final class EventProbe<Measuring: EventTool>: MetricProbe {
   private var run: EventRun<Measuring>
+  private let surroundings: ProbeSurroundings
   private let mapMemory: UInt64
   private let metric: Metric
   private let pairs: (Measuring.Row) -> [(String, String)]?
   private var waiting: [[(String, String)]] = []
+  private var last: ProbeStanding?
 
   /// - Parameter pairs: what the series of an event is told apart by; nil where it does not count.
   init(
@@ -114,8 +163,9 @@ final class EventProbe<Measuring: EventTool>: MetricProbe {
     var tool = parsed
     try tool.prepare()
     run = try EventRun(
-      tool, tool.session.settings(tool: Measuring.name), room: room, watching: surroundings.output(), endings: surroundings.endings)
-    mapMemory = UInt64(run.session.attachment.probe.mapMemory())
+      tool, tool.session.settings(tool: Measuring.name), room: room, watching: surroundings.output, endings: surroundings.endings)
+    mapMemory = run.session.attachment.probe.mapMemory()
+    self.surroundings = surroundings
     self.metric = metric
     self.pairs = pairs
   }
@@ -133,5 +183,11 @@ final class EventProbe<Measuring: EventTool>: MetricProbe {
     waiting.removeAll()
   }
 
-  var standing: ProbeStanding { ProbeStanding(run.session, mapMemory: mapMemory) }
+  func end(_ sink: MetricSink) throws {
+    surroundings.end(&run.session)
+    try take(sink)
+    last = ProbeStanding(run.session, ended: try run.finish())
+  }
+
+  var standing: ProbeStanding { last ?? ProbeStanding(run.session, mapMemory: mapMemory) }
 }

@@ -4,26 +4,49 @@ internal import Formats
 internal import Linux
 internal import Tools
 
-/// A probe that the configuration asks for: what it measures, and how it is attached.
+/// How a probe measures: which metrics, and how it is attached.
 struct MetricProbePlan {
-  /// The tool that it belongs to.
-  var name: String
   var metrics: [Metric]
   var attach: (ProbeSurroundings) throws -> any MetricProbe
+}
 
-  /// Those that are asked for.
-  ///
-  /// Their maps are smaller than the tools': together about 4 MB on two processors.
-  static func all(_ settings: MetricSettings) -> [MetricProbePlan] {
-    [
-      settings.runQueue ? runQueue : nil, settings.blockIO ? blockIO : nil, settings.connects ? connects : nil,
-      settings.roundTrips ? roundTrips : nil, settings.retransmits ? retransmits : nil, faults(settings.faults),
-      syscalls(settings.syscalls), settings.oomKills ? oomKills : nil,
-    ].compactMap(\.self)
+extension MetricKey {
+  /// The tool that measures it, which metrics of the agent call the probe.
+  var tool: String {
+    switch self {
+    case .runQueue: Runqlat.name
+    case .blockIO: Biolatency.name
+    case .connects: Tcpconnlat.name
+    case .roundTrips: Tcprtt.name
+    case .retransmits: Tcpretrans.name
+    case .faults: Faults.name
+    case .systemCalls: Syscount.name
+    case .oomKills: Oomkill.name
+    }
+  }
+
+  /// Whether it is attached to each processor, and misses those that come later.
+  var isPerProcessor: Bool { self == .faults }
+}
+
+/// Maps are smaller than the tools': together about 4 MB on two processors.
+extension MetricProbePlan {
+  /// - Parameter mode: one of the key's, where it has any.
+  init(_ key: MetricKey, mode: String?) {
+    switch key {
+    case .runQueue: self = Self.runQueue
+    case .blockIO: self = Self.blockIO
+    case .connects: self = Self.connects
+    case .roundTrips: self = Self.roundTrips
+    case .retransmits: self = Self.retransmits
+    case .faults: self = Self.faults(majorOnly: mode == "major")
+    case .systemCalls: self = Self.systemCalls(withLatency: mode == "latency")
+    case .oomKills: self = Self.oomKills
+    }
   }
 
   private static var runQueue: MetricProbePlan {
-    MetricProbePlan(name: Runqlat.name, metrics: [MetricCatalog.runQueueLatency]) { surroundings in
+    MetricProbePlan(metrics: [MetricCatalog.runQueueLatency]) { surroundings in
       var cgroups = CgroupLabels()
       let room = HistogramRun.rows.merging(["histogram_cells": 4096]) { $1 }
       return try HistogramProbe(Runqlat.parse(["--cgroups"]), surroundings, room: room) { entry, sink in
@@ -33,7 +56,7 @@ struct MetricProbePlan {
   }
 
   private static var blockIO: MetricProbePlan {
-    MetricProbePlan(name: Biolatency.name, metrics: [MetricCatalog.blockLatency]) { surroundings in
+    MetricProbePlan(metrics: [MetricCatalog.blockLatency]) { surroundings in
       let tool = try Biolatency.parse(["--disks"])
       return try HistogramProbe(tool, surroundings, room: ["histogram_cells": 2048, "requests": 4096]) { entry, sink in
         guard case .text(let disk) = tool.labels(entry).first?.1 ?? .none else {
@@ -45,7 +68,7 @@ struct MetricProbePlan {
   }
 
   private static var connects: MetricProbePlan {
-    MetricProbePlan(name: Tcpconnlat.name, metrics: [MetricCatalog.connectLatency]) { surroundings in
+    MetricProbePlan(metrics: [MetricCatalog.connectLatency]) { surroundings in
       var tool = try Tcpconnlat.parse([])
       tool.addsUp = true
       var cgroups = CgroupLabels()
@@ -58,7 +81,7 @@ struct MetricProbePlan {
   }
 
   private static var roundTrips: MetricProbePlan {
-    MetricProbePlan(name: Tcprtt.name, metrics: [MetricCatalog.roundTrip]) { surroundings in
+    MetricProbePlan(metrics: [MetricCatalog.roundTrip]) { surroundings in
       var cgroups = CgroupLabels()
       return try HistogramProbe(Tcprtt.parse(["--cgroups"]), surroundings, room: ["histogram_cells": 4096]) { entry, sink in
         sink(MetricCatalog.roundTrip, cgroups.pairs(of: entry.key), .histogram(entry.histogram))
@@ -67,7 +90,7 @@ struct MetricProbePlan {
   }
 
   private static var retransmits: MetricProbePlan {
-    MetricProbePlan(name: Tcpretrans.name, metrics: [MetricCatalog.retransmits]) { surroundings in
+    MetricProbePlan(metrics: [MetricCatalog.retransmits]) { surroundings in
       var cgroups = CgroupLabels()
       return try EventProbe(Tcpretrans.parse([]), surroundings, MetricCatalog.retransmits, room: ["events": 1 << 18]) { row in
         row.wasSent ? cgroups.pairs(of: row.cgroupID) + [("reason", row.kind)] : nil
@@ -75,12 +98,11 @@ struct MetricProbePlan {
     }
   }
 
-  private static func faults(_ kind: MetricSettings.Faults) -> MetricProbePlan? {
-    guard kind != .off else { return nil }
-    return MetricProbePlan(name: Faults.name, metrics: [MetricCatalog.pageFaults]) { surroundings in
+  private static func faults(majorOnly: Bool) -> MetricProbePlan {
+    MetricProbePlan(metrics: [MetricCatalog.pageFaults]) { surroundings in
       var cgroups = CgroupLabels()
       return try CountProbe(
-        Faults.parse(["--cgroups", "--max-keys", "1024"] + (kind == .major ? ["--major"] : [])), surroundings
+        Faults.parse(["--cgroups", "--max-keys", "1024"] + (majorOnly ? ["--major"] : [])), surroundings
       ) { row, sink in
         let pairs = cgroups.pairs(of: row.id)
         sink(MetricCatalog.pageFaults, pairs + [("kind", "major")], .count(row.major))
@@ -89,20 +111,19 @@ struct MetricProbePlan {
     }
   }
 
-  private static func syscalls(_ kind: MetricSettings.Syscalls) -> MetricProbePlan? {
-    guard kind != .off else { return nil }
-    let metrics = [MetricCatalog.syscallErrors] + (kind == .latency ? [MetricCatalog.syscallLatency] : [])
-    return MetricProbePlan(name: Syscount.name, metrics: metrics) { surroundings in
-      let tool = try Syscount.parse([kind == .latency ? "--latency" : "--failures"])
-      return try CountProbe(tool, surroundings, room: kind == .latency ? ["slots": 6144] : [:]) { row, sink in
+  private static func systemCalls(withLatency: Bool) -> MetricProbePlan {
+    let metrics = [MetricCatalog.syscallErrors] + (withLatency ? [MetricCatalog.syscallLatency] : [])
+    return MetricProbePlan(metrics: metrics) { surroundings in
+      let tool = try Syscount.parse([withLatency ? "--latency" : "--failures"])
+      return try CountProbe(tool, surroundings, room: withLatency ? ["slots": 6144] : [:]) { row, sink in
         sink(MetricCatalog.syscallErrors, [("syscall", row.name)], .count(row.errors))
-        if kind == .latency { sink(MetricCatalog.syscallLatency, [("syscall", row.name)], .histogram(row.latencies)) }
+        if withLatency { sink(MetricCatalog.syscallLatency, [("syscall", row.name)], .histogram(row.latencies)) }
       }
     }
   }
 
   private static var oomKills: MetricProbePlan {
-    MetricProbePlan(name: Oomkill.name, metrics: [MetricCatalog.oomKills]) { surroundings in
+    MetricProbePlan(metrics: [MetricCatalog.oomKills]) { surroundings in
       try EventProbe(Oomkill.parse([]), surroundings, MetricCatalog.oomKills, room: ["events": 1 << 16]) { row in
         row.path.map { CgroupLabels.pairs(path: readablePath($0)) } ?? [("service", "unknown")]
       }

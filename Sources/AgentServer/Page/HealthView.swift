@@ -1,11 +1,11 @@
 extension Page {
   /// How the agent is doing.
   static let health = #"""
-    const probeText = ({ running, pending, frequency, threshold, filter, events, lost }) => [
-      running ? "running" : "stopped", ...(pending ? ["changed from the next window on"] : []),
+    const probeText = ({ running, pending, frequency, threshold, mode, filter, events, lost, reason }) => [
+      running ? "running" : reason ?? "stopped", ...(pending ? ["changed from the next window on"] : []),
       ...(frequency ? [`${rounded(frequency)} samples a second on each processor`] : []),
       ...(threshold ? [`waits from ${durationText(threshold * 1e3)} on`] : []),
-      ...Object.entries(filter).map(([name, value]) => `only ${name} ${value}`),
+      ...(mode ? [mode] : []), ...Object.entries(filter).map(([name, value]) => `only ${name} ${value}`),
       `${rounded(events)} events`, ...(lost ? [`${rounded(lost)} lost`] : []),
     ].join(", ");
 
@@ -27,7 +27,7 @@ extension Page {
           ["Its process", `${percentText(cost.processor)} of a processor`], ["Its programs in the kernel", cost.programs === null ? "not known" : `${percentText(cost.programs)} of a processor`],
           ["Limit", cost.limit > 0 ? `${percentText(cost.limit)} of a processor` : "none"], ["Memory", bytesText(cost.memory_bytes)],
         ]),
-        element("h3", { textContent: "Probes" }), list(probes.map(probe => [probe.name, probeText(probe), probe.lost > 0])),
+        element("h3", { textContent: "Probes" }), list(probes.map(probe => [probe.name, probeText(probe), probe.lost > 0 || probe.reason])),
         ...profiles.flatMap(profile => [
           element("h3", { textContent: `${typeNames[profile.type] ?? profile.type}, since the start` }),
           list([

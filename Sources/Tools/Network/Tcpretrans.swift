@@ -33,6 +33,8 @@ package struct Tcpretrans: EventTool {
 
   /// Paths of cgroups by their ids; none of those that are gone.
   private var cgroups: [UInt64: String?] = [:]
+  /// Paths that are kept; more have come and gone in a long run.
+  private static let cgroupsLimit = 4096
 
   private enum CodingKeys: String, CodingKey { case session, sequence, ends }
 
@@ -89,6 +91,7 @@ package struct Tcpretrans: EventTool {
     let event = record.header(tcpretrans_event.self)
     let id = event.cgroup_id
     // A connection that has trouble has it again and again.
+    if cgroups[id] == nil, cgroups.count >= Self.cgroupsLimit { cgroups = [:] }
     if cgroups[id] == nil { cgroups[id] = .some(id == 0 ? nil : ControlGroup.path(of: id)) }
     return Row(event: event, time: clock.unix(event.time_ns), cgroup: cgroups[id] ?? nil)
   }

@@ -14,15 +14,9 @@ package struct CountRun<Measuring: CountTool>: ~Copyable {
     _ tool: Measuring, _ settings: SessionSettings, room: [String: Int] = [:], interval: UInt64? = nil, count: Int? = nil,
     watching output: borrowing Output, endings: () throws(SystemError) -> EndSignals = { () throws(SystemError) in try EndSignals() }
   ) throws {
-    let session = try Session(
-      Plan(
-        image: .named(Measuring.probe), hooks: tool.hooks, excludesItself: Measuring.excludesItself,
-        configure: { (probe, programs) throws(BPFError) in
-          try tool.configure(&probe, programs)
-          for (map, entries) in room { try probe.resize(map, to: entries) }
-        },
-        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Measuring.activity),
-      settings, interval: interval, count: count, watching: output, endings: endings)
+    var plan = try Plan(tool, room: room)
+    plan.excludesItself = Measuring.excludesItself
+    let session = try Session(plan, settings, interval: interval, count: count, watching: output, endings: endings)
     counts = try tool.open(session.attachment.probe)
     self.session = session
     self.tool = tool
@@ -39,5 +33,5 @@ package struct CountRun<Measuring: CountTool>: ~Copyable {
   }
 
   /// The counts of the whole run, after the last interval.
-  mutating func finish() throws -> LossReport { try session.finish(read: events) }
+  package mutating func finish() throws -> LossReport { try session.finish(read: events) }
 }

@@ -14,15 +14,9 @@ package struct EventRun<Measuring: EventTool>: ~Copyable {
     endings: () throws(SystemError) -> EndSignals = { () throws(SystemError) in try EndSignals() }
   ) throws {
     self.tool = tool
-    session = try Session(
-      Plan(
-        image: .named(Measuring.probe), hooks: tool.hooks, excludesItself: Measuring.excludesItself,
-        configure: { (probe, programs) throws(BPFError) in
-          try tool.configure(&probe, programs)
-          for (map, entries) in room { try probe.resize(map, to: entries) }
-        },
-        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) }, activity: Measuring.activity),
-      settings, watching: output, endings: endings)
+    var plan = try Plan(tool, room: room)
+    plan.excludesItself = Measuring.excludesItself
+    session = try Session(plan, settings, watching: output, endings: endings)
   }
 
   /// Hands over the wanted rows of the records that have come.
@@ -46,5 +40,5 @@ package struct EventRun<Measuring: EventTool>: ~Copyable {
   }
 
   /// The counts of the whole run, after the last drain.
-  mutating func finish() throws -> LossReport { try session.finish(read: read, unwanted: unwanted) }
+  package mutating func finish() throws -> LossReport { try session.finish(read: read, unwanted: unwanted) }
 }

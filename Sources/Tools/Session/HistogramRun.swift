@@ -35,22 +35,14 @@ package struct HistogramRun: ~Copyable {
   ) throws {
     let ending = Ending()
     let unit = unit ?? tool.unit
-    let session = try Session(
-      Plan(
-        image: .named(type(of: tool).probe), hooks: tool.hooks,
-        configure: { (probe, programs) throws(BPFError) in
-          try probe.configure(
-            ".rodata.histogram",
-            swtrace_histogram_config(unit: unit.size, keyed: tool.isKeyed ? 1 : 0, reserved: (0, 0, 0, 0, 0, 0, 0)))
-          // 16384 cells are about 1.9 MB: 500 keys with 30 slots each.
-          if tool.isKeyed { try probe.resize("histogram_cells", to: 16384) }
-          try tool.configure(&probe, programs)
-          for (map, entries) in room { try probe.resize(map, to: entries) }
-        },
-        attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) },
-        beforeDetaching: { (probe, programs) throws(BPFError) in try ending.hidden.read(probe, programs) },
-        activity: type(of: tool).activity),
-      settings, interval: interval, count: count, watching: output, endings: endings)
+    var plan = try Plan(tool, room: room) { (probe) throws(BPFError) in
+      try probe.configure(
+        ".rodata.histogram", swtrace_histogram_config(unit: unit.size, keyed: tool.isKeyed ? 1 : 0, reserved: (0, 0, 0, 0, 0, 0, 0)))
+      // 16384 cells are about 1.9 MB: 500 keys with 30 slots each.
+      if tool.isKeyed { try probe.resize("histogram_cells", to: 16384) }
+    }
+    plan.beforeDetaching = { (probe, programs) throws(BPFError) in try ending.hidden.read(probe, programs) }
+    let session = try Session(plan, settings, interval: interval, count: count, watching: output, endings: endings)
     reader = try HistogramReader(session.attachment.probe, unit: unit, keyed: tool.isKeyed)
     self.session = session
     self.ending = ending
@@ -65,7 +57,7 @@ package struct HistogramRun: ~Copyable {
   }
 
   /// The counts of the whole run, after the last interval.
-  mutating func finish() throws(BPFError) -> LossReport {
+  package mutating func finish() throws(BPFError) -> LossReport {
     var report = try session.finish(read: reader.count)
     let atTheEnd = try ending.hidden.count(session.attachment.probe)
     report.seen += atTheEnd

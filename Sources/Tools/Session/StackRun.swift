@@ -127,7 +127,7 @@ package struct StackRun: ~Copyable {
     return Quality(
       stacks: stacks.total, wholeStacks: stacks.complete, frames: UInt64(names.total), namedFrames: UInt64(names.named),
       programTime: session.attachment.probe.statistics().reduce(0) { $0 + $1.runTime },
-      mapMemory: UInt64(session.attachment.probe.mapMemory()))
+      maps: session.attachment.probe.mapSizes())
   }
 
   /// Counts since a run began.
@@ -140,27 +140,27 @@ package struct StackRun: ~Copyable {
     package var namedFrames: UInt64
     /// Of the probe's programs, in nanoseconds, while BPF statistics are enabled.
     package var programTime: UInt64
-    /// Of the kernel, in bytes.
-    package var mapMemory: UInt64
+    /// Memory of the kernel for each map by its id, in bytes; several profiles may share one.
+    package var maps: [UInt32: UInt64]
 
     package init(
       stacks: UInt64 = 0, wholeStacks: UInt64 = 0, frames: UInt64 = 0, namedFrames: UInt64 = 0, programTime: UInt64 = 0,
-      mapMemory: UInt64 = 0
+      maps: [UInt32: UInt64] = [:]
     ) {
       self.stacks = stacks
       self.wholeStacks = wholeStacks
       self.frames = frames
       self.namedFrames = namedFrames
       self.programTime = programTime
-      self.mapMemory = mapMemory
+      self.maps = maps
     }
 
-    /// Of a run and the one that followed it: what is counted adds up, the memory is the later one's.
+    /// Of a run and the one that followed it: what is counted adds up, the maps are the later one's.
     package static func + (earlier: Self, later: Self) -> Self {
       Self(
         stacks: earlier.stacks + later.stacks, wholeStacks: earlier.wholeStacks + later.wholeStacks, frames: earlier.frames + later.frames,
         namedFrames: earlier.namedFrames + later.namedFrames, programTime: earlier.programTime + later.programTime,
-        mapMemory: later.mapMemory)
+        maps: later.maps)
     }
   }
 
