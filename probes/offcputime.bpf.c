@@ -58,6 +58,49 @@ static __always_inline bool is_in_syscall(bool typed, struct task_struct *task, 
 	return false;
 }
 
+/* Whether the task waits in futex(2) or one of the calls that came after it; false where that cannot be known. */
+static __always_inline bool is_in_futex(bool typed, struct task_struct *task)
+{
+	struct pt_regs *regs = user_registers(typed, task);
+	int number;
+
+	if (!regs || !has_user_stack(typed, task))
+		return false;
+	number = syscall_number(false, regs);
+	if (number == SYSCALL_FUTEX_WAITV || number == SYSCALL_FUTEX_WAIT)
+		return true;
+	return is_compat(typed, task) ? number == COMPAT_FUTEX || number == COMPAT_FUTEX_TIME64 : number == SYSCALL_FUTEX;
+}
+
+/* What a wait of such a length counts for, as bits of enum offcputime_profile. */
+static __always_inline __u32 profiles_of_wait(bool typed, struct task_struct *task, __u64 waited)
+{
+	__u32 profiles = 0;
+
+	if ((config.profiles & OFFCPUTIME_WAITS) && is_between(waited, config.minimum_ns, config.maximum_ns))
+		profiles |= OFFCPUTIME_WAITS;
+	if ((config.profiles & OFFCPUTIME_LOCKS) && is_between(waited, config.lock_minimum_ns, config.maximum_ns) && is_in_futex(typed, task))
+		profiles |= OFFCPUTIME_LOCKS;
+	return profiles;
+}
+
+/* Working memory for the wait of a start that ends; null after counting why there is none. */
+static __always_inline struct stack_room *count_wait(struct moment now, bool typed, struct task_struct *task, struct start *start, __u64 time_ns)
+{
+	__u64 waited = end_of_wait(start, time_ns);
+	__u32 profiles = profiles_of_wait(typed, task, waited);
+	struct stack_room *room;
+
+	if (!profiles) {
+		count(now, SWTRACE_FILTERED);
+		return NULL;
+	}
+	room = take_wait(now, time_ns, waited, config.samples, !!(profiles & OFFCPUTIME_LOCKS));
+	if (room)
+		room->event.profiles = profiles;
+	return room;
+}
+
 static __always_inline bool is_wanted(bool typed, struct task_struct *task, long state)
 {
 	if (config.states && !(state & config.states))
@@ -139,7 +182,7 @@ static __always_inline void describe(struct moment now, bool typed, struct task_
 static __always_inline int end_wait(bool typed, struct task_struct *task, struct start *start, __u64 time_ns)
 {
 	struct moment now = see();
-	struct stack_room *room = end_of_wait(now, start, time_ns, config.minimum_ns, config.maximum_ns, config.samples);
+	struct stack_room *room = count_wait(now, typed, task, start, time_ns);
 
 	if (!room)
 		return 0;
@@ -159,7 +202,7 @@ static __always_inline int handle_waking(void *ctx, bool typed, bool by_rules, s
 	if (!start || !start->time_ns)
 		return 0;
 	now = see();
-	room = end_of_wait(now, start, time_ns, config.minimum_ns, config.maximum_ns, config.samples);
+	room = count_wait(now, typed, task, start, time_ns);
 	if (!room)
 		return 0;
 	room->event.relation = SWTRACE_PARTNER_WOKE;

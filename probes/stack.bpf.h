@@ -71,6 +71,7 @@ static __always_inline struct stack_room *empty_room(__u32 which)
 	room->event.kind = SWTRACE_STACK_WHOLE;
 	room->event.is_in_kernel = 0;
 	room->event.relation = SWTRACE_NO_PARTNER;
+	room->event.profiles = 0;
 	room->event.swift_task = 0;
 	room->event.partner_kernel_frames = 0;
 	room->event.partner_user_frames = 0;

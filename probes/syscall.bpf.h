@@ -9,6 +9,7 @@
 #define SYSCALL_OPEN 2
 #define SYSCALL_EXECVE 59
 #define SYSCALL_CREAT 85
+#define SYSCALL_FUTEX 202
 #define SYSCALL_OPENAT 257
 #define SYSCALL_EXECVEAT 322
 #define COMPAT_OPENAT 295
@@ -18,6 +19,7 @@
 #define SYSCALL_OPEN (-2)               /* arm64 has only openat */
 #define SYSCALL_CREAT (-2)
 #define SYSCALL_OPENAT 56
+#define SYSCALL_FUTEX 98
 #define SYSCALL_EXECVE 221
 #define SYSCALL_EXECVEAT 281
 #define COMPAT_OPENAT 322
@@ -25,11 +27,15 @@
 #define syscall_number(typed, regs) ((int)read_member(typed, regs, syscallno))
 #endif
 #define SYSCALL_OPENAT2 437
+#define SYSCALL_FUTEX_WAITV 449
+#define SYSCALL_FUTEX_WAIT 455
 
 /* The numbers of 32-bit programs. */
 #define COMPAT_OPEN 5
 #define COMPAT_CREAT 8
 #define COMPAT_EXECVE 11
+#define COMPAT_FUTEX 240
+#define COMPAT_FUTEX_TIME64 422
 #define COMPAT_OPENAT2 437
 
 /* Whether the current call came through the interface of 32-bit programs, whose numbers have another meaning. */

@@ -5,19 +5,19 @@
 #include "starts.bpf.h"
 
 /* In ns. A wait of less than this period is taken with a probability of its part of it, and then stands for a whole one: the sums stay
- * what they are, in the mean. The reader sets it as events come; 0 takes all. */
+ * what they are, in the mean. The reader sets it as events come; 0 takes all. The second one is of those that a tool tells apart, so that
+ * the others cannot crowd them out. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, 2);
 	__type(key, __u32);
 	__type(value, __u64);
 } wait_period SEC(".maps");
 
 /* What a wait stands for; 0 when it is not taken. */
-static __always_inline __u64 weight_of_wait(__u64 waited)
+static __always_inline __u64 weight_of_wait(__u64 waited, __u32 which)
 {
-	__u32 zero = 0;
-	__u64 *set = bpf_map_lookup_elem(&wait_period, &zero);
+	__u64 *set = bpf_map_lookup_elem(&wait_period, &which);
 	__u64 period = set ? *set : 0;
 
 	if (waited >= period)
@@ -26,22 +26,30 @@ static __always_inline __u64 weight_of_wait(__u64 waited)
 	return ((__u64)bpf_get_prandom_u32() * (period >> 10)) >> 22 < waited ? period : 0;
 }
 
-/* Ends the wait of a start: working memory with its length, in ns, or with what it stands for; null after counting why there is none. A
- * maximum of 0 is none. */
-static __always_inline struct stack_room *end_of_wait(struct moment now, struct start *start, __u64 time_ns, __u64 minimum_ns,
-						      __u64 maximum_ns, bool samples)
+/* Ends the wait of a start; its length in ns. */
+static __always_inline __u64 end_of_wait(struct start *start, __u64 time_ns)
 {
 	/* Clocks of two processors may disagree by some nanoseconds. */
 	__u64 waited = (__s64)(time_ns - start->time_ns) < 0 ? 0 : time_ns - start->time_ns;
-	struct stack_room *room;
 
 	start->time_ns = 0;
-	if (waited < minimum_ns || (maximum_ns && waited > maximum_ns)) {
-		count(now, SWTRACE_FILTERED);
-		return NULL;
-	}
+	return waited;
+}
+
+/* A maximum of 0 is none. */
+static __always_inline bool is_between(__u64 waited, __u64 minimum_ns, __u64 maximum_ns)
+{
+	return waited >= minimum_ns && (!maximum_ns || waited <= maximum_ns);
+}
+
+/* Working memory for a wait that counts, with its length or, of a sample, with what it stands for; null after counting why there is none.
+ * `which` is that of its period. */
+static __always_inline struct stack_room *take_wait(struct moment now, __u64 time_ns, __u64 waited, bool samples, __u32 which)
+{
+	struct stack_room *room;
+
 	if (samples) {
-		waited = weight_of_wait(waited);
+		waited = weight_of_wait(waited, which);
 		if (!waited) {
 			count(now, SWTRACE_FILTERED);
 			return NULL;

@@ -51,11 +51,15 @@ static __always_inline int handle_waking(void *ctx, bool typed, bool by_rules, s
 	struct stack_room *room;
 	struct moment now;
 	__u32 rest = 0;
+	__u64 waited;
 
 	if (!start || !start->time_ns)
 		return 0;
 	now = see();
-	room = end_of_wait(now, start, time_ns, config.minimum_ns, config.maximum_ns, false);
+	waited = end_of_wait(start, time_ns);
+	if (!is_between(waited, config.minimum_ns, config.maximum_ns))
+		return count(now, SWTRACE_FILTERED);
+	room = take_wait(now, time_ns, waited, false, 0);
 	if (!room)
 		return 0;
 	room->event.pid = ids >> 32;

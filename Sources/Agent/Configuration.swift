@@ -28,7 +28,9 @@ package struct Configuration: Equatable, Sendable {
   package var cpuFrequency: UInt64 = 19
   /// Waits of at least so many microseconds; nil for none.
   package var offCPUThreshold: UInt64? = 1_000
-  /// Memory of the kernel for the rules of code, in MB, for both profiles together.
+  /// Waits for locks of at least so many microseconds; nil for none.
+  package var lockThreshold: UInt64?
+  /// Memory of the kernel for the rules of code, in MB, for all profiles together.
   package var unwindMemory = 50
   package var metrics = MetricSettings()
 
@@ -74,7 +76,7 @@ package struct Configuration: Equatable, Sendable {
     if (tlsCertificate == nil) != (tlsKey == nil) {
       throw ConfigurationError("tls.\(tlsKey == nil ? "certificate" : "key") is given alone: give tls.certificate and tls.key, or neither")
     }
-    if cpuFrequency == 0, offCPUThreshold == nil {
+    if !probes.values.contains(where: \.isEnabled) {
       throw ConfigurationError("cpu.frequency is 0 and off_cpu.threshold is off: there is nothing to measure; set one of them")
     }
     for variable in environment.keys.sorted()
@@ -88,6 +90,7 @@ package struct Configuration: Equatable, Sendable {
     let profiles = [
       ProfileType.cpu.rawValue: ProbeSettings(isEnabled: cpuFrequency > 0, frequency: cpuFrequency > 0 ? cpuFrequency : 19),
       ProfileType.offCPU.rawValue: ProbeSettings(isEnabled: offCPUThreshold != nil, threshold: offCPUThreshold ?? 1_000),
+      ProfileType.lock.rawValue: ProbeSettings(isEnabled: lockThreshold != nil, threshold: lockThreshold ?? 100),
     ]
     let ofMetrics = metrics.probes.map { ($0.key.rawValue, $0.value) }
     return profiles.merging(ofMetrics) { profile, _ in profile }

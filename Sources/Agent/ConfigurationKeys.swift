@@ -126,17 +126,8 @@ extension Configuration {
       }
       configuration.cpuFrequency = frequency
     },
-    Key("off_cpu.threshold", "The shortest wait that counts, in microseconds; `off` for none.") {
-      $0.offCPUThreshold.map { "\($0)" } ?? "off"
-    } _: { (configuration, text) throws(ConfigurationError) in
-      if text == "off" {
-        configuration.offCPUThreshold = nil
-      } else if let threshold = UInt64(text), ProbeSettings.thresholds.contains(threshold) {
-        configuration.offCPUThreshold = threshold
-      } else {
-        throw ConfigurationError("is 1 to 10000000 microseconds or off, not '\(text)'")
-      }
-    },
+    threshold("off_cpu.threshold", "The shortest wait that counts, in microseconds; `off` for none.", \.offCPUThreshold),
+    threshold("lock.threshold", "The shortest wait for a lock that counts, in microseconds; `off` for none.", \.lockThreshold),
     Key("unwind_memory", "Memory of the kernel for the rules by which stacks are walked, in MB.", needsRestart: true) {
       "\($0.unwindMemory)"
     } _: { (configuration, text) throws(ConfigurationError) in
@@ -170,6 +161,23 @@ extension Configuration {
     } _: { (configuration, text) throws(ConfigurationError) in
       guard !text.isEmpty else { throw ConfigurationError("is empty") }
       configuration[keyPath: place] = text
+    }
+  }
+
+  private static func threshold(
+    _ path: String, _ meaning: String, _ place: any WritableKeyPath<Configuration, UInt64?> & Sendable
+  ) -> Key {
+    Key(path, meaning) {
+      $0[keyPath: place].map { "\($0)" } ?? "off"
+    } _: { (configuration, text) throws(ConfigurationError) in
+      guard text != "off" else {
+        configuration[keyPath: place] = nil
+        return
+      }
+      guard let threshold = UInt64(text), ProbeSettings.thresholds.contains(threshold) else {
+        throw ConfigurationError("is 1 to 10000000 microseconds or off, not '\(text)'")
+      }
+      configuration[keyPath: place] = threshold
     }
   }
 

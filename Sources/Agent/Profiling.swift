@@ -7,11 +7,11 @@ internal import Tools
 
 /// What a collector's thread does: all profiles, with what they share.
 final class Profiling {
-  /// A profile that is being measured.
+  /// One probe that measures, and what it measures: one profile, or those that are `together`.
   private final class Member {
-    let type: ProfileType
+    let types: [ProfileType]
     /// As they were asked for, and how often the rates are halved.
-    var settings: ProbeSettings
+    var settings: [ProfileType: ProbeSettings]
     var level: Int
     var run: StackRun
     /// Nanoseconds between samples; 0 where events are measured.
@@ -22,15 +22,16 @@ final class Profiling {
     var labels: [UInt32: ProcessLabels] = [:]
     let request: EndRequest
     /// Of the runs before.
-    let before: Collector.Standing
+    let before: [ProfileType: Collector.Standing]
     /// When the window that is open began, on the monotonic clock.
     var opened = Clock.monotonic
 
     init(
-      _ type: ProfileType, _ settings: ProbeSettings, level: Int, _ run: consuming StackRun, period: UInt64, processors: [Int],
-      _ request: EndRequest, _ before: Collector.Standing
+      _ types: [ProfileType], _ settings: [ProfileType: ProbeSettings], level: Int, _ run: consuming StackRun, period: UInt64,
+      processors: [Int],
+      _ request: EndRequest, _ before: [ProfileType: Collector.Standing]
     ) {
-      (self.type, self.settings, self.level) = (type, settings, level)
+      (self.types, self.settings, self.level) = (types, settings, level)
       self.run = run
       (self.period, self.processors, self.request, self.before) = (period, processors, request, before)
     }
@@ -99,7 +100,12 @@ final class Profiling {
     output.isUsed = false
     poll = try EventPoll()
     poll.add(ending.descriptor, as: .signal)
-    for type in types where control[type.rawValue]?.isEnabled ?? false { try begin(type) }
+    for type in types where isWanted(type) && !members.contains(where: { $0.types.contains(type) }) {
+      do { try begin(together(type)) } catch {
+        guard type.isOptional else { throw error }
+        note(type, failed: error)
+      }
+    }
   }
 
   /// Waits for events, takes them in, and closes windows that are over.
@@ -131,15 +137,44 @@ final class Profiling {
 
   // MARK: Profiles
 
-  private func begin(_ type: ProfileType) throws {
-    guard let settings = control[type.rawValue] else { return }
-    switch type {
-    case .cpu: try begin(type, settings, ProfileTool.parse(arguments(type, settings)))
-    case .offCPU: try begin(type, settings, Offcputime.parse(arguments(type, settings)))
+  /// Whether a profile is to be measured now.
+  private func isWanted(_ type: ProfileType) -> Bool {
+    guard let settings = control[type.rawValue], settings.isEnabled else { return false }
+    guard let last = failed[type], last.settings == settings else { return true }
+    return Clock.monotonic >= last.retryAt
+  }
+
+  /// The profiles that one probe measures with this one: waits for locks are some of all waits, and each wait is looked at once.
+  private func together(_ type: ProfileType) -> [ProfileType] {
+    let waits = [ProfileType.offCPU, .lock]
+    guard waits.contains(type), waits.allSatisfy({ types.contains($0) && isWanted($0) }),
+      control[ProfileType.offCPU.rawValue]?.filter == control[ProfileType.lock.rawValue]?.filter
+    else { return [type] }
+    return waits
+  }
+
+  private func settings(of types: [ProfileType]) -> [ProfileType: ProbeSettings] {
+    types.reduce(into: [:]) { $0[$1] = control[$1.rawValue] }
+  }
+
+  /// Begins what one probe measures; what is optional is left out where that does not work.
+  private func begin(_ types: [ProfileType]) throws {
+    let settings = settings(of: types)
+    do { try begin(types, settings, tool(types, settings)) } catch {
+      guard let last = types.last, types.count > 1 else { throw error }
+      try begin(types.dropLast())
+      note(last, failed: error)
     }
   }
 
-  private func begin<Tool: StackTool>(_ type: ProfileType, _ settings: ProbeSettings, _ parsed: Tool) throws {
+  private func tool(_ types: [ProfileType], _ settings: [ProfileType: ProbeSettings]) throws -> any StackTool {
+    switch types[0] {
+    case .cpu: try ProfileTool.parse(arguments(types, settings))
+    case .offCPU, .lock: try Offcputime.parse(arguments(types, settings))
+    }
+  }
+
+  private func begin<Tool: StackTool>(_ types: [ProfileType], _ settings: [ProfileType: ProbeSettings], _ parsed: Tool) throws {
     var tool = parsed
     let processors = Processors.online
     try tool.prepare()
@@ -149,25 +184,26 @@ final class Profiling {
       endings: { () throws(SystemError) in try EndSignals(request) })
     run.aggregator.newcomers = StackAggregator.Newcomers()
     poll.add(run.session.descriptor, as: .ring)
-    var standing = standings[type] ?? Collector.Standing(type: type)
-    standing.period = tool.period
-    members.append(Member(type, settings, level: governor.level, run, period: tool.period, processors: processors, request, standing))
-    standings[type] = standing
-    failed[type] = nil
-    control.note(type.rawValue, runs: settings)
+    for type in types {
+      standings[type, default: Collector.Standing(type: type)].period = tool.period
+      failed[type] = nil
+      control.note(type.rawValue, runs: settings[type])
+    }
+    members.append(Member(types, settings, level: governor.level, run, period: tool.period, processors: processors, request, standings))
   }
 
   /// Begins what is to be measured and is not.
   private func beginMissing() {
     // What is counted of a profile that has ended goes before.
-    for type in types where !(members + closed.map(\.member)).contains(where: { $0.type == type }) {
-      guard let settings = control[type.rawValue], settings.isEnabled else { continue }
-      if let last = failed[type], last.settings == settings, Clock.monotonic < last.retryAt { continue }
-      do { try begin(type) } catch { note(type, settings, failed: error) }
+    for type in types where isWanted(type) {
+      let group = together(type)
+      guard !(members + closed.map(\.member)).contains(where: { !Set($0.types).isDisjoint(with: group) }) else { continue }
+      do { try begin(group) } catch { note(type, failed: error) }
     }
   }
 
-  private func note(_ type: ProfileType, _ settings: ProbeSettings, failed error: any Error) {
+  private func note(_ type: ProfileType, failed error: any Error) {
+    guard let settings = control[type.rawValue] else { return }
     let last = failed[type]?.pause ?? 0
     let pause = min(max(2 * last, Self.pauses.lowerBound), Self.pauses.upperBound)
     failed[type] = (settings, pause, Clock.monotonic + pause)
@@ -179,13 +215,19 @@ final class Profiling {
     _ = try ProfileTool.parse(arguments(of: settings.filter)).session.settings(tool: ProfileTool.name)
   }
 
-  private func arguments(_ type: ProfileType, _ settings: ProbeSettings) -> [String] {
+  private func arguments(_ types: [ProfileType], _ all: [ProfileType: ProbeSettings]) -> [String] {
+    guard let settings = all[types[0]] else { return [] }
     var arguments = Self.arguments(of: settings.filter) + ["--unwind-memory=\(unwindMemory)"]
     if let frequency = settings.frequency { arguments.append("--frequency=\(governor.lowered(frequency))") }
     if let threshold = settings.threshold {
       arguments += [
         "--min-block-time=\(threshold)", "--samples=\(governor.lowered(Self.waitsPerProcessor * UInt64(Processors.online.count)))",
       ]
+    }
+    if types == [.lock] {
+      arguments.append("--locks")
+    } else if types.contains(.lock), let threshold = all[.lock]?.threshold {
+      arguments.append("--and-locks-from=\(threshold)")
     }
     return arguments
   }
@@ -210,7 +252,7 @@ final class Profiling {
     var kept: [Member] = []
     for member in members {
       var goesOn = false
-      do { goesOn = try retune(member) } catch { note(member.type, control[member.type.rawValue] ?? member.settings, failed: error) }
+      do { goesOn = try retune(member) } catch { for type in member.types { note(type, failed: error) } }
       if goesOn {
         try close(member)
         kept.append(member)
@@ -225,25 +267,26 @@ final class Profiling {
 
   /// Has a profile go on at the rate that is asked for, and on the processors that there are; false where more than the rate is another one.
   private func retune(_ member: Member) throws -> Bool {
-    guard let settings = control[member.type.rawValue], settings.isEnabled else { return false }
-    var same = settings
-    same.frequency = member.settings.frequency
-    guard same == member.settings else { return false }
+    guard member.types.allSatisfy(isWanted), together(member.types[0]) == member.types else { return false }
+    let settings = settings(of: member.types)
+    for (type, new) in settings {
+      var same = new
+      same.frequency = member.settings[type]?.frequency
+      guard same == member.settings[type] else { return false }
+    }
     let processors = Processors.online
     guard settings != member.settings || governor.level != member.level || processors != member.processors else { return true }
-    var tool: any StackTool =
-      switch member.type {
-      case .cpu: try ProfileTool.parse(arguments(member.type, settings))
-      case .offCPU: try Offcputime.parse(arguments(member.type, settings))
-      }
+    var tool = try tool(member.types, settings)
     try tool.prepare()
     try member.run.retune(tool)
     // Its window is that of the old rate: what comes in between is one sample at most of each processor.
     takeIn(member)
     try close(member)
     (member.settings, member.level, member.period, member.processors) = (settings, governor.level, tool.period, processors)
-    standings[member.type]?.period = tool.period
-    control.note(member.type.rawValue, runs: settings)
+    for type in member.types {
+      standings[type]?.period = tool.period
+      control.note(type.rawValue, runs: settings[type])
+    }
     return true
   }
 
@@ -264,14 +307,14 @@ final class Profiling {
     member.request.request()
     while let turn = member.run.session.next(output), turn != .end {}
     try close(member)
-    control.note(member.type.rawValue, runs: nil)
+    for type in member.types { control.note(type.rawValue, runs: nil) }
   }
 
   /// Names the oldest window that is over, and hands it over. What comes meanwhile is taken in, and its windows are closed in time.
   private func nameWindow() throws {
     let next = closed.removeFirst()
     var failure: (any Error)?
-    let named = processes.name(next.stacks, unit: next.member.type.unit) {
+    let named = processes.name(next.stacks, unit: next.member.types[0].unit) {
       for member in members { takeIn(member) }
       guard failure == nil, Self.windowStart != start, closed.count < Self.closedLimit else { return }
       do {
@@ -280,26 +323,36 @@ final class Profiling {
       } catch { failure = error }
     }
     if let failure { throw failure }
-    deliver(next, named)
+    next.member.run.aggregator.note(named)
+    for type in next.member.types { deliver(type, next, named) }
     var waiting: Set<UInt32> = []
     for member in members { waiting.formUnion(member.run.aggregator.waitingProcesses) }
     for other in closed { waiting.formUnion(other.stacks.processes) }
     processes.settle(before: closed.map(\.opened).min() ?? next.opened, keeping: waiting)
   }
 
-  private func deliver(_ closed: Closed, _ named: StackProcesses.Named) {
-    let (member, type) = (closed.member, closed.member.type)
-    member.run.aggregator.note(named)
-    var standing = standings[type] ?? member.before
-    standing.events += closed.counts.delivered + closed.counts.lost
+  private func deliver(_ type: ProfileType, _ closed: Closed, _ named: StackProcesses.Named) {
+    let member = closed.member
+    var (profile, delivered) = (named.profile, closed.counts.delivered)
+    if type == .lock {
+      let locks = named.locks()
+      (profile, delivered) = (locks.profile, locks.events)
+    } else if member.types.contains(.lock) {
+      let waits = named.waits()
+      (profile, delivered) = (waits.profile, waits.events)
+    }
+    var standing = standings[type] ?? Collector.Standing(type: type)
+    standing.events += delivered + closed.counts.lost
     standing.lost += closed.counts.lost
-    standing.quality = member.before.quality + member.run.quality
+    // What the probe costs and how complete its stacks are is told once.
+    let quality = type == member.types[0] ? member.run.quality : StackRun.Quality()
+    standing.quality = (member.before[type]?.quality ?? StackRun.Quality()) + quality
     standings[type] = standing
     costs.note(type.rawValue, programTime: standing.quality.programTime)
     control.note(type.rawValue, events: standing.events, lost: standing.lost)
     let empty = ProfileWindow(
       type: type, start: closed.start, covered: closed.ended - closed.opened, period: closed.period, lost: closed.counts.lost)
-    hand(maker.window(empty, of: named.profile, closed.labels), standing)
+    hand(maker.window(empty, of: profile, closed.labels), standing)
   }
 
   /// Looks at what the agent takes, and has it take less where that is too much.

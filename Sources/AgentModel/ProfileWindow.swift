@@ -6,13 +6,21 @@ package enum ProfileType: String, Hashable, Sendable, CaseIterable {
   case cpu
   /// What threads waited for, in nanoseconds.
   case offCPU = "off_cpu"
+  /// Which locks of their programs threads waited for, in nanoseconds.
+  case lock
 
   package var unit: Profile.Unit {
     switch self {
     case .cpu: .samples
-    case .offCPU: .nanoseconds
+    case .offCPU, .lock: .nanoseconds
     }
   }
+
+  /// What pprof files call the values; those of locks have Go's name.
+  package var measure: String { self == .lock ? "delay" : rawValue }
+
+  /// Whether the agent goes on where the kernel does not let it be measured.
+  package var isOptional: Bool { self == .lock }
 }
 
 /// What one profile measured in ten seconds, with names.

@@ -209,7 +209,7 @@ enum OpenAPI {
       "components": {
         "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
         "parameters": {
-          "type": { "name": "type", "in": "query", "schema": { "enum": ["cpu", "off_cpu"], "default": "cpu" } },
+          "type": { "name": "type", "in": "query", "schema": { "enum": ["cpu", "off_cpu", "lock"], "default": "cpu" } },
           "match": { "name": "match", "in": "query", "description": "Conditions on labels, all of which hold; a missing label is empty.",
             "schema": { "type": "string" }, "example": "{service=\"nginx.service\",comm=~\"worker.*\"}" },
           "from": { "name": "from", "in": "query", "schema": { "type": "string", "default": "-1h" } },

@@ -107,7 +107,7 @@ extension Response {
     recording.startedAt = Self.nanoseconds(query.range.lowerBound)
     recording.duration = Self.nanoseconds(Int64(query.range.count))
     recording.period = period
-    recording.measure = query.type.rawValue
+    recording.measure = query.type.measure
     // A window has the sum of each stack, not how many waits it was.
     recording.hasCounts = query.type == .cpu
     self.init(PprofWriter.write(profile, recording), type: "application/octet-stream")

@@ -7,6 +7,7 @@ extension ProfileType {
     switch self {
     case .cpu: 0
     case .offCPU: 1
+    case .lock: 2
     }
   }
 }

@@ -82,7 +82,7 @@ package enum PprofWriter {
       // Pyroscope takes a type's name apart at hyphens.
       case .other(let name): (name.isEmpty ? "value" : String(name.map { $0 == "-" ? "_" : $0 }), "count")
       }
-    let counts = recording.hasCounts ? [ValueType(name: "samples", unit: "count") { $1.clamped }] : []
+    let counts = recording.hasCounts ? [ValueType(name: recording.events, unit: "count") { $1.clamped }] : []
     return counts + [ValueType(name: recording.measure ?? name.0, unit: name.1) { value, _ in value }]
   }
 }

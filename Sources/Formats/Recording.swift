@@ -10,6 +10,8 @@ package struct Recording: Sendable {
   package var period: UInt64 = 0
   /// What was measured, such as `cpu` or `offcpu`. Nil stands for `time`, `space`, or the unit's name.
   package var measure: String?
+  /// What events are called where their number stands beside what was measured.
+  package var events = "samples"
   /// Whether the profile's counts are of events; text that gives only a sum for each stack does not say how many there were.
   package var hasCounts = true
   package var comments: [String] = []

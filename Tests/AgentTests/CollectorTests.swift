@@ -16,17 +16,25 @@ import Testing
     _ type: ProfileType, _ settings: ProbeSettings,
     until fits: @escaping @Sendable (ProfileWindow, Control) async throws -> Bool
   ) async throws -> [ProfileWindow] {
-    let (stream, input) = AsyncStream<ProfileWindow>.makeStream()
     var configuration = Configuration()
-    configuration.host = "here"
     configuration.cpuFrequency = settings.frequency ?? 0
     configuration.offCPUThreshold = settings.threshold
+    return try await windows([type], configuration, settings.filter, until: fits)
+  }
+
+  private func windows(
+    _ types: [ProfileType], _ settings: Configuration, _ filter: ProbeSettings.Filter,
+    until fits: @escaping @Sendable (ProfileWindow, Control) async throws -> Bool
+  ) async throws -> [ProfileWindow] {
+    let (stream, input) = AsyncStream<ProfileWindow>.makeStream()
+    var configuration = settings
+    configuration.host = "here"
     // A debug build among other tests costs more than an agent may.
     configuration.budget.processor = Budget.processors.upperBound
     let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     let control = Control(configuration, logger: silent, audit: silent)
-    _ = try await control.change(type.rawValue, ProbeChange(filter: settings.filter), by: "a test")
-    let collector = try Collector([type], control: control, costs: CostMeter(knowsPrograms: true), unwindMemory: 28) { window, _ in
+    for type in types { _ = try await control.change(type.rawValue, ProbeChange(filter: filter), by: "a test") }
+    let collector = try Collector(types, control: control, costs: CostMeter(knowsPrograms: true), unwindMemory: 28) { window, _ in
       input.yield(window)
     }
     let group = ServiceGroup(services: [collector], logger: Logger(label: "test"))
@@ -92,6 +100,30 @@ import Testing
     // It sleeps all the time but for its own work.
     let share = Double(Self.sum(whole, "sleeper-of-test")) / Double(whole.covered)
     #expect((0.5...1.1).contains(share), "\(share)")
+  }
+
+  /// By one probe with the other waits, and alone.
+  @Test(arguments: [[ProfileType.offCPU, .lock], [.lock]]) func waitsForLocksAreAProfileOfTheirOwn(_ types: [ProfileType]) async throws {
+    let folder = try TemporaryFolder()
+    let running = try Running([try compileLocks(in: folder, name: "locks-of-test"), "1000000", "0", "0", "1000000", "20000"])
+    var configuration = Configuration()
+    (configuration.cpuFrequency, configuration.offCPUThreshold, configuration.lockThreshold) = (0, 1000, 100)
+    var filter = ProbeSettings.Filter()
+    filter.comm = "locks-of-test"
+    let found = try await windows(types, configuration, filter) { window, _ in window.type == .lock && window.covered > 9_000_000_000 }
+    running.signal(9)
+    _ = running.finish()
+    func functions(_ window: ProfileWindow) -> [[String]] { window.stacks.map { $0.map { window.frames[Int($0)].function } } }
+    let locks = try #require(found.first { $0.type == .lock && $0.covered > 9_000_000_000 })
+    #expect(locks.lost == 0 && !locks.stacks.isEmpty && functions(locks).allSatisfy { $0.contains("take_mutex") }, "\(functions(locks))")
+    // The thread waits for the lock nearly half of the time, else for work.
+    let share = Double(Self.sum(locks, "locks-of-test")) / Double(locks.covered)
+    #expect((0.2...0.6).contains(share), "\(share)")
+    guard types.contains(.offCPU) else { return #expect(found.allSatisfy { $0.type == .lock }) }
+    let waits = try #require(found.first { $0.type == .offCPU && $0.start == locks.start })
+    #expect(functions(waits).contains { $0.contains("wait_for_work") } && functions(waits).contains { $0.contains("take_mutex") })
+    // The other thread sleeps meanwhile.
+    #expect(Self.sum(waits, "locks-of-test") > 2 * Self.sum(locks, "locks-of-test") && waits.covered == locks.covered)
   }
 
   /// Of one collector: stopped, started at another frequency with a filter, all by the control interface.

@@ -82,10 +82,18 @@ typealias ConfigurationError = Agent.ConfigurationError
     #expect(try read("") == Configuration())
   }
 
+  @Test func locksAreMeasuredWhereThatIsAsked() throws {
+    #expect(Configuration().probes["lock"] == ProbeSettings(isEnabled: false, threshold: 100))
+    #expect(try read("lock: {threshold: 50}").probes["lock"] == ProbeSettings(isEnabled: true, threshold: 50))
+    #expect(try read("lock: {threshold: 50}\ncpu: {frequency: 0}\noff_cpu: {threshold: off}").lockThreshold == 50)
+    #expect(try read("lock: {threshold: \"off\"}").lockThreshold == nil)
+  }
+
   @Test(arguments: [
     ("cpu:\n  frequency: 5000", "agent.yaml:2: cpu.frequency is 0 to 999, not '5000'"),
     ("cpu:\n  frequenzy: 50", "agent.yaml:2: there is no key cpu.frequenzy; there are cpu.frequency"),
     ("host: a\nhost: b", "host"),
+    ("lock: {threshold: 0}", "agent.yaml:1: lock.threshold is 1 to 10000000 microseconds or off, not '0'"),
     ("cpu: 7", "agent.yaml:1: cpu takes keys of its own"),
     ("host: {a: b}", "agent.yaml:1: host takes one value"),
     ("listen: 8080", "agent.yaml:1: listen is an address and a port, as 127.0.0.1:7380, not '8080'"),

@@ -94,7 +94,9 @@ private func compileWorkload(in folder: TemporaryFolder) throws -> String {
     _ control: Control, during work: @escaping @Sendable (MetricCollector) async throws -> Void
   ) async throws -> (current: MetricCollector.Current, windows: [MetricWindow]) {
     let windows = Mutex<[MetricWindow]>([])
-    let collector = try MetricCollector(control: control, costs: CostMeter(knowsPrograms: true)) { window in windows.withLock { $0.append(window) } }
+    let collector = try MetricCollector(control: control, costs: CostMeter(knowsPrograms: true)) { window in
+      windows.withLock { $0.append(window) }
+    }
     let group = ServiceGroup(services: [collector], logger: Logger(label: "test"))
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       tasks.addTask { try await group.run() }

@@ -88,7 +88,7 @@ import Testing
   @Test func aWakersStackIsUpsideDownOnTop() throws {
     var event = swtrace_stack_event()
     (event.pid, event.value, event.user_frames) = (Self.process, 3, 2)
-    (event.relation, event.partner_pid, event.partner_user_frames) = (UInt16(SWTRACE_PARTNER_WOKE.rawValue), Self.process, 3)
+    (event.relation, event.partner_pid, event.partner_user_frames) = (UInt8(SWTRACE_PARTNER_WOKE.rawValue), Self.process, 3)
     event.partner.0 = 0x77
     let addresses: [UInt64] = [16, 32, 48, 64, 80]
     var aggregator = StackAggregator()

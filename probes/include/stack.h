@@ -43,7 +43,8 @@ struct swtrace_stack_event {
 	__s32 user_frames;
 	__u8 kind;                      /* enum swtrace_stack_kind */
 	__u8 is_in_kernel;              /* the kernel ran for the task when the user part was walked */
-	__u16 relation;                 /* enum swtrace_relation */
+	__u8 relation;                  /* enum swtrace_relation */
+	__u8 profiles;                  /* of a wait: those that it counts for, bits of enum offcputime_profile */
 	__u32 swift_task;               /* the low half of its number; 0: none, or not asked for */
 	__s32 partner_kernel_frames;    /* as those of the task */
 	__s32 partner_user_frames;

@@ -124,6 +124,7 @@ extension Page {
       byId(`save-${format}`).addEventListener("click", event => { event.preventDefault(); save(event.target); });
     }
     for (const kind of ["pointerdown", "focus"]) byId("link").addEventListener(kind, showAsked);
+    byId("type").replaceChildren(...Object.entries(types).map(([value, { name }]) => element("option", { value, textContent: name })));
     byId("type").addEventListener("change", () => { asked.type = byId("type").value; changed(); });
     byId("span").addEventListener("change", () => { Object.assign(asked, { from: byId("span").value, to: "now", at: null }); changed(); });
     byId("by").addEventListener("change", () => { asked.by = byId("by").value; changed(); });

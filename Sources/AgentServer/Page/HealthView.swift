@@ -29,9 +29,9 @@ extension Page {
         ]),
         element("h3", { textContent: "Probes" }), list(probes.map(probe => [probe.name, probeText(probe), probe.lost > 0 || probe.reason])),
         ...profiles.flatMap(profile => [
-          element("h3", { textContent: `${typeNames[profile.type] ?? profile.type}, since the start` }),
+          element("h3", { textContent: `${typeName(profile.type)}, since the start` }),
           list([
-            ["Rate", profile.frequency_hertz > 0 ? `${rounded(profile.frequency_hertz)} samples a second on each processor` : "of the waits, longer ones rather than short ones"],
+            ["Rate", profile.frequency_hertz > 0 ? `${rounded(profile.frequency_hertz)} samples a second on each processor` : types[profile.type]?.chosen ?? ""],
             ["Measured", rounded(profile.events)],
             ["Lost", rounded(profile.lost) + share(profile.lost, profile.events), profile.lost > 0],
             ["Stacks cut short", rounded(profile.cut_stacks) + share(profile.cut_stacks, profile.cut_stacks + profile.whole_stacks)],
@@ -42,7 +42,7 @@ extension Page {
         list([
           ["Size", bytesText(store.bytes) + (store.limit_bytes ? ` of ${bytesText(store.limit_bytes)}` : "")],
           ["Windows dropped", rounded(store.dropped_windows), store.dropped_windows > 0],
-          ...Object.entries(store.extents).map(([type, range]) => [typeNames[type] ?? type, rangeText(range)]),
+          ...Object.entries(store.extents).map(([type, range]) => [typeName(type), rangeText(range)]),
         ]),
         element("h3", { textContent: "Program" }), list([["Version", health.version], ["Started", pointText(health.started_at)]]));
       showNothing();

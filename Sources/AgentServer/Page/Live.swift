@@ -37,8 +37,8 @@ extension Page {
       if (isWaiting()) return ["The agent measures since a moment ago. The first window takes up to ten seconds; it is shown here by itself."];
       const kept = extent();
       if (!kept) {
-        const key = { cpu: "cpu.frequency", off_cpu: "off_cpu.threshold" }[asked.type];
-        return [`${typeNames[asked.type]} was never measured here. Where it is turned off, ${key} in the agent's configuration turns it on.`];
+        const { name, key } = types[asked.type];
+        return [`${name} was never measured here. Where it is turned off, ${key} in the agent's configuration turns it on.`];
       }
       if (to <= kept[0] || from >= kept[1]) {
         return [`Nothing is kept from ${rangeText([from, to])}. There is ${rangeText(kept)}.`, "Show the last of it",

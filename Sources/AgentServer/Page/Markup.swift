@@ -3,7 +3,7 @@ extension Page {
     <header id="agent">
     <h1>swtrace-agent</h1>
     <div class="tools" role="toolbar" aria-label="What is shown">
-    <label>Profile <select id="type" title="What was measured"><option value="cpu">On CPU</option><option value="off_cpu">Off CPU</option></select></label>
+    <label>Profile <select id="type" title="What was measured"></select></label>
     <label>Time <select id="span" title="How much time is shown">
     <option value="-15m">Last 15 minutes</option><option value="-1h">Last hour</option><option value="-6h">Last 6 hours</option>
     <option value="-1d">Last day</option><option value="-1w">Last week</option><option value="-4w">Last 4 weeks</option>

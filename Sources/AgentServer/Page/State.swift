@@ -30,7 +30,7 @@ extension Page {
       const text = (name, isGood) => isGood(parameters.get(name) ?? "") ? parameters.get(name) ?? "" : initial[name];
       const before = parameters.get("before");
       Object.assign(asked, {
-        type: text("type", type => type === "off_cpu"), match: parameters.get("match") ?? "", by: text("by", by => by !== ""),
+        type: text("type", type => Object.hasOwn(types, type)), match: parameters.get("match") ?? "", by: text("by", by => by !== ""),
         from: text("from", isTime), to: text("to", isTime), at: rangeOf(parameters.get("at")),
         before: Object.hasOwn(shifts, before ?? "") ? before : rangeOf(before),
         over: text("over", over => over === "heatmap" || over === "metrics"), metric: text("metric", metric => metric !== ""), live: parameters.get("live") !== "0",
@@ -101,13 +101,20 @@ extension Page {
       const [size, unit] = durationScales.find(([size]) => nanoseconds >= size) ?? [1, "ns"];
       return `${rounded(nanoseconds / size)} ${unit}`;
     };
-    const amountText = value => asked.type === "cpu" || asked.over === "metrics" ? rounded(value) : durationText(value);
-    const rateText = rate => `${rounded(rate)}${asked.over === "metrics" ? "/s" : asked.type === "cpu" ? " CPUs" : " threads waiting"}`;
+    const amountText = value => asked.over === "metrics" ? rounded(value) : types[asked.type].amount(value);
+    const rateText = rate => asked.over === "metrics" ? `${rounded(rate)}/s` : types[asked.type].rate(rate);
     const bytesText = bytes => {
       const [size, unit] = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [1024, "KiB"]].find(([size]) => bytes >= size) ?? [1, "bytes"];
       return `${rounded(bytes / size)} ${unit}`;
     };
     const percentText = share => `${Number((share * 100).toPrecision(3))}%`;
-    const typeNames = { cpu: "On CPU", off_cpu: "Off CPU" };
+    // What there are profiles of; the key of the configuration turns one on.
+    const waits = { amount: durationText, rate: rate => `${rounded(rate)} threads waiting`, chosen: "of the waits, longer ones rather than short ones" };
+    const types = {
+      cpu: { name: "On CPU", key: "cpu.frequency", amount: rounded, rate: rate => `${rounded(rate)} CPUs` },
+      off_cpu: { name: "Off CPU", key: "off_cpu.threshold", ...waits },
+      lock: { name: "Locks", key: "lock.threshold", ...waits },
+    };
+    const typeName = type => types[type]?.name ?? type;
     """#
 }

@@ -27,7 +27,10 @@ package struct Offcputime: WaitTool {
   package init() {}
 
   package var hooks: [Hook] {
-    [Hook("task switches", ["switch_state_btf", "switch_btf", .init("switch_raw", lacking: "kernel stacks")])] + hooksOfStacks
+    [Hook("task switches", waits.fitting(["switch_state_btf", "switch_btf", .init("switch_raw", lacking: "kernel stacks")]))]
+      + hooksOfStacks
   }
-  package var measure: String? { "offcpu" }
+  // Go's names, where it is what Go measures.
+  package var measure: String? { waits.locks ? "delay" : "offcpu" }
+  package var events: String { waits.locks ? "contentions" : "samples" }
 }

@@ -34,10 +34,11 @@ package struct Offwaketime: WaitTool {
     [
       Hook(
         "wake-ups",
-        stacks.variants(
-          byRules: ["waking_btf_rules", .init("waking_raw_rules", lacking: "kernel stacks of the blocked tasks")],
-          byFramePointers: ["waking_btf", .init("waking_raw", lacking: "kernel stacks of the blocked tasks")])),
-      Hook("task switches", ["switch_state_btf", "switch_btf", "switch_raw"]),
+        waits.fitting(
+          stacks.variants(
+            byRules: ["waking_btf_rules", .init("waking_raw_rules", lacking: "kernel stacks of the blocked tasks")],
+            byFramePointers: ["waking_btf", .init("waking_raw", lacking: "kernel stacks of the blocked tasks")]))),
+      Hook("task switches", waits.fitting(["switch_state_btf", "switch_btf", "switch_raw"])),
     ] + hooksOfStacks
   }
   package var measure: String? { "blocked" }

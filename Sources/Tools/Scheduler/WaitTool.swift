@@ -35,6 +35,10 @@ package struct WaitOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Only waits in these states: 1 interruptible, 2 uninterruptible; bits of task->__state.", valueName: "bits"))
   var state: UInt64?
   @Flag(help: "Only waits that begin and end within the trace.") var wholeWaitsOnly = false
+  @Flag(help: "Only whole waits for locks, by the functions that take them: mutexes and read-write locks, but no condition variables.")
+  var locks = false
+  /// In us. Of the agent, which finds the locks among the waits itself.
+  @Option(help: .hidden) var andLocksFrom: UInt64?
   @Option(
     help: ArgumentHelp(
       "Take about so many waits a second, longer ones rather than short ones, each for its like: the sums stay true in the mean.",
@@ -43,8 +47,20 @@ package struct WaitOptions: ParsableArguments {
 
   package init() {}
 
+  fileprivate var profiles: offcputime_profile {
+    locks
+      ? OFFCPUTIME_LOCKS
+      : andLocksFrom == nil ? OFFCPUTIME_WAITS : offcputime_profile(OFFCPUTIME_WAITS.rawValue | OFFCPUTIME_LOCKS.rawValue)
+  }
+
+  /// Of the programs of a hook those that can tell what is asked for: only a typed task leads to its system call.
+  func fitting(_ variants: [Hook.Variant]) -> [Hook.Variant] {
+    profiles == OFFCPUTIME_WAITS ? variants : variants.filter { !$0.program.contains("_raw") }
+  }
+
   package mutating func validate() throws {
     if userThreadsOnly, kernelThreadsOnly { throw ValidationError("-u and -k exclude each other") }
+    if let andLocksFrom, andLocksFrom >= 1 << 50 { throw ValidationError("a block time of 35 years is not supported") }
     if let samples, !(1...1_000_000).contains(samples) { throw ValidationError("--samples is 1 to 1000000 a second") }
     if state == 0 { throw ValidationError("state 0 is running; off-CPU time is of the others") }
   }
@@ -61,8 +77,14 @@ extension WaitTool {
   package var unit: Profile.Unit { .nanoseconds }
   package var shownUnit: (Profile.Unit, divisor: UInt64) { (.microseconds, 1_000) }
   package var samples: UInt64? { waits.samples }
+  package var locksOnly: Bool { waits.locks }
+
+  package mutating func prepare() throws {
+    guard waits.locks, stacks.kernelStacksOnly || stacks.noSymbols || waits.kernelThreadsOnly else { return }
+    throw ToolError("--locks finds locks by the names of functions: it needs user stacks with names, without -K, -A and -k")
+  }
   package var unfinishedWaits: ClosedRange<UInt64>? {
-    waits.wholeWaitsOnly ? nil : waits.times.range
+    waits.wholeWaitsOnly || waits.locks ? nil : waits.times.range
   }
 
   /// What user stacks and waits that are not whole need.
@@ -75,7 +97,7 @@ extension WaitTool {
           stacks.variants(byRules: ["exit_btf_rules", "exit_raw_rules"], byFramePointers: ["exit_btf", "exit_raw"]), without: "user stacks")
       )
     }
-    if !waits.wholeWaitsOnly {
+    if !waits.wholeWaitsOnly, !waits.locks {
       hooks.append(
         Hook(
           "blocked tasks", [.init("report_blocked", with: ["enter_blocked"])], without: "waits that begin before the trace or end after it",
@@ -89,9 +111,11 @@ extension WaitTool {
     try probe.configure(
       ".rodata.config",
       offcputime_config(
-        minimum_ns: waits.times.minimumNanoseconds, maximum_ns: waits.times.maximumNanoseconds, states: waits.state ?? 0,
+        minimum_ns: waits.times.minimumNanoseconds, maximum_ns: waits.times.maximumNanoseconds,
+        lock_minimum_ns: waits.andLocksFrom.map { $0 * 1_000 } ?? waits.times.minimumNanoseconds, states: waits.state ?? 0,
         user_threads_only: waits.userThreadsOnly ? 1 : 0, kernel_threads_only: waits.kernelThreadsOnly ? 1 : 0,
-        samples: waits.samples == nil ? 0 : 1, reserved: (0, 0, 0, 0, 0)))
+        samples: waits.samples == nil ? 0 : 1, profiles: UInt8(waits.profiles.rawValue),
+        reserved: (0, 0, 0, 0)))
   }
 
   package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] {

@@ -20,6 +20,8 @@ struct RawStacks {
     var task: UInt32 = 0
     /// Whether the stack is of a wait that had not ended.
     var isBlocked = false
+    /// What a wait counts for, as bits of the probe's `offcputime_profile`; 0 for what is none.
+    var profiles: UInt8 = 0
     /// Why the user part ends, where that is shown.
     var ending: StackEnding?
     /// What another task has to do with it, and that task's name, process and program.
@@ -138,7 +140,7 @@ struct RawStacks {
       hash = (hash ^ word) &* 0x9e37_79b9_7f4a_7c15
       hash ^= hash >> 29
     }
-    if owner.task != 0 { mix(UInt64(owner.task)) }
+    if owner.task != 0 || owner.profiles != 0 { mix(UInt64(owner.task) | UInt64(owner.profiles) << 32) }
     mix(command.x)
     mix(command.y)
     if owner.relation != SWTRACE_NO_PARTNER.rawValue {

@@ -23,10 +23,14 @@ package struct StackAggregator {
   }
   /// Events that were taken in.
   package private(set) var count: UInt64 = 0
+  /// Of these waits in futex(2), where they are told apart.
+  package private(set) var futexCount: UInt64 = 0
   /// Events whose stack was one too many.
   package private(set) var overflow: UInt64 = 0
   /// Events whose user stack came never, or was not theirs. Known when `profile` has been made.
   package private(set) var withoutUserStack: UInt64 = 0
+  /// Events that are left out by their names. Known when `profile` has been made.
+  package private(set) var others: UInt64 = 0
   private var stacks: RawStacks
   private var owed: [UInt32: [Owed]] = [:]
   /// Of the record that is taken in; kept for its memory.
@@ -163,6 +167,7 @@ package struct StackAggregator {
     }
 
     count += 1
+    if owner.profiles & RawStacks.locks != 0 { futexCount += 1 }
     guard let entry = stacks.entry(owner, parts, addresses) else {
       overflow += 1
       return .done
@@ -243,6 +248,7 @@ package struct StackAggregator {
     var owner = RawStacks.Owner(
       process: event.pid, program: program(event.pid), command: unsafeBitCast(event.comm, to: SIMD16<UInt8>.self),
       task: event.swift_task)
+    owner.profiles = event.profiles
     if UInt32(event.relation) != SWTRACE_NO_PARTNER.rawValue {
       owner.relation = UInt32(event.relation)
       owner.partner = unsafeBitCast(event.partner, to: SIMD16<UInt8>.self)
@@ -276,12 +282,19 @@ package struct StackAggregator {
 
   /// All stacks with names. Call it when the last record was taken in.
   ///
-  /// - Parameter delimited: whether a marker stands between the user and the kernel part.
-  package mutating func profile(unit: Profile.Unit, delimited: Bool = false) -> Profile {
+  /// - Parameters:
+  ///   - delimited: whether a marker stands between the user and the kernel part.
+  ///   - locksOnly: whether waits in futex(2) that were none for a lock are left out, and counted as `others`.
+  package mutating func profile(unit: Profile.Unit, delimited: Bool = false, locksOnly: Bool = false) -> Profile {
     giveUpOwed(before: .max)
     var namer = StackNamer(isDelimited: delimited)
     var named = shared.name(ClosedStacks(stacks: stacks, areFromCalls: takesUserStacksFromCalls), unit, &namer) {}
     note(named)
+    if locksOnly {
+      let locks = named.locks()
+      others = named.entries.reduce(0) { $0 + $1.events } - locks.events
+      (named.profile, named.places) = (locks.profile, locks.places)
+    }
     named.profile.moments = moments.mappingSamples { named.places[$0] }
     return named.profile
   }

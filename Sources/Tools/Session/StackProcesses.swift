@@ -90,6 +90,8 @@ package final class StackProcesses {
     package var profile: Profile
     /// Its samples by the entries of the stacks; nil for those without events.
     var places: [Int?]
+    /// What the events of the entries count for, and how many there are.
+    var entries: [(profiles: UInt8, events: UInt64, value: UInt64)]
     /// Events that lack the user stack that they have: it was another one's.
     var withoutUserStack: UInt64
     /// Addresses that were looked up, and those of them that have a name.
@@ -139,7 +141,8 @@ package final class StackProcesses {
           command: command.bytes, pid: entry.owner.process, task: entry.owner.task > 0 ? entry.owner.task : nil))
     }
     return Named(
-      profile: profile, places: places, withoutUserStack: withoutUserStack,
+      profile: profile, places: places, entries: stacks.entries.map { ($0.owner.profiles, $0.events, $0.value) },
+      withoutUserStack: withoutUserStack,
       names: (after.total - before.total, after.named - before.named))
   }
 

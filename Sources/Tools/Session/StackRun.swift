@@ -13,8 +13,8 @@ package struct StackRun: ~Copyable {
   /// What is read while everything is attached, at the end.
   private final class Ending { var blocked: [BlockedTask] = [] }
   private let ending: Ending
-  /// Where not all waits are taken.
-  private var sampler: WaitSampler?
+  /// Where not all waits are taken: of those that are in futex(2), if they are told apart, and of the others.
+  private var samplers: (others: WaitSampler, futexes: WaitSampler)?
   /// What `takeCounts` has told.
   private var counted: (delivered: UInt64, lost: UInt64) = (0, 0)
 
@@ -35,7 +35,7 @@ package struct StackRun: ~Copyable {
     aggregator.showsEndings = tool.stacks.endings
     var isByRules = false
     let ending = Ending()
-    var sampler: WaitSampler?
+    var samplers: (others: WaitSampler, futexes: WaitSampler)?
     session = try Session(
       Plan(
         image: .named(type(of: tool).probe), hooks: tool.hooks,
@@ -61,7 +61,9 @@ package struct StackRun: ~Copyable {
             shared.maps = maps
             shared.walks = StackWalks(try Unwinder(maps, limit: tool.stacks.unwindMemory << 20), callers: tool.stacks.async)
           }
-          sampler = try tool.samples.map { (rate) throws(BPFError) in try WaitSampler(probe, rate: rate) }
+          samplers = try tool.samples.map { (rate) throws(BPFError) in
+            (try WaitSampler(probe, 0, rate: rate), try WaitSampler(probe, 1, rate: rate))
+          }
           for process in settings.processes { shared.expect(ProcessID(process)) }
         },
         attach: { (probe, programs, links) throws(BPFError) in try tool.attach(probe, programs, &links) },
@@ -73,7 +75,7 @@ package struct StackRun: ~Copyable {
       settings, watching: output, endings: endings)
     self.aggregator = aggregator
     self.ending = ending
-    self.sampler = sampler
+    self.samplers = samplers
     shared.follow()
   }
 
@@ -82,7 +84,8 @@ package struct StackRun: ~Copyable {
   /// - Throws: when the events at the new rate cannot be attached: then nothing is measured any more.
   package mutating func retune(_ tool: some StackTool) throws(BPFError) {
     if let samples = tool.samples {
-      sampler?.rate = samples
+      samplers?.others.rate = samples
+      samplers?.futexes.rate = samples
     } else {
       session.attachment.links.detach()
       _ = try tool.attach(session.attachment.probe, session.attachment.chosen, &session.attachment.links)
@@ -107,7 +110,8 @@ package struct StackRun: ~Copyable {
     Self.drain(&session, into: &aggregator)
     aggregator.showRules()
     // Where it cannot be set, the period stays: the sums do not depend on it.
-    try? sampler?.adjust(aggregator.count)
+    try? samplers?.others.adjust(aggregator.count - aggregator.futexCount)
+    try? samplers?.futexes.adjust(aggregator.futexCount)
   }
 
   /// Events delivered and lost since the last time.

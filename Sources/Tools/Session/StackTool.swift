@@ -106,10 +106,14 @@ package protocol StackTool: Tool {
   var period: UInt64 { get }
   /// What pprof files call the values.
   var measure: String? { get }
+  /// What they call the events.
+  var events: String { get }
   /// Which waits that are on at the end count as well; nil for tools that count none. Their probe has `report_blocked` and `starts`.
   var unfinishedWaits: ClosedRange<UInt64>? { get }
   /// How many waits are taken in a second, about, where not all are. Their probe has `wait_period`.
   var samples: UInt64? { get }
+  /// Whether only those events count whose functions take a lock.
+  var locksOnly: Bool { get }
 }
 
 extension StackTool {
@@ -119,8 +123,10 @@ extension StackTool {
   package var details: [String] { [] }
   package var period: UInt64 { 0 }
   package var measure: String? { nil }
+  package var events: String { "samples" }
   package var unfinishedWaits: ClosedRange<UInt64>? { nil }
   package var samples: UInt64? { nil }
+  package var locksOnly: Bool { false }
 
   package mutating func run() throws {
     try prepare()
@@ -148,10 +154,12 @@ extension StackTool {
     let elapsed = run.session.elapsed
     let unfinished = try addUnfinished(to: &run)
     let (areWalked, failures) = run.aggregator.shared.endWalks()
-    var measured = run.aggregator.profile(unit: unit, delimited: stacks.delimited)
+    var measured = run.aggregator.profile(unit: unit, delimited: stacks.delimited, locksOnly: locksOnly)
     if stacks.collapseRecursion { measured = measured.mappingStacks { $0.collapsingRecursion() } }
     var report = try run.session.finish(read: run.aggregator.count - unfinished.delivered)
     report += unfinished
+    report.delivered -= run.aggregator.others
+    report.filtered += run.aggregator.others
     if run.aggregator.overflow > 0 {
       report.lost[.mapFull, default: 0] += run.aggregator.overflow
       report.delivered -= min(report.delivered, run.aggregator.overflow)
@@ -168,7 +176,7 @@ extension StackTool {
     var recording = Recording()
     (recording.title, recording.comments) = (options.title, [options.title] + options.details)
     (recording.startedAt, recording.duration) = (startedAt, elapsed)
-    (recording.period, recording.measure) = (period, measure)
+    (recording.period, recording.measure, recording.events) = (period, measure, events)
     recording.modules = run.aggregator.symbolizer.modules.mapValues { Recording.Module(path: $0.path, buildID: $0.buildID) }
     /// People get the shown unit, programs the one that was measured; a page finds a fitting one for each value.
     func write(_ format: OutputFormat, into out: inout [UInt8]) {

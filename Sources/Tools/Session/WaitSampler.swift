@@ -4,6 +4,8 @@ internal import Linux
 /// Keeps the number of waits that are taken near a rate, by the period that shorter ones stand for (wait.bpf.h).
 final class WaitSampler {
   private let map: ProbeMap<UInt32, UInt64>
+  /// Which of the periods.
+  private let index: UInt32
   /// A second.
   var rate: UInt64
   private var period: Double
@@ -16,13 +18,16 @@ final class WaitSampler {
   /// In nanoseconds.
   private static let interval: UInt64 = 1_000_000_000
 
-  /// - Parameter rate: a second.
-  init(_ probe: borrowing LoadedProbe, rate: UInt64) throws(BPFError) {
+  /// - Parameters:
+  ///   - index: which of the probe's periods it sets.
+  ///   - rate: a second.
+  init(_ probe: borrowing LoadedProbe, _ index: UInt32, rate: UInt64) throws(BPFError) {
     map = try probe.map("wait_period")
+    self.index = index
     self.rate = rate
     period = Self.first
     last = (Clock.monotonic, 0)
-    try map.set(0, UInt64(period))
+    try map.set(index, UInt64(period))
   }
 
   /// Sets the period anew. Call it often.
@@ -38,6 +43,6 @@ final class WaitSampler {
     // Small differences are chance.
     guard factor > 1.25 || factor < 0.8 else { return }
     period = min(max(period * min(max(factor, 0.5), 64), Self.periods.lowerBound), Self.periods.upperBound)
-    try map.set(0, UInt64(period))
+    try map.set(index, UInt64(period))
   }
 }
