@@ -110,14 +110,14 @@ extension Configuration {
     let code = Needs.tryAccess(path, mode)
     guard code != 0 else { return }
     // Root's power over the files of others is not kept.
-    let isOthers = code == EACCES && access(path, mode) == 0
-    throw cannotWrite(path, isOthers ? "it is another user's, and the agent writes to its own only" : errorText(code))
+    guard code == EACCES, access(path, mode) == 0 else { throw cannotWrite(path, errorText(code)) }
+    throw cannotWrite(path, "it is another user's, and the agent writes to its own only", remedy: "")
   }
 
-  private func cannotWrite(_ folder: String, _ reason: String) -> ConfigurationError {
+  private func cannotWrite(_ folder: String, _ reason: String, remedy: String = ", or run it as root") -> ConfigurationError {
     ConfigurationError(
       "store.path \(escaped(storePath)): nothing can be written to \(escaped(folder)): \(reason); "
-        + "give a path in a folder of the agent's, or run it as root")
+        + "give a path in a folder of the agent's\(remedy)")
   }
 
   /// `.` for a path without one.

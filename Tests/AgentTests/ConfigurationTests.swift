@@ -202,7 +202,9 @@ typealias ConfigurationError = Agent.ConfigurationError
     #expect(chown(folder.path, 65_534, 65_534) == 0)
     let error = #expect(throws: ConfigurationError.self) { try configuration.check() }
     #expect(
-      error?.text.contains("\(folder.path): it is another user's, and the agent writes to its own only") ?? false, "\(error?.text ?? "")")
+      error?.text.contains(
+        "\(folder.path): it is another user's, and the agent writes to its own only; give a path in a folder of the agent's") ?? false,
+      "\(error?.text ?? "")")
     #expect(access(folder.path, W_OK) == 0 && chmod(folder.path, 0o777) == 0)
     try configuration.check()
     let wal = try folder.file("agent.db-wal", "")

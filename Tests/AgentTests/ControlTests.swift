@@ -1,5 +1,6 @@
 import AgentModel
 import AgentServer
+import Glibc
 import Linux
 import Logging
 import Profiles
@@ -219,6 +220,35 @@ final class Lines: Sendable {
         == "error: the configuration was read again and is refused, the old one stays: \(folder.path)/agent.yaml:2: cpu.frequency is 0 to 999, not '2000'"
     )
     LogOutput.setLevel(.info)
+  }
+}
+
+@Suite struct CertificateReloadTests {
+  private let lines = Lines()
+
+  /// The files' names stay, what is in them holds.
+  @Test func aRenewedCertificateHolds() throws {
+    let folder = try TemporaryFolder()
+    let (own, other) = (try TestCertificate(in: folder, "own"), try TestCertificate(in: folder, "other"))
+    var source = ConfigurationSource(
+      file: try folder.file("agent.yaml", "store: {path: \(folder.path)/agent.db}\ntls: {certificate: \(own.chain), key: \(own.key)}\n"))
+    source.environment = [:]
+    let control = Control(try source.read(), logger: lines.logger, audit: lines.logger)
+    let certificate = try control.configuration.certificate()
+    let reload = Reload(
+      source: source, control: control, certificate: certificate, notice: ServiceNotice(environment: [:]), logger: lines.logger)
+    reload.reload()
+    #expect(lines.all == ["notice: the configuration was read again"])
+    for (from, to) in [(other.chain, own.chain), (other.key, own.key)] { try #require(rename(from, to) == 0) }
+    reload.reload()
+    #expect(
+      lines.all.dropFirst() == [
+        "notice: the certificate is another one from the next connection on", "notice: the configuration was read again",
+      ])
+    // Half of a renewal is none.
+    _ = try folder.file("own-chain.pem", "nothing")
+    reload.reload()
+    #expect(lines.all.last?.contains("is refused, the old one stays: tls.certificate \(own.chain)") ?? false, "\(lines.all)")
   }
 }
 
