@@ -76,12 +76,13 @@ static __always_inline struct start *find_start(__u32 tid)
 /* Makes an entry where find_start() has found none.
  *
  * Returns 0; -17 (EEXIST) when another processor has made one meanwhile; else, after counting SEEN and LOST_MAP_FULL, another error. */
-static __always_inline long insert_start(__u32 tid, __u64 time_ns, __u64 note)
+static __always_inline int insert_start(__u32 tid, __u64 time_ns, __u64 note)
 {
 	struct start new = { .time_ns = time_ns, .note = note };
 	__u32 taken = place_number(tid) | PLACE_TAKEN;
 	struct start_place *place = place_of(tid);
-	long error = bpf_map_update_elem(&starts, &taken, &new, BPF_NOEXIST);
+	/* Before 6.4 only the lower half of what the helper returns has a meaning. */
+	int error = bpf_map_update_elem(&starts, &taken, &new, BPF_NOEXIST);
 
 	if (!error && place) {
 		place->start = new;
