@@ -160,7 +160,7 @@ final class Profiling {
   private func beginMissing() {
     // What is counted of a profile that has ended goes before.
     for type in types where !(members + closed.map(\.member)).contains(where: { $0.type == type }) {
-      guard let settings = control[type.rawValue], settings.isEnabled else { continue }
+      guard let settings = control.allowed(type.rawValue) else { continue }
       if let last = failed[type], last.settings == settings, Clock.monotonic < last.retryAt { continue }
       do { try begin(type) } catch { note(type, settings, failed: error) }
     }
@@ -224,7 +224,7 @@ final class Profiling {
 
   /// Has a profile go on at the rate that is asked for, and on the processors that there are; false where more than the rate is another one.
   private func retune(_ member: Member) throws -> Bool {
-    guard let settings = control[member.type.rawValue], settings.isEnabled else { return false }
+    guard let settings = control.allowed(member.type.rawValue) else { return false }
     var same = settings
     same.frequency = member.settings.frequency
     guard same == member.settings else { return false }
@@ -306,9 +306,13 @@ final class Profiling {
     let (spent, budget) = (costs.measure(), control.configuration.budget)
     var window = CostGovernor.Window(elapsed: spent.elapsed)
     (window.process, window.memory) = (spent.process, OwnCost.residentMemory)
-    window.profiles = ProfileType.allCases.reduce(0) { $0 + (spent.byProbe[$1.rawValue] ?? 0) }
+    for member in members {
+      let (name, time) = (member.type.rawValue, spent.byProbe[member.type.rawValue] ?? 0)
+      // What has a frequency takes less with it.
+      if member.settings.frequency != nil { window.samples += time } else { window.events[name] = time }
+    }
     for key in MetricKey.allCases where control.isRunning(key.rawValue) {
-      window.metrics[key.rawValue] = spent.byProbe[key.tool] ?? 0
+      window.events[key.rawValue] = spent.byProbe[key.tool] ?? 0
       window.maps[key.rawValue] = costs.mapMemory(of: key.tool)
     }
     let limits = CostGovernor.Limits(processor: budget.processor / 100, memory: UInt64(budget.memory))
