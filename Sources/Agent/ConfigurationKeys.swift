@@ -139,14 +139,14 @@ extension Configuration {
   private static let ofBudget: [Key] = [
     Key(
       "budget.max_cpu",
-      "What the agent and its programs may use before rates are lowered and probes of metrics paused, in\npercent of one processor."
+      "What the agent and its programs may use before rates are lowered and probes paused, in percent\nof one processor."
     ) {
       "\($0.budget.processor)"
     } _: { (configuration, text) throws(ConfigurationError) in
       guard let share = Double(text), Budget.processors.contains(share) else { throw ConfigurationError("is 0.1 to 6400, not '\(text)'") }
       configuration.budget.processor = share
     },
-    Key("budget.max_memory", "What the agent's process may use before names are given up, rates lowered and probes of metrics paused.") {
+    Key("budget.max_memory", "What the agent's process may use before names are given up, rates lowered and probes paused.") {
       Size.text($0.budget.memory)
     } _: { (configuration, text) throws(ConfigurationError) in
       configuration.budget.memory = try size(text, Budget.memories)

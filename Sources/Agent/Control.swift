@@ -49,6 +49,13 @@ package final class Control: Sendable {
   /// How a probe is to measure now; nil when it is not to, because it failed so or to keep the budget as well.
   func wanted(_ probe: String) -> ProbeSettings? { content.withLock { $0.probes[probe]?.wanted } }
 
+  /// How a probe is to measure, also where it has failed so; nil when it is not to, or has to rest to keep the budget.
+  func allowed(_ probe: String) -> ProbeSettings? {
+    content.withLock { content in
+      content.probes[probe].flatMap { $0.settings.isEnabled && $0.hindrance?.cause != .budget ? $0.settings : nil }
+    }
+  }
+
   func isRunning(_ probe: String) -> Bool { content.withLock { $0.probes[probe]?.running != nil } }
 
   /// Notes how a probe measures from now on; nil when it has ended.

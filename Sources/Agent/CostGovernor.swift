@@ -3,8 +3,8 @@ internal import Glibc
 /// Decides what the agent gives up, so that it costs no more than it may.
 ///
 /// It acts a little below the limits. For processor time it halves the rates of profiles, which keeps everything in view; when that is as
-/// far as it goes, or cannot be enough because the probes of metrics alone are too much, it pauses the probe of metrics whose programs take
-/// most. For memory it gives up names first. What was given up comes back one by one when there is room for what it is expected to cost.
+/// far as it goes, or cannot be enough because the probes of events alone are too much, it pauses the one whose programs take most. For
+/// memory it gives up names first. What was given up comes back one by one when there is room for what it is expected to cost.
 package struct CostGovernor: Sendable {
   /// What one window has cost.
   package struct Window: Sendable {
@@ -12,19 +12,20 @@ package struct CostGovernor: Sendable {
     package var elapsed: UInt64
     /// Processor time of the agent's process.
     package var process: UInt64 = 0
-    /// Of the programs of profiles.
-    package var profiles: UInt64 = 0
-    /// Of the programs of each probe of metrics that measures, by its name.
-    package var metrics: [String: UInt64] = [:]
+    /// Of the programs that take samples.
+    package var samples: UInt64 = 0
+    /// Of each probe that measures and has its programs run at each event, whatever the rates are, by its name: those of metrics, and of
+    /// waits.
+    package var events: [String: UInt64] = [:]
     /// Memory of the agent's process, in bytes.
     package var memory: UInt64 = 0
-    /// Memory of the kernel for each probe of metrics that measures, in bytes.
+    /// Memory of the kernel for each of these probes, in bytes.
     package var maps: [String: UInt64] = [:]
 
     package init(elapsed: UInt64) { self.elapsed = elapsed }
 
-    var ofMetrics: UInt64 { metrics.values.reduce(0, +) }
-    var total: UInt64 { process + profiles + ofMetrics }
+    var ofEvents: UInt64 { events.values.reduce(0, +) }
+    var total: UInt64 { process + samples + ofEvents }
   }
 
   /// What it may cost.
@@ -45,7 +46,7 @@ package struct CostGovernor: Sendable {
     case lean(Bool)
     /// How often the rates are halved from now on.
     case level(Int)
-    /// A probe of metrics is to rest; its programs took so many processors' worth of time.
+    /// A probe is to rest; its programs took so many processors' worth of time.
     case pause(String, share: Double)
     case resume(String)
     /// There is nothing more to give up.
@@ -159,9 +160,9 @@ package struct CostGovernor: Sendable {
   private var recent: ArraySlice<Window> { windows.suffix(Self.windowsBeforeLowering) }
 
   private mutating func giveUp(_ limit: Double) -> Change? {
-    let ofMetrics = Self.mean(recent, \.ofMetrics)
-    if level < Self.maximumLevel, ofMetrics <= Self.target * limit { return lower() }
-    let shares = sharesOfMetrics
+    let ofEvents = Self.mean(recent, \.ofEvents)
+    if level < Self.maximumLevel, ofEvents <= Self.target * limit { return lower() }
+    let shares = sharesOfEvents
     if let dearest = shares.max(by: { ($0.value, $0.key) < ($1.value, $1.key) }), dearest.value >= Self.leastShare * limit {
       return pause(dearest.key, share: dearest.value)
     }
@@ -171,7 +172,7 @@ package struct CostGovernor: Sendable {
   private mutating func giveUpForMemory() -> Change? {
     if level < Self.maximumLevel { return lower() }
     guard let largest = windows.last?.maps.max(by: { ($0.value, $0.key) < ($1.value, $1.key) }) else { return exhaust() }
-    return pause(largest.key, share: sharesOfMetrics[largest.key] ?? 0)
+    return pause(largest.key, share: sharesOfEvents[largest.key] ?? 0)
   }
 
   private mutating func lower() -> Change {
@@ -195,15 +196,15 @@ package struct CostGovernor: Sendable {
 
   /// A probe comes before rates: what it measures is missing, while lower rates only make profiles coarser.
   private mutating func giveBack(_ target: Double) -> Change? {
-    let (share, ofMetrics) = (Self.mean(windows[...], \.total), Self.mean(windows[...], \.ofMetrics))
+    let (share, ofEvents) = (Self.mean(windows[...], \.total), Self.mean(windows[...], \.ofEvents))
     if let cheapest = paused.min(by: { ($0.value.expected, $0.key) < ($1.value.expected, $1.key) }),
       share + cheapest.value.expected <= target
     {
       paused[cheapest.key] = nil
       return .resume(cheapest.key)
     }
-    // Everything but the metrics doubles at most.
-    guard level > 0, 2 * share - ofMetrics <= target else { return nil }
+    // Everything but the events doubles at most.
+    guard level > 0, 2 * share - ofEvents <= target else { return nil }
     level -= 1
     return .level(level)
   }
@@ -213,10 +214,10 @@ package struct CostGovernor: Sendable {
     Double(windows.reduce(0) { $0 + time($1) }) / Double(max(windows.reduce(0) { $0 + $1.elapsed }, 1))
   }
 
-  /// What the probes of metrics that measure now have taken lately.
-  private var sharesOfMetrics: [String: Double] {
+  /// What the probes of events that measure now have taken lately.
+  private var sharesOfEvents: [String: Double] {
     guard let last = windows.last else { return [:] }
-    return Dictionary(uniqueKeysWithValues: last.metrics.keys.map { name in (name, Self.mean(recent) { $0.metrics[name] ?? 0 }) })
+    return Dictionary(uniqueKeysWithValues: last.events.keys.map { name in (name, Self.mean(recent) { $0.events[name] ?? 0 }) })
   }
 
   /// A rate at this level; it stays at least one.

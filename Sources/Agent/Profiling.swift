@@ -139,7 +139,7 @@ final class Profiling {
 
   /// Whether a profile is to be measured now.
   private func isWanted(_ type: ProfileType) -> Bool {
-    guard let settings = control[type.rawValue], settings.isEnabled else { return false }
+    guard let settings = control.allowed(type.rawValue) else { return false }
     guard let last = failed[type], last.settings == settings else { return true }
     return Clock.monotonic >= last.retryAt
   }
@@ -360,9 +360,13 @@ final class Profiling {
     let (spent, budget) = (costs.measure(), control.configuration.budget)
     var window = CostGovernor.Window(elapsed: spent.elapsed)
     (window.process, window.memory) = (spent.process, OwnCost.residentMemory)
-    window.profiles = ProfileType.allCases.reduce(0) { $0 + (spent.byProbe[$1.rawValue] ?? 0) }
+    for member in members {
+      let (name, time) = (member.type.rawValue, spent.byProbe[member.type.rawValue] ?? 0)
+      // What has a frequency takes less with it.
+      if member.settings.frequency != nil { window.samples += time } else { window.events[name] = time }
+    }
     for key in MetricKey.allCases where control.isRunning(key.rawValue) {
-      window.metrics[key.rawValue] = spent.byProbe[key.tool] ?? 0
+      window.events[key.rawValue] = spent.byProbe[key.tool] ?? 0
       window.maps[key.rawValue] = costs.mapMemory(of: key.tool)
     }
     let limits = CostGovernor.Limits(processor: budget.processor / 100, memory: UInt64(budget.memory))

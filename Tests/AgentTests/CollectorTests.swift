@@ -126,6 +126,34 @@ import Testing
     #expect(Self.sum(waits, "locks-of-test") > 2 * Self.sum(locks, "locks-of-test") && waits.covered == locks.covered)
   }
 
+  /// A profile that takes more than the agent may rests until there is room, and its windows are whole until then.
+  @Test func aProfileRestsToKeepTheBudget() async throws {
+    let changes = Mutex(0)
+    let found = try await windows(.offCPU, ProbeSettings(isEnabled: true, threshold: 1000)) { window, control in
+      func note(_ change: CostGovernor.Change) { control.note(.init(change: change, cause: .processor, share: 0.03, memory: 0)) }
+      func settled() async -> ProbeState? {
+        while true {
+          if let state = await control.probes().first(where: { $0.name == "off_cpu" }), !state.isPending { return state }
+          await Task.yield()
+        }
+      }
+      guard
+        changes.withLock({ count in
+          count += 1
+          return count == 1
+        })
+      else { return true }
+      note(.pause("off_cpu", share: 0.02))
+      let paused = try #require(await settled())
+      #expect(!paused.isRunning && paused.settings.isEnabled && paused.hindrance?.cause == .budget)
+      note(.resume("off_cpu"))
+      let again = try #require(await settled())
+      #expect(again.isRunning && again.hindrance == nil)
+      return false
+    }
+    #expect(found.count >= 2 && found.map(\.start) == found.map(\.start).sorted())
+  }
+
   /// Of one collector: stopped, started at another frequency with a filter, all by the control interface.
   @Test func changesHoldFromTheEndOfTheWindowOn() async throws {
     // A name that nothing else has: a shell that starts another program has the filter's name first, and then that one's.

@@ -28,8 +28,8 @@ import Testing
         var made = CostGovernor.Window(elapsed: 10_000_000_000)
         func time(_ percent: Double) -> UInt64 { UInt64(percent * 100_000_000) }
         made.process = time(fixed)
-        made.profiles = time(profiles / Double(1 << level))
-        made.metrics = metrics.filter { !resting.contains($0.key) }.mapValues(time)
+        made.samples = time(profiles / Double(1 << level))
+        made.events = metrics.filter { !resting.contains($0.key) }.mapValues(time)
         made.maps = metrics.filter { !resting.contains($0.key) }.mapValues { time($0) }
         made.memory = memory << 20
         costs.append(Double(made.total) / 100_000_000)
