@@ -110,7 +110,7 @@ final class Profiling {
     let now = Clock.monotonic
     for member in members { _ = member.run.session.next(output, patience: 0) }
     for member in members { takeIn(member) }
-    processes.symbolizer.forgetIdle(before: now)
+    processes.symbolizer.processes.forgetIdle(before: now)
     if Self.windowStart != start { try changeWindows() }
     if !closed.isEmpty { try nameWindow() }
     if governed != start {
@@ -196,7 +196,7 @@ final class Profiling {
   private func takeIn(_ member: Member) {
     member.run.takeIn()
     for process in member.run.aggregator.takeNewcomers() {
-      member.labels[process] = labels.labels(of: process, processes.symbolizer.incarnation(of: ProcessID(process)))
+      member.labels[process] = labels.labels(of: process, processes.symbolizer.processes.incarnation(of: ProcessID(process)))
     }
   }
 
@@ -246,6 +246,10 @@ final class Profiling {
   /// Ends the window of a profile; it is named later.
   private func close(_ member: Member) throws {
     takeIn(member)
+    let deadline = Clock.monotonic + Self.patienceWithRules
+    while member.run.aggregator.waitForRules(nanoseconds: Self.patienceAtOnce), Clock.monotonic < deadline {
+      for other in members { takeIn(other) }
+    }
     let stacks = member.run.aggregator.closeWindow(since: member.opened)
     let (now, counts) = (Clock.monotonic, try member.run.takeCounts())
     closed.append(
@@ -254,6 +258,11 @@ final class Profiling {
         counts: counts))
     (member.labels, member.opened) = ([:], now)
   }
+
+  /// How long the end of a window waits for rules that its events need, in nanoseconds: those of the C library take 1 ms, those of a large
+  /// compiler 100. Rings are looked at meanwhile.
+  private static let patienceWithRules: UInt64 = 250_000_000
+  private static let patienceAtOnce: UInt64 = 10_000_000
 
   /// Detaches a profile first, so that its window has all of it.
   private func end(_ member: Member) throws {
@@ -326,7 +335,7 @@ final class Profiling {
 struct LabelCache {
   private struct Entry {
     var labels: ProcessLabels
-    var incarnation: Symbolizer.Incarnation?
+    var incarnation: TracedProcesses.Incarnation?
     var readAt: UInt64
   }
 
@@ -335,7 +344,7 @@ struct LabelCache {
   private static let lifetime: UInt64 = 60_000_000_000
 
   /// - Parameter incarnation: another one for another program, and for another process of the number.
-  mutating func labels(of process: UInt32, _ incarnation: Symbolizer.Incarnation?) -> ProcessLabels {
+  mutating func labels(of process: UInt32, _ incarnation: TracedProcesses.Incarnation?) -> ProcessLabels {
     let now = Clock.monotonic
     if let known = entries[process], known.incarnation == incarnation, now - known.readAt < Self.lifetime { return known.labels }
     let labels = ProcessLabels(of: ProcessID(process))
