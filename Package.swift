@@ -130,8 +130,9 @@ let package = Package(
   ]
     + tests([
       "Linux": [], "BPF": ["CProbes", "Clibbpf"], "Profiles": [], "Formats": ["Profiles"],
-      "DebugInfo": ["CUnwind"], "Symbolication": ["DebugInfo", "Linux", "Profiles"], "Unwinding": ["CUnwind", "DebugInfo"],
-      "Tools": ["BPF", "CProbes", "DebugInfo", "Formats", "Linux", "Profiles", "Symbolication"],
+      "DebugInfo": ["CUnwind"], "Symbolication": ["DebugInfo", "Linux", "Profiles"],
+      "Unwinding": ["CUnwind", "DebugInfo", "Linux", "Symbolication"],
+      "Tools": ["BPF", "CProbes", "DebugInfo", "Formats", "Linux", "Profiles", "Symbolication", "Unwinding"],
       "swtrace": [],
       "Agent": [
         "AgentModel", "Profiles", .product(name: "Logging", package: "swift-log"),

@@ -117,7 +117,7 @@ final class Profiling {
     let now = Clock.monotonic
     for member in members { _ = member.run.session.next(output, patience: 0) }
     for member in members { takeIn(member) }
-    processes.symbolizer.forgetIdle(before: now)
+    processes.symbolizer.processes.forgetIdle(before: now)
     if Self.windowStart != start { try changeWindows() }
     if !closed.isEmpty { try nameWindow() }
     if governed != start {
@@ -240,7 +240,7 @@ final class Profiling {
   private func takeIn(_ member: Member) {
     member.run.takeIn()
     for process in member.run.aggregator.takeNewcomers() {
-      member.labels[process] = labels.labels(of: process, processes.symbolizer.incarnation(of: ProcessID(process)))
+      member.labels[process] = labels.labels(of: process, processes.symbolizer.processes.incarnation(of: ProcessID(process)))
     }
   }
 
@@ -293,6 +293,10 @@ final class Profiling {
   /// Ends the window of a profile; it is named later.
   private func close(_ member: Member) throws {
     takeIn(member)
+    let deadline = Clock.monotonic + Self.patienceWithRules
+    while member.run.aggregator.waitForRules(nanoseconds: Self.patienceAtOnce), Clock.monotonic < deadline {
+      for other in members { takeIn(other) }
+    }
     let stacks = member.run.aggregator.closeWindow(since: member.opened)
     let (now, counts) = (Clock.monotonic, try member.run.takeCounts())
     closed.append(
@@ -301,6 +305,11 @@ final class Profiling {
         counts: counts))
     (member.labels, member.opened) = ([:], now)
   }
+
+  /// How long the end of a window waits for rules that its events need, in nanoseconds: those of the C library take 1 ms, those of a large
+  /// compiler 100. Rings are looked at meanwhile.
+  private static let patienceWithRules: UInt64 = 250_000_000
+  private static let patienceAtOnce: UInt64 = 10_000_000
 
   /// Detaches a profile first, so that its window has all of it.
   private func end(_ member: Member) throws {
@@ -361,9 +370,10 @@ final class Profiling {
     var window = CostGovernor.Window(elapsed: spent.elapsed)
     (window.process, window.memory) = (spent.process, OwnCost.residentMemory)
     for member in members {
-      let (name, time) = (member.type.rawValue, spent.byProbe[member.type.rawValue] ?? 0)
+      let time = member.types.reduce(0) { $0 + (spent.byProbe[$1.rawValue] ?? 0) }
       // What has a frequency takes less with it.
-      if member.settings.frequency != nil { window.samples += time } else { window.events[name] = time }
+      let hasFrequency = member.types.contains { member.settings[$0]?.frequency != nil }
+      if hasFrequency { window.samples += time } else { window.events[member.types[0].rawValue] = time }
     }
     for key in MetricKey.allCases where control.isRunning(key.rawValue) {
       window.events[key.rawValue] = spent.byProbe[key.tool] ?? 0
@@ -383,7 +393,7 @@ final class Profiling {
 struct LabelCache {
   private struct Entry {
     var labels: ProcessLabels
-    var incarnation: Symbolizer.Incarnation?
+    var incarnation: TracedProcesses.Incarnation?
     var readAt: UInt64
     /// Nanoseconds until it is read again.
     var lifetime: UInt64
@@ -394,7 +404,7 @@ struct LabelCache {
   private static let lifetimes: ClosedRange<UInt64> = 15_000_000_000...480_000_000_000
 
   /// - Parameter incarnation: another one for another program, and for another process of the number.
-  mutating func labels(of process: UInt32, _ incarnation: Symbolizer.Incarnation?) -> ProcessLabels {
+  mutating func labels(of process: UInt32, _ incarnation: TracedProcesses.Incarnation?) -> ProcessLabels {
     let now = Clock.monotonic
     var lifetime = Self.lifetimes.lowerBound
     if let known = entries[process], known.incarnation == incarnation {

@@ -6,6 +6,7 @@
 #include <linux/membarrier.h>
 #include <linux/openat2.h>
 #include <linux/perf_event.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -30,6 +31,23 @@ static inline int swtrace_perf_event_open(struct perf_event_attr *attributes, in
 static inline int swtrace_pidfd_open(int pid)
 {
 	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* glibc 2.30; its header shows it to programs that ask for GNU's extensions. */
+int sem_clockwait(sem_t *semaphore, clockid_t clock, const struct timespec *until);
+
+static inline int swtrace_wait(void *semaphore, unsigned long nanoseconds)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	nanoseconds += until.tv_nsec;
+	until.tv_sec += nanoseconds / 1000000000;
+	until.tv_nsec = nanoseconds % 1000000000;
+	while (sem_clockwait(semaphore, CLOCK_MONOTONIC, &until))
+		if (errno != EINTR)
+			return -1;
+	return 0;
 }
 
 /* Waits for an RCU grace period (kernel/sched/membarrier.c); glibc has no wrapper. */

@@ -11,8 +11,22 @@ package import SystemPackage
 package struct DebugFileSearch {
   /// The file's own path in `roots[0]`, for `.gnu_debuglink`; nil looks at the build ID only.
   package var path: FilePath?
-  /// The process's root, then swtrace's own.
-  package var roots: [RootDirectory]
+  /// Those of processes first, then swtrace's own, as long as somebody knows a process that sees them: a root that is held keeps the
+  /// mounts of a container that has ended.
+  package var roots: [RootDirectory] {
+    get { heldElsewhere.compactMap(\.root) }
+    set { heldElsewhere = newValue.map { WeakRoot(root: $0) } }
+  }
+  private var heldElsewhere: [WeakRoot]
+
+  /// The first of the roots, as long as somebody knows it.
+  package var root: RootDirectory? { heldElsewhere.first?.root }
+  /// Whether the first of the roots is known to nobody any more.
+  package var isRootGone: Bool { !heldElsewhere.isEmpty && root == nil }
+
+  private struct WeakRoot {
+    weak var root: RootDirectory?
+  }
 
   /// Where packages put debug files, in each root.
   package var folders: [FilePath]
@@ -28,7 +42,7 @@ package struct DebugFileSearch {
     servers: DebugInformationServers? = nil
   ) {
     self.path = path
-    self.roots = roots
+    heldElsewhere = roots.map { WeakRoot(root: $0) }
     self.folders = folders
     self.servers = servers
   }
@@ -85,7 +99,7 @@ package struct DebugFileSearch {
   }
 
   /// A file that debug information names, where its process would find it: only there, because the name is a stranger's.
-  func open(_ path: FilePath) -> ELFFile? { roots.first.flatMap { open(path, $0) } }
+  func open(_ path: FilePath) -> ELFFile? { root.flatMap { open(path, $0) } }
 
   /// Absence is the normal case, and a candidate that cannot be read is none.
   private func open(_ path: FilePath, _ root: RootDirectory) -> ELFFile? {

@@ -28,8 +28,15 @@ package import SystemPackage
     var type: UInt32
     var flags: UInt64
     var address: UInt64
+    var offset: UInt64
     var size: UInt64
     var link: Int
+
+    init(_ header: GElf_Shdr, name: String) {
+      self.name = name
+      (type, flags, address) = (header.sh_type, header.sh_flags, header.sh_addr)
+      (offset, size, link) = (header.sh_offset, header.sh_size, Int(header.sh_link))
+    }
   }
 
   /// For messages and reports; not a path to open again.
@@ -114,6 +121,7 @@ package import SystemPackage
       throw ELFError(name, .notELF)
     }
     do {
+      if descriptor != nil { try unsafe Self.checkKept(handle, name) }
       segments = try unsafe Self.segments(handle, name)
     } catch {
       segments = []
@@ -134,6 +142,32 @@ package import SystemPackage
     if let descriptor { close(descriptor) }
     if let memory = unsafe memory { unsafe memory.deallocate() }
   }
+
+  /// Refuses a file of which libelf would keep much though it is not mapped: the names of sections, and notes, where the build ID is.
+  private static func checkKept(_ handle: OpaquePointer, _ name: String) throws(ELFError) {
+    func check(_ size: UInt64) throws(ELFError) {
+      if size > keptLimit { throw ELFError(name, .tooLarge(bytes: size, limit: keptLimit)) }
+    }
+    var (count, names) = (0, 0)
+    if unsafe elf_getphdrnum(handle, &count) == 0, count <= maximumSegments {
+      for index in 0..<count {
+        var header = GElf_Phdr()
+        guard unsafe gelf_getphdr(handle, Int32(index), &header) != nil else { break }
+        if header.p_type == UInt32(PT_NOTE) { try check(header.p_filesz) }
+      }
+    }
+    guard unsafe elf_getshdrnum(handle, &count) == 0, count <= maximumSections, unsafe elf_getshdrstrndx(handle, &names) == 0 else {
+      return
+    }
+    for index in 0..<count {
+      var header = GElf_Shdr()
+      guard let section = unsafe elf_getscn(handle, index), unsafe gelf_getshdr(section, &header) != nil else { return }
+      if index == names || header.sh_type == UInt32(SHT_NOTE) { try check(header.sh_size) }
+    }
+  }
+
+  /// In bytes.
+  private static let keptLimit: UInt64 = 16 << 20
 
   private static let magic: [UInt8] = [0x7F, 0x45, 0x4C, 0x46]
 
@@ -210,6 +244,22 @@ package import SystemPackage
   /// Whether libelf reads from a mapping of the file.
   var isMapped: Bool { unsafe descriptor == nil && memory == nil }
 
+  /// Whether what is read of the file is a copy, because others could cut it short.
+  var isCopied: Bool { descriptor != nil }
+
+  /// Reads from a place in the file, which is held; what is behind its end stays as it was.
+  @unsafe
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) {
+    guard let descriptor else { return }
+    var filled = 0
+    while filled < buffer.count {
+      let count = unsafe pread(descriptor, buffer.baseAddress! + filled, buffer.count - filled, off_t(offset) + off_t(filled))
+      if count < 0, errno == EINTR { continue }
+      guard count > 0 else { return }
+      filled += count
+    }
+  }
+
   /// Visits the section headers in order, with their indices; ends without an error where libelf cannot go on.
   func forEachSection(_ body: (Int, Section, OpaquePointer) -> Void) {
     var count = 0
@@ -222,11 +272,7 @@ package import SystemPackage
       var header = GElf_Shdr()
       guard unsafe gelf_getshdr(section, &header) != nil else { return }
       let name = unsafe elf_strptr(handle, names, Int(header.sh_name)).map { unsafe boundedString($0, limit: 256) } ?? ""
-      unsafe body(
-        index,
-        Section(
-          name: name, type: header.sh_type, flags: header.sh_flags, address: header.sh_addr, size: header.sh_size,
-          link: Int(header.sh_link)), section)
+      unsafe body(index, Section(header, name: name), section)
     }
   }
 
@@ -281,9 +327,9 @@ package import SystemPackage
   func content(ofSection name: String, limit: UInt64) -> [UInt8]? {
     var found: [UInt8]?
     unsafe forEachSection { _, section, pointer in
-      guard found == nil, section.name == name, section.type != UInt32(SHT_NOBITS), section.size <= limit else { return }
-      guard let data = unsafe elf_rawdata(pointer, nil), let start = unsafe data.pointee.d_buf else { return }
-      found = unsafe [UInt8](UnsafeRawBufferPointer(start: start, count: data.pointee.d_size))
+      guard found == nil, section.name == name, section.size <= limit, let part = unsafe part(section, pointer) else { return }
+      part.load(0..<part.bytes.count)
+      found = part.bytes.copy
     }
     return found
   }

@@ -38,9 +38,12 @@ package final class ObjectSymbols {
     (origins, hasFunctions) = (contents.table.origins, !contents.table.isEmpty)
   }
 
+  /// Whether the file was read through a container that has ended, whose mounts it keeps.
+  package var isRootGone: Bool { search.isRootGone }
+
   /// Gives up what was read of the file. What is asked for afterwards is read again.
   ///
-  /// What libelf holds stays: sections that were compressed, which are used on, and the content of files that are not mapped.
+  /// What libelf holds stays: sections that were compressed, which are used on, and DWARF of files that are not mapped.
   package func release() {
     guard !file.hasDecompressed, debug?.file.hasDecompressed != true else { return }
     contents = nil
@@ -56,25 +59,17 @@ package final class ObjectSymbols {
     debug?.file.discardAll()
   }
 
-  /// Bytes of memory after `settle`, about: the indexes, and what was read of files that are not mapped.
+  /// Bytes of memory after `settle`, about: the indexes, and DWARF that had to be copied.
   package var memoryUse: Int {
-    guard let contents else { return sectionsRead.symbols }
-    let information = (contents.information ?? nil).map { sectionsRead.information + $0.index.memoryUse } ?? 0
-    return contents.table.memoryUse + sectionsRead.symbols + information
+    guard let contents else { return 0 }
+    let information = (contents.information ?? nil).map { copiedDebugBytes + $0.index.memoryUse } ?? 0
+    return contents.table.memoryUse + information
   }
 
-  /// Bytes that are in memory for symbols, and for DWARF once that is read.
-  private lazy var sectionsRead: (symbols: Int, information: Int) = {
-    var sizes = (symbols: 0, information: 0)
-    for file in [file, debug?.file].compactMap(\.self) {
-      if !file.isMapped { sizes.symbols += file.size(ofSections: [".symtab", ".strtab", ".dynsym", ".dynstr"]) }
-      sizes.information += file.copiedDebugBytes
-    }
-    return sizes
-  }()
+  private lazy var copiedDebugBytes = file.copiedDebugBytes + (debug?.file.copiedDebugBytes ?? 0)
 
-  /// What was read; read again after a release. That it is too large was found, and thrown, when it was read first: a file that is mapped
-  /// does not change, and of others libelf has kept the content.
+  /// What was read; read again after a release. That it is too large was found, and thrown, when it was read first; a file that was changed
+  /// since has no names.
   private func prepare() -> Contents? {
     if contents == nil { contents = try? Contents(file, debug) }
     return contents

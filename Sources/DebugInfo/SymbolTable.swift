@@ -4,7 +4,7 @@ internal import Glibc
 
 /// The functions of one ELF file by address, from its own symbol tables and those of its debug files.
 ///
-/// Built once, immutable, found by binary search. Names stay in the files' memory, which the table keeps alive, until one is asked for.
+/// Built once, immutable, found by binary search. Names stay in the files, which the table keeps open, until one is asked for.
 package struct SymbolTable {
   package static let maximumSymbols = 8 << 20
   /// Longer names are cut.
@@ -85,35 +85,34 @@ extension SymbolTable.NameID {
   var place: (table: Int, offset: Int) { (Int(rawValue >> 30), Int(rawValue & (1 << 30 - 1))) }
 }
 
-/// The names of one symbol table, in its file's memory.
-@safe struct StringTable {
-  private let file: ELFFile
-  private let bytes: UnsafeRawBufferPointer
+/// The names of one symbol table, in its file's memory or read as they are needed.
+struct StringTable {
+  private let part: FilePart
 
-  init(_ file: ELFFile, _ bytes: UnsafeRawBufferPointer) {
-    self.file = file
-    unsafe self.bytes = unsafe bytes
-  }
+  init(_ part: FilePart) { self.part = part }
 
-  var count: Int { unsafe bytes.count }
+  var count: Int { part.bytes.count }
 
   /// The name's first bytes, to its end, its version or the limit.
   func withName<Result>(at offset: Int, _ body: (Span<UInt8>) -> Result) -> Result {
-    var name = unsafe wholeName(at: offset)
-    if let start = name.baseAddress, let version = unsafe memchr(start, Int32(UInt8(ascii: "@")), name.count) {
-      let cut = unsafe version - UnsafeMutableRawPointer(mutating: start)
-      if cut > 0 { unsafe name = UnsafeBufferPointer(rebasing: name[..<cut]) }
+    unsafe withText(at: offset) { text in
+      var name = unsafe text
+      if let start = name.baseAddress, let version = unsafe memchr(start, Int32(UInt8(ascii: "@")), name.count) {
+        let cut = unsafe version - UnsafeMutableRawPointer(mutating: start)
+        if cut > 0 { unsafe name = UnsafeBufferPointer(rebasing: name[..<cut]) }
+      }
+      return unsafe body(name.span)
     }
-    return unsafe body(name.span)
   }
 
   /// The name's first bytes, with its version, to its end or the limit: for names that are not shown.
-  func withWholeName<Result>(at offset: Int, _ body: (Span<UInt8>) -> Result) -> Result { unsafe body(wholeName(at: offset).span) }
+  func withWholeName<Result>(at offset: Int, _ body: (Span<UInt8>) -> Result) -> Result {
+    unsafe withText(at: offset) { unsafe body($0.span) }
+  }
 
-  private func wholeName(at offset: Int) -> UnsafeBufferPointer<UInt8> {
-    guard offset < count, let base = unsafe bytes.baseAddress else { return unsafe UnsafeBufferPointer(start: nil, count: 0) }
-    let start = unsafe (base + offset).assumingMemoryBound(to: UInt8.self)
-    return unsafe UnsafeBufferPointer(start: start, count: strnlen(start, min(count - offset, SymbolTable.maximumNameLength)))
+  private func withText<Result>(at offset: Int, _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+    part.load(offset..<offset + SymbolTable.maximumNameLength)
+    return unsafe part.bytes.withText(at: offset, limit: SymbolTable.maximumNameLength, body)
   }
 
   /// How long a name is, and how many underscores it begins with.
@@ -126,7 +125,7 @@ extension SymbolTable.NameID {
   }
 
   /// Gives up its memory until a name is read again: few of them are.
-  func discard() { unsafe file.discard(bytes) }
+  func discard() { part.discard() }
 
   func string(at offset: Int) -> String {
     withName(at: offset) { name in unsafe name.withUnsafeBufferPointer { unsafe String(decoding: $0, as: UTF8.self) } }

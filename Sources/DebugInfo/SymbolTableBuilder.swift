@@ -70,20 +70,13 @@ extension ELFFile {
     guard count <= UInt64(SymbolTable.maximumSymbols) else {
       throw ELFError(name, .tooMany("symbols", count: count, limit: UInt64(SymbolTable.maximumSymbols)))
     }
-    guard let data = unsafe elf_getdata(pointer, nil), let strings = try stringTable(section.link) else { return false }
-    // Those of 64 bits lie there as they are wanted: a call for each of hundreds of thousands is not needed.
-    let symbols =
-      unsafe gelf_getclass(handle) == ELFCLASS64 && data.pointee.d_type == ELF_T_SYM
-      ? UnsafeRawBufferPointer(start: data.pointee.d_buf, count: data.pointee.d_size) : nil
-    for index in 0..<Int(min(count, UInt64(Int32.max))) {
-      var symbol = GElf_Sym()
-      if let symbols = unsafe symbols {
-        let offset = index * MemoryLayout<GElf_Sym>.size
-        guard offset + MemoryLayout<GElf_Sym>.size <= symbols.count else { break }
-        symbol = unsafe symbols.loadUnaligned(fromByteOffset: offset, as: GElf_Sym.self)
-      } else {
-        guard unsafe gelf_getsym(data, Int32(index), &symbol) != nil else { break }
-      }
+    guard let part = unsafe part(section, pointer), let strings = try stringTable(section.link) else { return false }
+    let size = unsafe gelf_getclass(handle) == ELFCLASS64 ? 24 : 16
+    let isForeign = !hasHostByteOrder
+    for index in 0..<min(Int(count), part.bytes.count / size) {
+      if index % Self.symbolsInMemory == 0 { part.load(index * size..<(index + Self.symbolsInMemory) * size, keepingOthers: false) }
+      var cursor = part.bytes.cursor(at: UInt64(index * size))
+      let symbol = GElf_Sym(&cursor, isWide: size == 24, isForeign: isForeign)
       guard symbol.st_name != 0, symbol.st_name < UInt32(clamping: strings.count) else { continue }
       let number = Int(symbol.st_shndx)
       // Numbers from SHN_LORESERVE on are no sections, but SHN_XINDEX means one with a large number.
@@ -93,13 +86,15 @@ extension ELFFile {
       if index % Self.symbolsAtOnce == 0 { strings.discard() }
     }
     // Addresses and sizes are in the index now.
-    if let start = unsafe data.pointee.d_buf { unsafe discard(UnsafeRawBufferPointer(start: start, count: data.pointee.d_size)) }
+    part.discard()
     strings.discard()
     return true
   }
 
   /// After so many, what was read of their names is given up: some megabytes.
   private static let symbolsAtOnce = 1 << 15
+  /// So many are read at once where they have to be copied.
+  private static let symbolsInMemory = 1 << 12
 
   /// How many symbols a table can have, as its size says; not more than a reader takes.
   func countSymbols(_ type: Int32) -> Int {
@@ -119,14 +114,26 @@ extension ELFFile {
     else { return nil }
     let limit = UInt64(SymbolTable.NameID.maximumStrings)
     guard header.sh_size < limit else { throw ELFError(name, .tooLarge(bytes: header.sh_size, limit: limit)) }
-    guard let data = unsafe elf_getdata(section, nil), let start = unsafe data.pointee.d_buf else { return nil }
-    return unsafe StringTable(self, UnsafeRawBufferPointer(start: start, count: data.pointee.d_size))
+    return unsafe part(Section(header, name: ""), section).map { StringTable($0) }
   }
 
   /// What to add to a debug file's addresses to get this file's: not 0 where one of them was prelinked.
   func bias(of debug: ELFFile) -> UInt64 {
     guard let own = segments.first, let other = debug.segments.first else { return 0 }
     return own.address.rawValue &- other.address.rawValue
+  }
+}
+
+extension GElf_Sym {
+  /// Reads a symbol as a file has it (System V ABI, Symbol Table).
+  fileprivate init(_ cursor: inout Cursor, isWide: Bool, isForeign: Bool) {
+    func ordered<Number: FixedWidthInteger>(_ number: Number) -> Number { isForeign ? number.byteSwapped : number }
+    self.init()
+    st_name = ordered(cursor.u32())
+    if !isWide { (st_value, st_size) = (UInt64(ordered(cursor.u32())), UInt64(ordered(cursor.u32()))) }
+    (st_info, st_other) = (cursor.u8(), cursor.u8())
+    st_shndx = ordered(cursor.u16())
+    if isWide { (st_value, st_size) = (ordered(cursor.u64()), ordered(cursor.u64())) }
   }
 }
 

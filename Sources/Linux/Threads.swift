@@ -37,4 +37,13 @@ package enum Threads {
       throw SystemError("start", "a thread", errno: .init(rawValue: result))
     }
   }
+
+  /// Waits until a semaphore can be taken, and takes it.
+  ///
+  /// - Parameters:
+  ///   - semaphore: a `sem_t`.
+  ///   - nanoseconds: it waits no longer.
+  package static func take(_ semaphore: UnsafeMutableRawPointer, nanoseconds: UInt64) {
+    _ = unsafe swtrace_wait(semaphore, UInt(nanoseconds))
+  }
 }

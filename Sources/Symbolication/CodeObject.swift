@@ -43,14 +43,24 @@ package final class CodeObject {
   }
 
   /// A file, which is held open.
-  init(_ descriptor: consuming Descriptor, _ identity: FileIdentity, name: String, path: FilePath, root: RootDirectory) {
+  ///
+  /// - Parameters:
+  ///   - root: by which it was opened, and which others hold.
+  ///   - isOurs: whether a process was seen with it that has swtrace's own root.
+  init(
+    _ descriptor: consuming Descriptor, _ identity: FileIdentity, name: String, path: FilePath, root: RootDirectory, isOurs: Bool
+  ) {
     self.descriptor = consume descriptor
     self.identity = identity
     self.name = name
     self.path = path.string
     state = .pending
-    isOurs = root === RootDirectory.own
-    search = DebugFileSearch(path: path, roots: isOurs ? [.own] : [root, .own])
+    self.isOurs = isOurs
+    search = Self.search(path, root)
+  }
+
+  private static func search(_ path: FilePath, _ root: RootDirectory) -> DebugFileSearch {
+    DebugFileSearch(path: path, roots: root === RootDirectory.own ? [.own] : [root, .own])
   }
 
   /// Something that is no file, or a file that cannot be had.
@@ -66,13 +76,16 @@ package final class CodeObject {
   /// - Parameter isForever: whether `unload` will not be called.
   func load(sharing known: inout [FileContent: WeakObject<ObjectSymbols>], servers: DebugInformationServers?, isForever: Bool) {
     guard case .pending = state, let identity else { return }
+    // What cannot be read once is not read again.
+    defer { if case .failed = state { _ = self.descriptor.take() } }
     search.servers = servers
     if !isForever { search.copyLimit = Self.copyLimitOfAnEndlessRun }
     defer { if isForever { search = DebugFileSearch() } }
-    guard let descriptor = isForever ? descriptor.take() : descriptor?.duplicate() else {
+    guard let descriptor = isForever ? descriptor.take() : open() else {
       state = .failed(.fileGone)
       return
     }
+    if !isForever, self.descriptor == nil { self.descriptor = descriptor.duplicate() }
     do {
       let file = try ELFFile(descriptor, name: name, isOurs: isOurs)
       guard file.identity == identity else {
@@ -80,7 +93,7 @@ package final class CodeObject {
         return
       }
       let content = file.buildID.map { FileContent(buildID: $0, owner: identity.owner, size: identity.size, isOurs: isOurs) }
-      if let content, let equal = known[content]?.object {
+      if let content, let equal = known[content]?.object, !equal.isRootGone {
         state = .ready(equal)
         return
       }
@@ -104,7 +117,46 @@ package final class CodeObject {
   /// Gives up the index as well, until something is asked for again; what was read of other files is given up.
   func unload() {
     (answers, readable) = ([:], [:])
-    if descriptor != nil { state = .pending }
+    if isFile, case .ready = state { state = .pending }
+  }
+
+  /// Whether it has no file that can be read later, or keeps that of a container that has ended.
+  func needsFile(isForever: Bool) -> Bool {
+    switch state {
+    case .pending: isRootGone || descriptor == nil
+    case .ready: !isForever && (isRootGone || descriptor == nil)
+    case .memory, .failed: false
+    }
+  }
+
+  /// Whether the file was opened through a container that has ended.
+  var isRootGone: Bool { search.isRootGone }
+
+  /// Whether its index keeps the mounts of a container that has ended, and the object itself does not.
+  var isReadElsewhere: Bool {
+    guard case .ready(let symbols) = state else { return false }
+    return symbols.isRootGone && !isRootGone
+  }
+
+  /// Gives up the file too. It is opened again by its path, where that still leads to it.
+  func close() {
+    unload()
+    _ = descriptor.take()
+  }
+
+  /// Takes another way to the same file, and gives up the one that it had.
+  func reopen(_ descriptor: consuming Descriptor, path: FilePath, root: RootDirectory, isOurs: Bool) {
+    unload()
+    self.descriptor = consume descriptor
+    search = Self.search(path, root)
+    self.isOurs = isOurs
+  }
+
+  /// The file, for somebody else; nil where it cannot be found any more.
+  private func open() -> Descriptor? {
+    if descriptor != nil { return descriptor?.duplicate() }
+    guard let path = search.path, let found = try? search.root?.open(path), File.identity(of: found) == identity else { return nil }
+    return found
   }
 
   /// Gives up what was made of the index, and the file's pages; the index stays.
@@ -112,9 +164,6 @@ package final class CodeObject {
     (answers, readable) = ([:], [:])
     if case .ready(let symbols) = state { symbols.settle() }
   }
-
-  /// Bytes of memory that the index takes, about.
-  var memoryUse: Int { if case .ready(let symbols) = state { symbols.memoryUse } else { 0 } }
 
   /// Where its code can be read.
   package enum Source {
@@ -131,7 +180,7 @@ package final class CodeObject {
     switch state {
     case .ready(let symbols): return .file(symbols.file)
     case .pending:
-      guard let copy = descriptor?.duplicate() else { throw .fileGone }
+      guard let copy = open() else { throw .fileGone }
       return .unopened(UnopenedFile(copy, name: name, isOurs: isOurs))
     case .memory: return nil
     case .failed(let reason): throw reason

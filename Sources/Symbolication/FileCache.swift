@@ -4,7 +4,8 @@ internal import SystemPackage
 
 /// The code that processes have mapped, each file once, whatever its paths.
 struct FileCache {
-  /// More files than this are not held open; the oldest is indexed to make room.
+  /// More files than this are not held open. To make room, the oldest is indexed; in a run without an end, where each stays open as long as
+  /// somebody has mapped it, it is closed, and opened again by its path.
   let maximumOpen: Int
   var servers: DebugInformationServers?
 
@@ -104,8 +105,22 @@ struct FileCache {
   private mutating func add(
     _ descriptor: consuming Descriptor, _ identity: FileIdentity, _ mapping: Mapping, _ path: FilePath, _ root: RootDirectory
   ) -> CodeObject {
-    if let known = objects[identity]?.object { return known }
-    let object = CodeObject(descriptor, identity, name: mapping.name, path: path, root: root)
+    let isOurs = root === RootDirectory.own
+    if let known = objects[identity]?.object {
+      if known.needsFile(isForever: isForever) {
+        known.reopen(descriptor, path: path, root: root, isOurs: isOurs)
+        loaded.removeAll { $0 === known }
+        hold(known)
+      }
+      return known
+    }
+    let object: CodeObject
+    // By swtrace's own way, if it is there too: then no container has to be kept for it.
+    if !isOurs, let own = try? RootDirectory.own.open(path), File.identity(of: own) == identity {
+      object = CodeObject(own, identity, name: mapping.name, path: path, root: .own, isOurs: false)
+    } else {
+      object = CodeObject(descriptor, identity, name: mapping.name, path: path, root: root, isOurs: isOurs)
+    }
     if objects.count >= cleanAt {
       objects = objects.filter { $0.value.object != nil }
       byMapping = byMapping.filter { $0.value.object != nil }
@@ -113,11 +128,36 @@ struct FileCache {
     }
     objects[identity] = WeakObject(object: object)
     byMapping[MappedFile(mapping)] = WeakObject(object: object)
-    waiting.append(WeakObject(object: object))
-    if waiting.count > maximumOpen { waiting.removeAll { $0.object == nil } }
-    while waiting.count > maximumOpen, let oldest = waiting.first?.object { load(oldest) }
+    hold(object)
     return object
   }
+
+  /// Notes that a file is open that has not been indexed.
+  private mutating func hold(_ object: CodeObject) {
+    waiting.removeAll { $0.object === object }
+    waiting.append(WeakObject(object: object))
+    makeRoom(for: object)
+  }
+
+  private mutating func makeRoom(for newest: CodeObject) {
+    guard openCount > maximumOpen else { return }
+    waiting.removeAll { $0.object == nil }
+    while openCount > maximumOpen {
+      if isForever {
+        guard let oldest = waiting.first?.object else { return }
+        load(oldest)
+      } else if let place = waiting.firstIndex(where: { $0.object !== newest }) {
+        waiting.remove(at: place).object?.close()
+      } else if let place = loaded.firstIndex(where: { $0 !== newest }) {
+        loaded.remove(at: place).close()
+      } else {
+        return
+      }
+    }
+  }
+
+  /// Files that are held open, or were until a moment ago.
+  var openCount: Int { waiting.count + (isForever ? 0 : loaded.count) }
 
   /// Indexes an object, which is kept from now on.
   mutating func load(_ object: CodeObject) {
@@ -125,20 +165,26 @@ struct FileCache {
     object.usedAt = Clock.monotonic
     loaded.append(object)
     waiting.removeAll { $0.object == nil || $0.object === object }
+    if !isForever { makeRoom(for: object) }
   }
 
   /// Gives up what no process has mapped any more, a while after it was used: it keeps its container's mounts. A program that is started
-  /// again and again is indexed once.
-  mutating func dropUnused() {
-    let now = Clock.monotonic
+  /// again and again is indexed once. What others have mapped is read again, where it was read through a container that has ended.
+  mutating func dropUnused(now: UInt64 = Clock.monotonic) {
     loaded = loaded.indices.compactMap { index in
-      let isUnused = isKnownUniquelyReferenced(&loaded[index]) && now - loaded[index].usedAt > Self.lifetime
+      let isUnused = isKnownUniquelyReferenced(&loaded[index]) && now - min(loaded[index].usedAt, now) > Self.lifetime
       return isUnused ? nil : loaded[index]
     }
+    for object in loaded where object.isReadElsewhere {
+      object.unload()
+      loaded.removeAll { $0 === object }
+      hold(object)
+    }
+    indexed = indexed.filter { $0.value.object != nil }
   }
 
   /// In nanoseconds.
-  private static let lifetime: UInt64 = 300_000_000_000
+  static let lifetime: UInt64 = 300_000_000_000
 
   /// Notes that something is looked up in an object that has been indexed: what was not used for the longest time leaves first.
   mutating func use(_ object: CodeObject) {
@@ -154,11 +200,14 @@ struct FileCache {
   mutating func trim(to limit: Int) {
     var used = 0
     var kept: [CodeObject] = []
+    // Equal files share one index.
+    var counted: Set<ObjectIdentifier> = []
     while let object = loaded.popLast() {
-      guard case .ready = object.state else { continue }
-      let size = object.memoryUse
+      guard case .ready(let symbols) = object.state else { continue }
+      let size = counted.contains(ObjectIdentifier(symbols)) ? 0 : symbols.memoryUse
       if used + size <= limit {
         used += size
+        counted.insert(ObjectIdentifier(symbols))
         kept.append(object)
       } else {
         object.unload()

@@ -87,8 +87,12 @@ final class TracedProcess {
   let number = TracedProcess.count.wrappingAdd(1, ordering: .relaxed).newValue
   private static let count = Atomic<UInt64>(0)
 
-  /// Oldest first; never empty.
-  var programs: [Program]
+  /// Those that are still known, oldest first; never empty.
+  private(set) var programs: [Program]
+  /// The number of the first of them.
+  private(set) var first = 0
+  /// How many programs it has begun.
+  private(set) var startCount = 0
   /// Whose memory it was a copy of, while nothing else is known of it.
   var parent: ProcessID?
   /// What it sees as the file system; the parent's, or that of the program before, until it is known.
@@ -99,16 +103,42 @@ final class TracedProcess {
   var endedAt: UInt64?
 
   init(_ program: Program, parent: ProcessID? = nil, root: RootDirectory? = nil) {
-    programs = [program]
+    programs = []
     self.parent = parent
     self.root = root
+    begin(program)
+  }
+
+  /// The number of the latest program.
+  var last: Int { first + programs.count - 1 }
+
+  /// A program that is still known.
+  subscript(number: Int) -> Program {
+    get { programs[number - first] }
+    _modify { yield &programs[number - first] }
+  }
+
+  /// The code of a program; empty where it is not known any more.
+  func regions(of number: Int) -> [Region] { first...last ~= number ? self[number].regions : [] }
+
+  /// Takes in that it runs another program, or the same with other code.
+  func begin(_ program: Program) {
+    programs.append(program)
+    if !program.isContinued { startCount += 1 }
   }
 
   /// The number of the program that ran at a time.
   func program(at time: UInt64) -> Int {
-    var number = programs.count - 1
-    while number > 0, programs[number].since > time { number -= 1 }
+    var number = last
+    while number > first, self[number].since > time { number -= 1 }
     return number
+  }
+
+  /// Forgets programs that others had taken the place of before a time: a process may begin another one for ever.
+  func dropPrograms(before time: UInt64) {
+    let count = programs.dropFirst().prefix { $0.since < time }.count
+    programs.removeFirst(count)
+    first += count
   }
 
   /// Empties earlier programs without events; their numbers stay.
@@ -117,9 +147,6 @@ final class TracedProcess {
       (programs[number].regions, programs[number].ownCode) = ([], OwnCode())
     }
   }
-
-  /// How many programs it has begun.
-  var startCount: Int { programs.count { !$0.isContinued } }
 
   /// Whether an event was in any of its programs.
   var isWanted: Bool { programs.contains(where: \.isWanted) }

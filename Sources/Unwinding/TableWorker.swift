@@ -1,5 +1,6 @@
 internal import DebugInfo
 internal import Glibc
+internal import Linux
 internal import Symbolication
 internal import Synchronization
 
@@ -39,7 +40,13 @@ final class TableWorker: Sendable {
   private nonisolated(unsafe) let jobs = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
   private nonisolated(unsafe) let results = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
 
-  init() {
+  private let make: @Sendable (UnopenedFile) -> TableResult
+
+  /// - Parameter make: makes a table, in the thread.
+  init(
+    make: @escaping @Sendable (UnopenedFile) -> TableResult = { file in TableResult { () throws(Symbolized.Reason) in try file.open() } }
+  ) {
+    self.make = make
     unsafe sem_init(jobs, 0, 0)
     unsafe sem_init(results, 0, 0)
   }
@@ -57,11 +64,24 @@ final class TableWorker: Sendable {
     return isAccepted
   }
 
+  /// Has some jobs done before the others.
+  func prefer(_ keys: Set<UnwindExecutable.Key>) {
+    state.withLock { state in state.jobs = state.jobs.filter { keys.contains($0.key) } + state.jobs.filter { !keys.contains($0.key) } }
+  }
+
+  /// Waits for a result to be taken; not where there is nothing to wait for.
+  ///
+  /// - Parameter nanoseconds: it waits no longer.
+  func waitForResult(nanoseconds: UInt64) {
+    // Of results that were taken without waiting.
+    while unsafe sem_trywait(results) == 0 {}
+    guard state.withLock({ $0.unfinished > 0 && $0.results.isEmpty }) else { return }
+    unsafe Threads.take(results, nanoseconds: nanoseconds)
+  }
+
   /// Waits for the result of one job, which comes first now; not for one that nobody has asked for.
   func wait(for key: UnwindExecutable.Key) {
-    state.withLock { state in
-      if let place = state.jobs.firstIndex(where: { $0.key == key }) { state.jobs.insert(state.jobs.remove(at: place), at: 0) }
-    }
+    prefer([key])
     while state.withLock({ state in state.unfinished > state.results.count && !state.results.contains { $0.key == key } }) {
       unsafe sem_wait(results)
     }
@@ -102,7 +122,7 @@ final class TableWorker: Sendable {
       while unsafe sem_wait(jobs) != 0 {}
       let job = state.withLock { $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }
       guard let job else { continue }
-      let result = TableResult { () throws(Symbolized.Reason) in try job.file.open() }
+      let result = make(job.file)
       state.withLock { $0.results.append((job.key, result)) }
       unsafe sem_post(results)
     }

@@ -38,8 +38,11 @@ package final class Unwinder {
   /// - Parameters:
   ///   - maps: those named by `maps`.
   ///   - limit: bytes of the kernel's memory for rows and mappings.
-  package init(_ maps: SharedMaps, limit: Int) throws(BPFError) {
+  package convenience init(_ maps: SharedMaps, limit: Int) throws(BPFError) { try self.init(maps, limit: limit, TableWorker()) }
+
+  init(_ maps: SharedMaps, limit: Int, _ worker: TableWorker) throws(BPFError) {
     self.maps = maps
+    self.worker = worker
     memory = try UnwindMemory(maps, limit: limit)
     published = try maps.map("unwind_processes")
   }
@@ -49,7 +52,7 @@ package final class Unwinder {
 
   private static let failureLimit = 16
 
-  private let worker = TableWorker()
+  private let worker: TableWorker
   /// Files whose rules were made and that nobody was shown yet.
   private var changed: [UnwindExecutable] = []
 
@@ -133,6 +136,14 @@ package final class Unwinder {
 
   /// Whether the rules of a file are still being made.
   package func isBuilding(_ file: UnwindExecutable.Key) -> Bool { executables[file]?.isBuilding ?? false }
+
+  /// Has the rules of some files made before those of others, and waits for the next that are made.
+  ///
+  /// - Parameter nanoseconds: it waits no longer; take in what came by `build`.
+  package func wait(for files: Set<UnwindExecutable.Key>, nanoseconds: UInt64) {
+    worker.prefer(files)
+    worker.waitForResult(nanoseconds: nanoseconds)
+  }
 
   /// Has the rules made that processes wait for, and shows to the probes what has been made.
   ///

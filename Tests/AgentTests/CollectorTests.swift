@@ -13,13 +13,13 @@ import Testing
 @Suite(.requiresBPF, .serialized) struct CollectorTests {
   /// Windows of a collector until one fits; then it is shut down, and the last window follows.
   private func windows(
-    _ type: ProfileType, _ settings: ProbeSettings,
+    _ types: ProfileType..., settings: ProbeSettings,
     until fits: @escaping @Sendable (ProfileWindow, Control) async throws -> Bool
   ) async throws -> [ProfileWindow] {
     var configuration = Configuration()
     configuration.cpuFrequency = settings.frequency ?? 0
     configuration.offCPUThreshold = settings.threshold
-    return try await windows([type], configuration, settings.filter, until: fits)
+    return try await windows(types, configuration, settings.filter, until: fits)
   }
 
   private func windows(
@@ -63,7 +63,7 @@ import Testing
   @Test func aBusyProcessIsInEachWholeWindow() async throws {
     let busy = try Running(["bash", "-c", "exec -a spinner bash -c 'echo ready; while :; do :; done'"])
     _ = busy.readLine()
-    let found = try await windows(.cpu, ProbeSettings(isEnabled: true, frequency: 97)) { window, _ in
+    let found = try await windows(.cpu, settings: ProbeSettings(isEnabled: true, frequency: 97)) { window, _ in
       window.covered > 9_000_000_000 && Self.sum(window, "bash") > 0
     }
     busy.signal(9)
@@ -91,7 +91,7 @@ import Testing
     // Alone, it waits less often than waits are taken: all of them are.
     var settings = ProbeSettings(isEnabled: true, threshold: 50_000)
     settings.filter.comm = "sleeper-of-test"
-    let found = try await windows(.offCPU, settings) { window, _ in
+    let found = try await windows(.offCPU, settings: settings) { window, _ in
       window.covered > 9_000_000_000 && Self.sum(window, "sleeper-of-test") > 0
     }
     sleeper.signal(9)
@@ -129,8 +129,8 @@ import Testing
   /// A profile that takes more than the agent may rests until there is room, and its windows are whole until then.
   @Test func aProfileRestsToKeepTheBudget() async throws {
     let changes = Mutex(0)
-    let found = try await windows(.offCPU, ProbeSettings(isEnabled: true, threshold: 1000)) { window, control in
-      func note(_ change: CostGovernor.Change) { control.note(.init(change: change, cause: .processor, share: 0.03, memory: 0)) }
+    let found = try await windows(.offCPU, settings: ProbeSettings(isEnabled: true, threshold: 1000)) { window, control in
+      func note(_ change: CostGovernor.Change) { control.note(.init(change: change, cause: .processor, share: 0.03, memory: 0), isWhole: true) }
       func settled() async -> ProbeState? {
         while true {
           if let state = await control.probes().first(where: { $0.name == "off_cpu" }), !state.isPending { return state }
@@ -154,6 +154,44 @@ import Testing
     #expect(found.count >= 2 && found.map(\.start) == found.map(\.start).sorted())
   }
 
+  /// Both at once, on what they share: each window of the one has its counterpart, and each process is in its own profile.
+  @Test func bothProfilesAreMeasuredAtOnce() async throws {
+    let program = "import time\nopen('/proc/self/comm', 'w').write('both-of-test')\nprint('ready', flush=True)\n"
+    let sleeper = try Running(["python3", "-c", program + "while True: time.sleep(0.097)"])
+    let busy = try Running(["python3", "-c", program + "while True: pass"])
+    _ = sleeper.readLine()
+    _ = busy.readLine()
+    var settings = ProbeSettings(isEnabled: true, frequency: 97, threshold: 50_000)
+    settings.filter.comm = "both-of-test"
+    let whole = Mutex<[ProfileType: Int64]>([:])
+    let found = try await windows(.cpu, .offCPU, settings: settings) { window, _ in
+      whole.withLock { whole in
+        if window.covered > 9_000_000_000, Self.sum(window, "both-of-test") > 0 { whole[window.type] = whole[window.type] ?? window.start }
+        return whole.count == 2
+      }
+    }
+    for running in [sleeper, busy] {
+      running.signal(9)
+      _ = running.finish()
+    }
+    let starts = whole.withLock(\.self)
+    #expect(starts[.cpu] == starts[.offCPU])
+    for type in [ProfileType.cpu, .offCPU] {
+      let windows = found.filter { $0.type == type }
+      #expect(windows.map(\.start) == windows.map(\.start).sorted() && windows.count >= 2)
+      #expect(windows.allSatisfy { $0.series.allSatisfy { $0.labels["service"] == "both-of-test" || $0.labels["comm"] == "both-of-test" } })
+    }
+    #expect(Set(found.filter { $0.type == .cpu }.map(\.start)) == Set(found.filter { $0.type == .offCPU }.map(\.start)))
+    func window(_ type: ProfileType) throws -> ProfileWindow { try #require(found.first { $0.type == type && $0.start == starts[type] }) }
+    let (cpu, waits) = (try window(.cpu), try window(.offCPU))
+    // A processor of its own for most of ten seconds; the other sleeps all the time, alone.
+    #expect(Self.sum(cpu, "both-of-test") > 97 && cpu.period == 1_000_000_000 / 97 && waits.period == 0)
+    let share = Double(Self.sum(waits, "both-of-test")) / Double(waits.covered)
+    #expect((0.5...1.5).contains(share), "\(share)")
+    func names(_ window: ProfileWindow) -> Set<String> { Set(window.frames.map(\.function)) }
+    #expect(names(waits).contains { $0.contains("nanosleep") } && !names(cpu).contains("[still blocked]"))
+  }
+
   /// Of one collector: stopped, started at another frequency with a filter, all by the control interface.
   @Test func changesHoldFromTheEndOfTheWindowOn() async throws {
     // A name that nothing else has: a shell that starts another program has the filter's name first, and then that one's.
@@ -162,7 +200,7 @@ import Testing
     let busy = try Running([folder.file("busy-of-test"), "-c", "echo ready; while :; do :; done"])
     _ = busy.readLine()
     let changes = Mutex(0)
-    let found = try await windows(.cpu, ProbeSettings(isEnabled: true, frequency: 97)) { window, control in
+    let found = try await windows(.cpu, settings: ProbeSettings(isEnabled: true, frequency: 97)) { window, control in
       func settled(_ isRunning: Bool) async -> ProbeState? {
         while true {
           let standing = await control.probes().first { $0.name == "cpu" }

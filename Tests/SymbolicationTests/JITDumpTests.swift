@@ -116,7 +116,7 @@ struct JITDumpWriter {
     let running = try Running([program, dump], input: true)
     let start = try #require(UInt64(try running.wait(for: "0x").dropFirst(2), radix: 16))
     var symbolizer = Symbolizer()
-    symbolizer.learn(ProcessID(UInt32(running.pid)))
+    symbolizer.processes.learn(ProcessID(UInt32(running.pid)))
     var writer = JITDumpWriter()
     writer.lines(at: start, [(start, 5, "/src/loop.js")])
     writer.load("hot_loop", at: start, size: 64)

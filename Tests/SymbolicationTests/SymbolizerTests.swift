@@ -180,7 +180,7 @@ import Testing
     let program = try start(path)
     unlink(path)
     var symbolizer = Symbolizer()
-    symbolizer.learn(program.id)
+    symbolizer.processes.learn(program.id)
     _ = program.running.finishAfterInput()
     #expect(name(symbolizer.symbolize(VirtualAddress(program.addresses[0]), .programCounter, in: program.id)) == "first")
     #expect(name(symbolizer.symbolize(VirtualAddress(0x10), .programCounter, in: program.id)) == "? unmapped")
@@ -194,7 +194,7 @@ import Testing
     var answers: Set<String> = []
     for round in 0..<53 {
       let program = try start(try compileOnce())
-      if round % 2 == 0 { symbolizer.learn(program.id) }
+      if round % 2 == 0 { symbolizer.processes.learn(program.id) }
       program.running.signal(SIGKILL)
       // Sometimes still there, sometimes a zombie, sometimes gone.
       if round % 3 == 0 { _ = program.running.finish() }
@@ -245,10 +245,11 @@ import Testing
     var whole = code
     whole.start = VirtualAddress(program.addresses[0])
     whole.offset = FileOffset(code.offset.rawValue - (code.start.rawValue - program.addresses[0]))
-    told.note(ProcessRecord(time: time, process: program.id, .executed))
-    told.note(ProcessRecord(time: time + 1, process: program.id, .mapped(whole)))
-    told.note(ProcessRecord(time: time + 2, process: program.id, .mapped(try #require(maps[VirtualAddress(program.addresses[0])]))))
-    let number = told.program(of: program.id, at: time + 3)
+    told.processes.note(ProcessRecord(time: time, process: program.id, .executed))
+    told.processes.note(ProcessRecord(time: time + 1, process: program.id, .mapped(whole)))
+    told.processes.note(
+      ProcessRecord(time: time + 2, process: program.id, .mapped(try #require(maps[VirtualAddress(program.addresses[0])]))))
+    let number = told.processes.program(of: program.id, at: time + 3)
     #expect(name(told.symbolize(VirtualAddress(program.addresses[0]), .programCounter, in: program.id, program: number)) == "moved")
   }
 
@@ -256,13 +257,13 @@ import Testing
   @Test func ancestorsThatAreGoneEndTheSearch() {
     func gone(_ number: UInt32) -> ProcessID { ProcessID(4_194_304 + number) }
     var circle = Symbolizer()
-    circle.note(ProcessRecord(time: 1, process: gone(1), .forked(parent: gone(2))))
-    circle.note(ProcessRecord(time: 2, process: gone(2), .forked(parent: gone(1))))
+    circle.processes.note(ProcessRecord(time: 1, process: gone(1), .forked(parent: gone(2))))
+    circle.processes.note(ProcessRecord(time: 2, process: gone(2), .forked(parent: gone(1))))
     #expect(name(circle.symbolize(VirtualAddress(0x1000), .programCounter, in: gone(1))) == "? processGone")
     #expect(name(circle.symbolize(VirtualAddress(0x1000), .programCounter, in: gone(2))) == "? processGone")
     var line = Symbolizer()
     for number in 1..<UInt32(100_003) {
-      line.note(ProcessRecord(time: UInt64(number), process: gone(number), .forked(parent: gone(number - 1))))
+      line.processes.note(ProcessRecord(time: UInt64(number), process: gone(number), .forked(parent: gone(number - 1))))
     }
     #expect(name(line.symbolize(VirtualAddress(0x1000), .programCounter, in: gone(100_002))) == "? processGone")
   }
@@ -286,14 +287,14 @@ import Testing
     var symbolizer = Symbolizer()
     // Beyond the largest number that Linux gives a process.
     let process = ProcessID(1 << 23)
-    symbolizer.note(ProcessRecord(time: 1, process: process, .executed))
-    symbolizer.note(ProcessRecord(time: 2, process: process, .mapped(one.mapping)))
-    var programs = [symbolizer.program(of: process, at: 3)]
-    symbolizer.note(ProcessRecord(time: 4, process: process, .mapped(two.mapping)))
-    symbolizer.note(ProcessRecord(time: 6, process: process, .mapped(one.mapping)))
-    symbolizer.note(ProcessRecord(time: 7, process: process, .mapped(one.mapping)))
-    programs += [5, 8].map { symbolizer.program(of: process, at: $0) }
-    symbolizer.forgetIdle(before: 9)
+    symbolizer.processes.note(ProcessRecord(time: 1, process: process, .executed))
+    symbolizer.processes.note(ProcessRecord(time: 2, process: process, .mapped(one.mapping)))
+    var programs = [symbolizer.processes.program(of: process, at: 3)]
+    symbolizer.processes.note(ProcessRecord(time: 4, process: process, .mapped(two.mapping)))
+    symbolizer.processes.note(ProcessRecord(time: 6, process: process, .mapped(one.mapping)))
+    symbolizer.processes.note(ProcessRecord(time: 7, process: process, .mapped(one.mapping)))
+    programs += [5, 8].map { symbolizer.processes.program(of: process, at: $0) }
+    symbolizer.processes.forgetIdle(before: 9)
     let names = zip(programs, [one, two, one]).map { program, library in
       name(symbolizer.symbolize(VirtualAddress(library.address), .programCounter, in: process, program: program))
     }
@@ -331,13 +332,13 @@ extension Running {
   var symbolizer = Symbolizer()
   // Beyond the largest number that Linux gives a process.
   let process = ProcessID(1 << 23)
-  symbolizer.note(ProcessRecord(time: 1, process: process, .forked(parent: ProcessID(1 << 23 | 1))))
-  symbolizer.note(ProcessRecord(time: 2, process: process, .executed))
-  let program = symbolizer.program(of: process, at: 3)
+  symbolizer.processes.note(ProcessRecord(time: 1, process: process, .forked(parent: ProcessID(1 << 23 | 1))))
+  symbolizer.processes.note(ProcessRecord(time: 2, process: process, .executed))
+  let program = symbolizer.processes.program(of: process, at: 3)
   #expect(program == 1)
-  symbolizer.note(ProcessRecord(time: 4, process: ProcessID(0), .lost(1)))
-  symbolizer.note(ProcessRecord(time: 5, process: process, .exited))
-  symbolizer.forgetIdle(before: 6)
+  symbolizer.processes.note(ProcessRecord(time: 4, process: ProcessID(0), .lost(1)))
+  symbolizer.processes.note(ProcessRecord(time: 5, process: process, .exited))
+  symbolizer.processes.forgetIdle(before: 6)
   guard case .unknown(.processGone) = symbolizer.symbolize(VirtualAddress(0x1000), .programCounter, in: process, program: program) else {
     Issue.record("a process without code has no names")
     return

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Bytes of a section, in the memory of the file that they come from, which must outlive them.
 @safe
 struct Bytes {
@@ -24,6 +26,8 @@ struct Bytes {
     return unsafe Bytes(UnsafeRawBufferPointer(start: base + Int(offset), count: Int(length)), margin: margin)
   }
 
+  var copy: [UInt8] { unsafe [UInt8](UnsafeRawBufferPointer(start: base, count: count)) }
+
   /// What is smaller stays in memory until its file is closed: reading its pages again would take longer than what it is read for.
   static let keptSize = 4 << 20
 
@@ -37,6 +41,13 @@ struct Bytes {
   func cursor(at position: UInt64 = 0, end: Int? = nil) -> Cursor {
     let end = min(end ?? count, count)
     return unsafe Cursor(base, Int(clamping: position), end, hasFailed: position > UInt64(max(end, 0)))
+  }
+
+  /// Lets `body` have the bytes up to the next zero, the end or a limit.
+  func withText<Result>(at offset: Int, limit: Int, _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+    guard offset < count else { return unsafe body(UnsafeBufferPointer(start: nil, count: 0)) }
+    let start = unsafe (base + offset).assumingMemoryBound(to: UInt8.self)
+    return unsafe body(UnsafeBufferPointer(start: start, count: strnlen(start, min(count - offset, limit))))
   }
 
   /// The text that ends with a zero.

@@ -29,9 +29,13 @@ struct CallFrames {
 
   /// Honest ones have tens of bytes. Each function may name another place in the same bytes.
   private static let maximumCommonLength = 1024
+  /// Honest ones have thousands.
+  private static let maximumInstructions = FilePart.copyLimit
+  /// What stands before the instructions of a function.
+  private static let headLength = 64
 
-  private let file: ELFFile
-  let section: Bytes
+  private let part: FilePart
+  var section: Bytes { part.bytes }
   private let address: UInt64
   private let isDebugFrame: Bool
   private(set) var commons: [Common] = []
@@ -43,31 +47,42 @@ struct CallFrames {
   /// - Parameters:
   ///   - address: of the section, which addresses in it are relative to.
   ///   - isDebugFrame: whether it is `.debug_frame`.
-  init(_ file: ELFFile, _ section: Bytes, address: UInt64, isDebugFrame: Bool) {
-    self.file = file
-    self.section = section
+  init(_ section: FilePart, address: UInt64, isDebugFrame: Bool) {
+    part = section
     self.address = address
     self.isDebugFrame = isDebugFrame
     // Few have less than this.
-    functions.reserveCapacity(section.count / 32)
+    functions.reserveCapacity(section.bytes.count / 32)
     var position: UInt64 = 0
-    while position &+ 4 <= UInt64(section.count), let next = readRecord(at: position) { position = next }
+    while position &+ 4 <= UInt64(section.bytes.count), let next = readRecord(at: position) { position = next }
     functions.sortByStart()
     discard()
   }
 
   /// Gives up the pages of many records, which are read again as they are needed.
-  func discard() { if section.count > Bytes.keptSize { section.discard(0..<section.count, of: file) } }
+  func discard() { if section.count > Bytes.keptSize { part.discard() } }
+
+  /// Sees to it that the expressions of a state can be looked at, beside the instructions that it comes from.
+  func loadExpressions(of state: FrameState) {
+    func load(_ position: Int, _ count: UInt8) {
+      guard count > 0, 0..<section.count ~= position else { return }
+      part.load(position..<position + Int(count), keepingOthers: true)
+    }
+    load(Int(state.cfaOffset), state.cfaExpressionCount)
+    if state.rbp.kind == .expression { load(Int(state.rbp.position), state.rbp.count) }
+  }
 
   /// Lets a machine run a function's instructions, from its beginning.
   @inline(__always)
   func start(_ machine: inout FrameMachine, _ function: Function) {
+    part.load(Int(function.instructions)..<Int(function.instructionsEnd))
     machine.start(
       section.cursor(at: UInt64(function.instructions), end: Int(function.instructionsEnd)), commons[Int(function.common)])
   }
 
   /// Takes in one record; nil where it does not lie within the section.
   private mutating func readRecord(at position: UInt64) -> UInt64? {
+    part.load(Int(position)..<Int(position) + Self.headLength)
     var cursor = section.cursor(at: position)
     guard let (end, offsetSize) = length(&cursor) else { return nil }
     // A zero ends what the linker took from one file, not the section.
@@ -105,7 +120,8 @@ struct CallFrames {
     }
     // Functions that the linker left out have address 0.
     let (last, overflows) = start.addingReportingOverflow(length)
-    guard !cursor.hasFailed, cursor.position <= end, start > 0, length > 0, !overflows else { return }
+    guard !cursor.hasFailed, cursor.position <= end, start > 0, length > 0, !overflows, end - cursor.position <= Self.maximumInstructions
+    else { return }
     functions.append(
       Function(
         start: start, end: last, instructions: UInt32(truncatingIfNeeded: cursor.position),
@@ -130,6 +146,8 @@ struct CallFrames {
   }
 
   private func readCommon(at offset: UInt64) -> Common? {
+    guard offset < UInt64(section.count) else { return nil }
+    part.load(Int(offset)..<Int(offset) + Self.maximumCommonLength, keepingOthers: true)
     var cursor = section.cursor(at: offset)
     guard let (end, offsetSize) = length(&cursor), isCommon(cursor.unsigned(offsetSize), offsetSize),
       end - Int(offset) <= Self.maximumCommonLength

@@ -37,6 +37,8 @@ package struct UnwindTable: Sendable {
 
   /// The largest span of code: of Chromium it is 250 MB.
   package static let maximumCode: UInt64 = 1 << 30
+  /// The largest section of records: that of the Swift compiler has 10 MB.
+  static let maximumRecords: UInt64 = 256 << 20
   /// The most rows: a large compiler has 2.3 million.
   package static let maximumRows = 16 << 20
 
@@ -126,15 +128,19 @@ extension ELFFile {
     var found: CallFrames?
     unsafe forEachSection { _, section, pointer in
       guard found == nil, section.name == name, section.type != UInt32(SHT_NOBITS), section.size > 0,
-        identity.map({ section.size <= $0.size }) ?? true
+        section.size <= UnwindTable.maximumRecords, identity.map({ section.size <= $0.size }) ?? true
       else { return }
+      var part: FilePart?
       if section.flags & UInt64(SHF_COMPRESSED) != 0 {
-        guard name.hasPrefix(".debug_"), decompressesWithinLimit, unsafe decompress(pointer) else { return }
+        // In memory from now on, of whatever file.
+        guard name.hasPrefix(".debug_"), decompressesWithinLimit, unsafe decompress(pointer),
+          let data = unsafe elf_rawdata(pointer, nil), let start = unsafe data.pointee.d_buf
+        else { return }
+        part = unsafe FilePart(self, UnsafeRawBufferPointer(start: start, count: data.pointee.d_size))
+      } else {
+        part = unsafe self.part(section, pointer)
       }
-      guard let data = unsafe elf_rawdata(pointer, nil), let start = unsafe data.pointee.d_buf else { return }
-      found = unsafe CallFrames(
-        self, Bytes(UnsafeRawBufferPointer(start: start, count: data.pointee.d_size)), address: section.address,
-        isDebugFrame: name == ".debug_frame")
+      found = part.map { CallFrames($0, address: section.address, isDebugFrame: name == ".debug_frame") }
     }
     return found.flatMap { $0.functions.isEmpty ? nil : $0 }
   }

@@ -194,6 +194,7 @@ struct UnwindTableBuilder {
     let mixed = (words.0 &* 31) ^ (words.1 >> 29) ^ (words.2 >> 32) ^ (words.3 >> 16)
     let place = Int((mixed &* 0x9e37_79b9_7f4a_7c15) >> 56)
     if !isSignalFrame, knownStates[place].number != .max, knownStates[place].words == words { return knownStates[place].number }
+    if state.hasExpressions { frames.loadExpressions(of: state) }
     let number = number(of: UnwindRule(state, isSignalFrame: isSignalFrame, in: frames.section))
     if !isSignalFrame, !state.hasExpressions { knownStates[place] = (words, number) }
     return number

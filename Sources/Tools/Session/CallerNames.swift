@@ -26,11 +26,11 @@ struct CallerNames {
     guard ProcessNamespace.isInitial else { return addresses.map { Text("0x\(String($0, radix: 16))") } }
     let process = ProcessID(process)
     if let records, time > records.completeUntil {
-      records.drain { symbolizer.note($0) }
+      records.drain { symbolizer.processes.note($0) }
       // Events of several processors come nearly in their order.
-      if time > 1_000_000_000 { symbolizer.forgetIdle(before: time - 1_000_000_000, areNamed: true) }
+      if time > 1_000_000_000 { symbolizer.processes.forgetIdle(before: time - 1_000_000_000, areNamed: true) }
     }
-    let program = symbolizer.program(of: process, at: time)
+    let program = symbolizer.processes.program(of: process, at: time)
     return addresses.enumerated().flatMap { index, address -> [Text] in
       let address = VirtualAddress(address)
       switch symbolizer.symbolize(address, index == 0 ? .programCounter : .returnAddress, in: process, program: program) {

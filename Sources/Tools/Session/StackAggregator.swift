@@ -1,7 +1,6 @@
 internal import CProbes
 internal import CUnwind
 internal import Formats
-internal import Glibc
 internal import Linux
 package import Profiles
 package import Symbolication
@@ -243,7 +242,7 @@ package struct StackAggregator {
   private mutating func owner(_ event: swtrace_stack_event) -> RawStacks.Owner {
     if let records = shared.records, event.time_ns > records.completeUntil { shared.follow() }
     func program(_ process: UInt32) -> UInt32 {
-      process == 0 || !ProcessNamespace.isInitial ? 0 : UInt32(symbolizer.program(of: ProcessID(process), at: event.time_ns))
+      process == 0 || !ProcessNamespace.isInitial ? 0 : UInt32(symbolizer.processes.program(of: ProcessID(process), at: event.time_ns))
     }
     var owner = RawStacks.Owner(
       process: event.pid, program: program(event.pid), command: unsafeBitCast(event.comm, to: SIMD16<UInt8>.self),
@@ -299,11 +298,14 @@ package struct StackAggregator {
     return named.profile
   }
 
-  /// Takes away what has come since the last window, to be named by `StackProcesses`.
+  /// Takes away what has come since the last window, to be named by `StackProcesses`. Stacks that wait for rules end where those are
+  /// missing.
   ///
   /// - Parameter start: when this window began; waits from before it, whose user stack has not come, get none.
   package mutating func closeWindow(since start: UInt64) -> ClosedStacks {
-    finishHeld()
+    // What has been made is used; rules that take longer are not waited for.
+    showRules()
+    addHeld(.end)
     giveUpOwed(before: start)
     return ClosedStacks(stacks: beginWindow(), areFromCalls: takesUserStacksFromCalls)
   }
@@ -318,19 +320,17 @@ package struct StackAggregator {
     package var processes: Set<UInt32> { stacks.processes }
   }
 
-  /// Takes in what waits for rules, so that a window has all that it says it has; rules that take longer are not waited for.
-  private mutating func finishHeld() {
-    let deadline = Clock.monotonic + Self.patience
-    while !held.isEmpty, Clock.monotonic < deadline {
-      shared.walks?.build()
-      addHeld(.retry)
-      if !held.isEmpty { usleep(5_000) }
-    }
-    addHeld(.end)
+  /// Waits until some of the rules are made that events wait for, which come before those of others from now on, and takes the events in.
+  ///
+  /// - Parameter nanoseconds: it waits no longer.
+  /// - Returns: whether there are still events that wait.
+  package mutating func waitForRules(nanoseconds: UInt64) -> Bool {
+    guard !held.isEmpty, let walks else { return false }
+    let files = held.compactMap { if case .file(let file) = $0.reason { file } else { nil } }
+    walks.wait(for: Set(files), nanoseconds: nanoseconds)
+    showRules()
+    return !held.isEmpty
   }
-
-  /// In nanoseconds: the rules of the C library take 1 ms, those of a large compiler 100.
-  private static let patience: UInt64 = 250_000_000
 
   /// Counts what was named of it.
   package mutating func note(_ named: StackProcesses.Named) {

@@ -11,7 +11,7 @@ package final class StackProcesses {
   package var symbolizer: Symbolizer
   let records: ProcessRecordReader?
   /// Where user stacks are walked by rules.
-  var walks: StackWalks? { didSet { symbolizer.remembersChanges = walks != nil } }
+  var walks: StackWalks? { didSet { symbolizer.processes.remembersChanges = walks != nil } }
   /// The maps that the rules are in, for further probes.
   var maps: SharedMaps?
   /// Names of the windows before, where there are windows.
@@ -48,12 +48,12 @@ package final class StackProcesses {
         complain("swtrace \(tool): \(error); programs that run for a moment only will lack names")
       }
     }
-    self.init(options, records: records, openFiles: DescriptorLimit.maximum / 2, indexLimit: indexLimit)
+    self.init(options, records: records, openFiles: DescriptorLimit.maximum / 4, indexLimit: indexLimit)
   }
 
   /// Takes in what happened to processes. Call it often: a process is known best while it lives.
   package func follow() {
-    records?.drain { record in symbolizer.note(record) }
+    records?.drain { record in symbolizer.processes.note(record) }
     walks?.follow(&symbolizer)
   }
 
@@ -66,7 +66,7 @@ package final class StackProcesses {
   func expect(_ process: ProcessID) {
     guard let walks else { return }
     let memory = ProcFile.startOfStack(of: process)
-    symbolizer.learn(process)
+    symbolizer.processes.learn(process)
     follow()
     // Else it runs another program by now; its first event will tell.
     guard let memory, ProcFile.startOfStack(of: process) == memory else { return }
@@ -161,7 +161,7 @@ package final class StackProcesses {
   ///   - time: before it all events have been named.
   ///   - waiting: processes with events that have not.
   package func settle(before time: UInt64, keeping waiting: Set<UInt32>) {
-    symbolizer.forgetNamed(before: time, keeping: waiting)
+    symbolizer.processes.forgetNamed(before: time, keeping: waiting)
     symbolizer.settle()
     if symbolizer.takeKernelChange() { namer?.forgetKernel() }
     if isLean || namer?.isLarge ?? false { namer = nil }

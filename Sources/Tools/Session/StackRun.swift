@@ -100,7 +100,7 @@ package struct StackRun: ~Copyable {
     guard let turn = session.next(output, patience: patience) else { return nil }
     let now = Clock.monotonic
     takeIn()
-    aggregator.symbolizer.forgetIdle(before: now)
+    aggregator.symbolizer.processes.forgetIdle(before: now)
     return turn
   }
 

@@ -31,7 +31,7 @@ package struct StackEnding: Hashable, Sendable {
     (SWTRACE_END_TOO_DEEP, "too_deep", "deeper than \(SWTRACE_UNWIND_DEPTH) frames"),
     (SWTRACE_END_NO_PROCESS, "no_process", "of a process not known yet"),
     (SWTRACE_END_NO_MAPPING, "no_mapping", "at an address that is not mapped"),
-    (SWTRACE_END_NO_TABLE, "no_table", "without room for their rules"),
+    (SWTRACE_END_NO_TABLE, "no_table", "before their rules were made"),
     (SWTRACE_END_GAP, "no_rule", "in code without rules"),
     (SWTRACE_END_UNSUPPORTED, "unsupported_rule", "in code with strange rules"),
     (SWTRACE_END_UNREADABLE, "unreadable", "in memory that could not be read"),
@@ -112,7 +112,7 @@ final class StackWalks {
   /// Takes in what has happened to processes that had events. What others map is not shown to the probes: that costs more than a copy of
   /// their first stack.
   func follow(_ symbolizer: inout Symbolizer) {
-    let changes = symbolizer.takeChanges()
+    let changes = symbolizer.processes.takeChanges()
     // The address space of a new program is known with its first event only.
     for process in changes.gone.union(changes.replaced) {
       unwinder.forget(process)
@@ -121,7 +121,7 @@ final class StackWalks {
     let changed = changes.changed.filter { unwinder.knows($0) }
     guard !changed.isEmpty else { return }
     for process in changed {
-      let code = symbolizer.code(of: process)
+      let code = symbolizer.processes.code(of: process)
       attempt { () throws(BPFError) in try unwinder.update(process, code) }
     }
     build()
@@ -151,8 +151,8 @@ final class StackWalks {
   ///
   /// - Parameter memory: the address space of its latest program, as the event said; 0 for any.
   func use(_ process: ProcessID, memory: UInt64 = 0, _ symbolizer: borrowing Symbolizer) {
-    guard !unwinder.use(process, memory: memory), symbolizer.isAlive(process) else { return }
-    let code = symbolizer.code(of: process)
+    guard !unwinder.use(process, memory: memory), symbolizer.processes.isAlive(process) else { return }
+    let code = symbolizer.processes.code(of: process)
     // Of the kernel's.
     guard !code.isEmpty else { return }
     attempt { () throws(BPFError) in try unwinder.update(process, code, memory: memory) }
@@ -162,6 +162,9 @@ final class StackWalks {
   ///
   /// - Parameter all: waits until all are made.
   func build(all: Bool = false) { attempt { () throws(BPFError) in try unwinder.build(all: all) } }
+
+  /// Waits a while for the rules of files, which are made before others from now on.
+  func wait(for files: Set<UnwindExecutable.Key>, nanoseconds: UInt64) { unwinder.wait(for: files, nanoseconds: nanoseconds) }
 
   /// How often rules were made.
   var generation: Int { unwinder.generation }
@@ -198,7 +201,7 @@ final class StackWalks {
   ) -> Finished {
     let hasRest = rest.byteCount >= MemoryLayout<swtrace_stack_rest>.size
     let memory = hasRest ? rest.unsafeLoadUnaligned(as: swtrace_stack_rest.self).memory : 0
-    if memory != 0, symbolizer.isLatest(program, of: process) {
+    if memory != 0, symbolizer.processes.isLatest(program, of: process) {
       use(process, memory: memory, symbolizer)
     } else {
       _ = unwinder.use(process, memory: 0)
@@ -209,7 +212,7 @@ final class StackWalks {
     var isGuessed = event.guessed > 0
     var isAsync = event.async_at != UInt8(SWTRACE_NO_ASYNC)
     if hasRest {
-      let code = symbolizer.code(of: process, program: program)
+      let code = symbolizer.processes.code(of: process, program: program)
       switch unwinder.finish(rest, code, hasCallees: !frames.isEmpty, unfinished) {
       case .waits(let file): return .waits(file)
       case .ended(let addresses, let reason, let foundAsync, let foundGuessed):
