@@ -98,7 +98,7 @@ final class Profiling {
     output.isUsed = false
     poll = try EventPoll()
     poll.add(ending.descriptor, as: .signal)
-    for type in types where control[type.rawValue]?.isEnabled ?? false { try begin(type) }
+    beginMissing()
   }
 
   /// Waits for events, takes them in, and closes windows that are over.
