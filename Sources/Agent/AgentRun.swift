@@ -166,7 +166,8 @@ struct Collectors: Service {
     defer { queue.finish() }
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       for collector in collectors { tasks.addTask { try await collector.run() } }
-      try await tasks.waitForAll()
+      // One that fails ends the others; waiting for all would wait for them for ever.
+      for try await _ in tasks {}
     }
   }
 }

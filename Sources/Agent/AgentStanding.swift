@@ -97,6 +97,9 @@ final class AgentStanding: AgentState {
   }
 
   func reasonNotReady() async -> String? {
-    content.withLock { $0.collectors.isEmpty } ? "no window has ended yet; the first takes up to ten seconds" : nil
+    guard content.withLock({ $0.collectors.isEmpty }) else { return nil }
+    // Where no profile can or may be measured, there will be no window of one.
+    let isExpected = await control.probes().contains { MetricKey(rawValue: $0.name) == nil && control.wanted($0.name) != nil }
+    return isExpected ? "no window has ended yet; the first takes up to ten seconds" : nil
   }
 }

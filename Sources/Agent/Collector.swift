@@ -43,7 +43,9 @@ package final class Collector: Service {
 
   /// Measures until a graceful shutdown; the last windows, which are shorter, are handed over before it returns.
   ///
-  /// - Throws: when a profile cannot begin. One that cannot begin after a change is noted, and tried again.
+  /// A profile that cannot begin is noted, and tried again.
+  ///
+  /// - Throws: when nothing can be measured at all.
   package func run() async throws {
     try await MeasuringThread.run("profiles", until: ending) { [self] in
       let profiling = try Profiling(types, control, costs, unwindMemory: unwindMemory, until: ending, hand)

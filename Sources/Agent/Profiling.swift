@@ -100,12 +100,7 @@ final class Profiling {
     output.isUsed = false
     poll = try EventPoll()
     poll.add(ending.descriptor, as: .signal)
-    for type in types where isWanted(type) && !members.contains(where: { $0.types.contains(type) }) {
-      do { try begin(together(type)) } catch {
-        guard type.isOptional else { throw error }
-        note(type, failed: error)
-      }
-    }
+    beginMissing()
   }
 
   /// Waits for events, takes them in, and closes windows that are over.

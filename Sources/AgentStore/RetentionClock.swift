@@ -9,7 +9,7 @@ package struct RetentionClock: Sendable {
   /// Since when the clock is ahead, in nanoseconds of the monotonic clock.
   private var aheadSince: UInt64?
 
-  /// Seconds that the clock may be ahead: small corrections, and what a machine was asleep for.
+  /// Seconds that the clock may be ahead: small corrections.
   private static let slack: Int64 = 600
   /// Nanoseconds after which a clock that is ahead is believed.
   private static let patience: UInt64 = 86_400_000_000_000
