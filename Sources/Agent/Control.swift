@@ -54,6 +54,9 @@ package final class Control: Sendable {
     logger.error("the probe \(probe) does not measure: \(reason)")
   }
 
+  /// Notes what a probe lacks, which goes on.
+  package func note(_ probe: String, lacks remark: String) { logger.warning("\(probe): \(remark)") }
+
   /// Notes that the rates of all profiles are other ones, to keep the budget.
   ///
   /// - Parameters:
@@ -121,8 +124,7 @@ package final class Control: Sendable {
     let running = content.withLock { $0.probes.filter { $0.value.running != nil }.sorted { $0.key < $1.key } }
     guard !running.isEmpty else { return "nothing is measured" }
     return running.map { name, probe in
-      let rate = probe.running?.frequency.map { " at \($0) Hz" } ?? probe.running?.threshold.map { " from \($0) us" } ?? ""
-      return "\(name)\(rate): \(probe.events) events, \(probe.lost) lost"
+      return "\(name)\(probe.running?.rate ?? ""): \(probe.events) events, \(probe.lost) lost"
     }.joined(separator: "; ")
   }
 
@@ -191,6 +193,11 @@ extension Control: AgentControl {
       }
       settings.threshold = threshold
     }
+    if let interval = change.interval {
+      guard settings.interval != nil else { throw ControlError("\(name) has no interval: it does not measure allocations") }
+      guard ProbeSettings.intervals.contains(interval) else { throw ControlError("interval is 1 to 1073741824 bytes, not \(interval)") }
+      settings.interval = interval
+    }
     if let filter = change.filter {
       settings.filter = filter
       do { try Profiling.check(settings) } catch { throw ControlError("\(error)") }
@@ -226,11 +233,20 @@ extension Control: AgentControl {
 }
 
 extension ProbeSettings {
+  /// In words, with a space before them.
+  fileprivate var rate: String {
+    if let frequency { return " at \(frequency) Hz" }
+    if let threshold { return " from \(threshold) us" }
+    if let interval { return " for each \(Size.text(Int64(interval)))" }
+    return ""
+  }
+
   /// For the log.
   fileprivate var values: [(name: String, text: String)] {
     [
       ("running", isEnabled ? "yes" : "no"), ("frequency", frequency.map { "\($0)" } ?? ""),
-      ("threshold", threshold.map { "\($0)" } ?? ""), ("filter.comm", filter.comm), ("filter.cgroup", filter.cgroup),
+      ("threshold", threshold.map { "\($0)" } ?? ""), ("interval", interval.map { Size.text(Int64($0)) } ?? ""),
+      ("filter.comm", filter.comm), ("filter.cgroup", filter.cgroup),
       ("filter.user", filter.user),
     ]
   }

@@ -46,6 +46,7 @@ struct Controls: Sendable {
     return .object([
       ("name", .string(probe.name)), ("running", .bool(probe.isRunning)), ("pending", .bool(probe.isPending)),
       ("frequency", settings.frequency.map(JSON.natural) ?? .null), ("threshold", settings.threshold.map(JSON.natural) ?? .null),
+      ("interval", settings.interval.map(JSON.natural) ?? .null),
       ("filter", .object(filter.filter { !$0.1.isEmpty }.map { ($0.0, .string($0.1)) })), ("events", .natural(probe.events)),
       ("lost", .natural(probe.lost)),
     ])
@@ -80,10 +81,11 @@ private struct ProbeBody: Decodable {
   var change = ProbeChange()
 
   init(from decoder: any Decoder) throws {
-    let members = try Members(decoder, ["running", "frequency", "threshold", "filter"])
+    let members = try Members(decoder, ["running", "frequency", "threshold", "interval", "filter"])
     change.isRunning = try members.value("running", Bool.self)
     change.frequency = try members.value("frequency", UInt64.self)
     change.threshold = try members.value("threshold", UInt64.self)
+    change.interval = try members.value("interval", UInt64.self)
     change.filter = try members.value("filter", FilterBody.self)?.filter
   }
 }

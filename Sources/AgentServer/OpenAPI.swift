@@ -147,6 +147,7 @@ enum OpenAPI {
               "type": "object", "additionalProperties": false, "minProperties": 1, "properties": {
                 "running": { "type": "boolean" }, "frequency": { "type": "integer", "minimum": 1, "maximum": 999 },
                 "threshold": { "type": "integer", "minimum": 1, "maximum": 10000000 },
+                "interval": { "type": "integer", "minimum": 1, "maximum": 1073741824 },
                 "filter": { "$ref": "#/components/schemas/Filter" } } } } } },
             "responses": {
               "200": { "description": "The probe; pending until it measures so.",
@@ -208,7 +209,7 @@ enum OpenAPI {
       "components": {
         "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
         "parameters": {
-          "type": { "name": "type", "in": "query", "schema": { "enum": ["cpu", "off_cpu", "lock"], "default": "cpu" } },
+          "type": { "name": "type", "in": "query", "schema": { "enum": ["cpu", "off_cpu", "lock", "allocations"], "default": "cpu" } },
           "match": { "name": "match", "in": "query", "description": "Conditions on labels, all of which hold; a missing label is empty.",
             "schema": { "type": "string" }, "example": "{service=\"nginx.service\",comm=~\"worker.*\"}" },
           "from": { "name": "from", "in": "query", "schema": { "type": "string", "default": "-1h" } },
@@ -220,11 +221,12 @@ enum OpenAPI {
               "properties": { "error": { "type": "string", "description": "One line: what, on what, why, what to do." } } } } } }
         },
         "schemas": {
-          "Probe": { "type": "object", "required": ["name", "running", "pending", "frequency", "threshold", "filter", "events", "lost"], "properties": {
+          "Probe": { "type": "object", "required": ["name", "running", "pending", "frequency", "threshold", "interval", "filter", "events", "lost"], "properties": {
             "name": { "type": "string" }, "running": { "type": "boolean", "description": "What it does." },
             "pending": { "type": "boolean", "description": "Whether that is not yet what it is to do." },
             "frequency": { "type": ["integer", "null"], "description": "Samples a second on each processor; null where events are measured." },
             "threshold": { "type": ["integer", "null"], "description": "The shortest wait that counts, in microseconds; null where there are none." },
+            "interval": { "type": ["integer", "null"], "description": "Bytes between samples of allocations, in the mean; null where there are none." },
             "filter": { "$ref": "#/components/schemas/Filter" },
             "events": { "type": "integer", "description": "Since the start." }, "lost": { "type": "integer", "description": "Of these." } } },
           "Filter": { "type": "object", "additionalProperties": false, "description": "Which tasks: all that is given must hold; {} for any.", "properties": {

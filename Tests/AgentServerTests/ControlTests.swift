@@ -18,7 +18,7 @@ import Testing
       let probes = try await server.get("/api/v1/probes")
       #expect(
         probes.text
-          == #"{"probes":[{"name":"cpu","running":true,"pending":false,"frequency":19,"threshold":null,"filter":{},"events":48,"lost":5}]}"#
+          == #"{"probes":[{"name":"cpu","running":true,"pending":false,"frequency":19,"threshold":null,"interval":null,"filter":{},"events":48,"lost":5}]}"#
           + "\n")
       let budget = try await server.get("/api/v1/budget")
       #expect(budget.text == #"{"max_cpu":2.5,"max_memory_bytes":67108864}"# + "\n")
@@ -55,7 +55,7 @@ import Testing
         body: #"{"running":true,"frequency":97,"filter":{"comm":"a\"b","user":"root"}}"#)
       #expect(
         tuned.text
-          == #"{"name":"cpu","running":true,"pending":true,"frequency":97,"threshold":null,"filter":{"comm":"a\"b","user":"root"},"events":48,"lost":5}"#
+          == #"{"name":"cpu","running":true,"pending":true,"frequency":97,"threshold":null,"interval":null,"filter":{"comm":"a\"b","user":"root"},"events":48,"lost":5}"#
           + "\n")
       let cleared = try await server.get("/api/v1/probes/cpu", method: .post, headers: Self.authorized, body: #"{"filter":{}}"#)
       #expect(try (cleared.json()["filter"] as? [String: Any])?.isEmpty == true)
@@ -69,7 +69,7 @@ import Testing
   @Test(arguments: [
     ("probes/cpu", "", 400, "the body is no JSON object"), ("probes/cpu", "[]", 400, "outermost value"),
     ("probes/cpu", "{}", 400, "changes nothing"),
-    ("probes/cpu", #"{"runing":true}"#, 400, "the body has a member 'runing': there are running, frequency, threshold, filter"),
+    ("probes/cpu", #"{"runing":true}"#, 400, "the body has a member 'runing': there are running, frequency, threshold, interval, filter"),
     ("probes/cpu", #"{"running":"yes"}"#, 400, "the body's running has a value of another kind"),
     ("probes/cpu", #"{"frequency":-1}"#, 400, "the body is no JSON object with numbers in range"),
     ("probes/cpu", #"{"frequency":1e99}"#, 400, "the body is no JSON object with numbers in range"),

@@ -60,6 +60,9 @@ final class Lines: Sendable {
     #expect(await reason("cpu", ProbeChange(frequency: 1000)) == "frequency is 1 to 999, not 1000")
     #expect(await reason("cpu", ProbeChange(isRunning: false, threshold: 5)) == "cpu has no threshold: it does not measure waits")
     #expect(await reason("off_cpu", ProbeChange(frequency: 5)) == "off_cpu has no frequency: it measures events")
+    #expect(await reason("lock", ProbeChange(interval: 5)) == "lock has no interval: it does not measure allocations")
+    #expect(await reason("allocations", ProbeChange(interval: 0)) == "interval is 1 to 1073741824 bytes, not 0")
+    #expect(await reason("allocations", ProbeChange(threshold: 5)) == "allocations has no threshold: it does not measure waits")
     #expect(await reason("off_cpu", ProbeChange(threshold: 0)) == "threshold is 1 to 10000000 microseconds, not 0")
     var filter = ProbeSettings.Filter()
     filter.cgroup = "/nowhere"

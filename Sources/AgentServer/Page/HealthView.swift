@@ -1,10 +1,11 @@
 extension Page {
   /// How the agent is doing.
   static let health = #"""
-    const probeText = ({ running, pending, frequency, threshold, filter, events, lost }) => [
+    const probeText = ({ running, pending, frequency, threshold, interval, filter, events, lost }) => [
       running ? "running" : "stopped", ...(pending ? ["changed from the next window on"] : []),
       ...(frequency ? [`${rounded(frequency)} samples a second on each processor`] : []),
       ...(threshold ? [`waits from ${durationText(threshold * 1e3)} on`] : []),
+      ...(interval ? [`a sample for ${bytesText(interval)}`] : []),
       ...Object.entries(filter).map(([name, value]) => `only ${name} ${value}`),
       `${rounded(events)} events`, ...(lost ? [`${rounded(lost)} lost`] : []),
     ].join(", ");
