@@ -30,6 +30,9 @@ package struct Configuration: Equatable, Sendable {
   package var offCPUThreshold: UInt64? = 1_000
   /// Waits for locks of at least so many microseconds; nil for none.
   package var lockThreshold: UInt64?
+  /// Allocations: bytes between samples; nil for none. And whose they are; empty texts mean anybody's.
+  package var allocationInterval: UInt64?
+  package var allocationFilter = ProbeSettings.Filter()
   /// Memory of the kernel for the rules of code, in MB, for all profiles together.
   package var unwindMemory = 50
   package var metrics = MetricSettings()
@@ -87,10 +90,13 @@ package struct Configuration: Equatable, Sendable {
 
   /// How each probe measures at the start, by its name.
   package var probes: [String: ProbeSettings] {
+    var allocations = ProbeSettings(isEnabled: allocationInterval != nil, interval: allocationInterval ?? 512 << 10)
+    allocations.filter = allocationFilter
     let profiles = [
       ProfileType.cpu.rawValue: ProbeSettings(isEnabled: cpuFrequency > 0, frequency: cpuFrequency > 0 ? cpuFrequency : 19),
       ProfileType.offCPU.rawValue: ProbeSettings(isEnabled: offCPUThreshold != nil, threshold: offCPUThreshold ?? 1_000),
       ProfileType.lock.rawValue: ProbeSettings(isEnabled: lockThreshold != nil, threshold: lockThreshold ?? 100),
+      ProfileType.allocations.rawValue: allocations,
     ]
     let ofMetrics = metrics.probes.map { ($0.key.rawValue, $0.value) }
     return profiles.merging(ofMetrics) { profile, _ in profile }

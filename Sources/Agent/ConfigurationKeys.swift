@@ -128,6 +128,32 @@ extension Configuration {
     },
     threshold("off_cpu.threshold", "The shortest wait that counts, in microseconds; `off` for none.", \.offCPUThreshold),
     threshold("lock.threshold", "The shortest wait for a lock that counts, in microseconds; `off` for none.", \.lockThreshold),
+    Key(
+      "allocations.interval",
+      "A sample of what programs allocate for so much memory, as 512KB; `off` for none. While it is on, each call of malloc\n"
+        + "by a program with one of the C libraries costs 1 to 2 us more, whatever else is given here."
+    ) {
+      $0.allocationInterval.map { Size.text(Int64($0)) } ?? "off"
+    } _: { (configuration, text) throws(ConfigurationError) in
+      guard text != "off" else {
+        configuration.allocationInterval = nil
+        return
+      }
+      guard let size = Size.bytes(text).flatMap({ UInt64(exactly: $0) }), ProbeSettings.intervals.contains(size) else {
+        throw ConfigurationError("is a size of 1B to 1GB, as 512KB, or off, not '\(text)'")
+      }
+      configuration.allocationInterval = size
+    },
+    Key("allocations.comm", "Only allocations of processes with this command name; empty for all.") {
+      $0.allocationFilter.comm
+    } _: { (configuration, text) in
+      configuration.allocationFilter.comm = text
+    },
+    Key("allocations.cgroup", "Only allocations in this cgroup and those below it, as system.slice/nginx.service; empty for all.") {
+      $0.allocationFilter.cgroup
+    } _: { (configuration, text) in
+      configuration.allocationFilter.cgroup = text
+    },
     Key("unwind_memory", "Memory of the kernel for the rules by which stacks are walked, in MB.", needsRestart: true) {
       "\($0.unwindMemory)"
     } _: { (configuration, text) throws(ConfigurationError) in

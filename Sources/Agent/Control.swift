@@ -77,6 +77,9 @@ package final class Control: Sendable {
     logger.error("the probe \(probe) does not measure: \(reason)")
   }
 
+  /// Notes what a probe lacks, which goes on.
+  package func note(_ probe: String, lacks remark: String) { logger.warning("\(probe): \(remark)") }
+
   /// Notes what a probe has seen since the start.
   package func note(_ probe: String, events: UInt64, lost: UInt64) {
     content.withLock { content in
@@ -101,8 +104,7 @@ package final class Control: Sendable {
     let profiles = running.filter { MetricKey(rawValue: $0.key) == nil }
     let others = running.count - profiles.count
     let parts = profiles.map { name, probe in
-      let rate = probe.running?.frequency.map { " at \($0) Hz" } ?? probe.running?.threshold.map { " from \($0) us" } ?? ""
-      return "\(name)\(rate): \(probe.events) events, \(probe.lost) lost"
+      "\(name)\(probe.running?.rate ?? ""): \(probe.events) events, \(probe.lost) lost"
     }
     return (parts + (others > 0 ? ["\(others) probe\(others > 1 ? "s" : "") of metrics"] : [])).joined(separator: "; ")
   }
@@ -150,11 +152,20 @@ package final class Control: Sendable {
 }
 
 extension ProbeSettings {
+  /// In words, with a space before them.
+  fileprivate var rate: String {
+    if let frequency { return " at \(frequency) Hz" }
+    if let threshold { return " from \(threshold) us" }
+    if let interval { return " for each \(Size.text(Int64(interval)))" }
+    return ""
+  }
+
   /// For the log.
   fileprivate var values: [(name: String, text: String)] {
     [
       ("running", isEnabled ? "yes" : "no"), ("frequency", frequency.map { "\($0)" } ?? ""),
-      ("threshold", threshold.map { "\($0)" } ?? ""), ("mode", mode ?? ""), ("filter.comm", filter.comm), ("filter.cgroup", filter.cgroup),
+      ("threshold", threshold.map { "\($0)" } ?? ""), ("interval", interval.map { Size.text(Int64($0)) } ?? ""), ("mode", mode ?? ""),
+      ("filter.comm", filter.comm), ("filter.cgroup", filter.cgroup),
       ("filter.user", filter.user),
     ]
   }

@@ -46,6 +46,11 @@ extension Control: AgentControl {
       }
       settings.threshold = threshold
     }
+    if let interval = change.interval {
+      guard settings.interval != nil else { throw ControlError("\(name) has no interval: it does not measure allocations") }
+      guard ProbeSettings.intervals.contains(interval) else { throw ControlError("interval is 1 to 1073741824 bytes, not \(interval)") }
+      settings.interval = interval
+    }
     if let mode = change.mode {
       guard let modes = metric?.modes, !modes.isEmpty else { throw ControlError("\(name) has no mode: send running to start or stop it") }
       guard modes.contains(mode) else {

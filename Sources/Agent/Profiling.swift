@@ -14,6 +14,8 @@ final class Profiling {
     var settings: [ProfileType: ProbeSettings]
     var level: Int
     var run: StackRun
+    /// It knows what files its programs are attached to.
+    let tool: any StackTool
     /// Nanoseconds between samples; 0 where events are measured.
     var period: UInt64
     /// Those that were there when it was attached.
@@ -27,13 +29,13 @@ final class Profiling {
     var opened = Clock.monotonic
 
     init(
-      _ types: [ProfileType], _ settings: [ProfileType: ProbeSettings], level: Int, _ run: consuming StackRun, period: UInt64,
+      _ types: [ProfileType], _ settings: [ProfileType: ProbeSettings], level: Int, _ run: consuming StackRun, _ tool: any StackTool,
       processors: [Int],
       _ request: EndRequest, _ before: [ProfileType: Collector.Standing]
     ) {
       (self.types, self.settings, self.level) = (types, settings, level)
       self.run = run
-      (self.period, self.processors, self.request, self.before) = (period, processors, request, before)
+      (self.tool, self.period, self.processors, self.request, self.before) = (tool, tool.period, processors, request, before)
     }
   }
 
@@ -166,6 +168,7 @@ final class Profiling {
     switch types[0] {
     case .cpu: try ProfileTool.parse(arguments(types, settings))
     case .offCPU, .lock: try Offcputime.parse(arguments(types, settings))
+    case .allocations: try Allocs.parse(arguments(types, settings))
     }
   }
 
@@ -184,7 +187,7 @@ final class Profiling {
       failed[type] = nil
       control.note(type.rawValue, runs: settings[type])
     }
-    members.append(Member(types, settings, level: governor.level, run, period: tool.period, processors: processors, request, standings))
+    members.append(Member(types, settings, level: governor.level, run, tool, processors: processors, request, standings))
   }
 
   /// Begins what is to be measured and is not.
@@ -219,6 +222,8 @@ final class Profiling {
         "--min-block-time=\(threshold)", "--samples=\(governor.lowered(Self.waitsPerProcessor * UInt64(Processors.online.count)))",
       ]
     }
+    // Each halving of the rates doubles it.
+    if let interval = settings.interval { arguments.append("--interval=\(min(interval << governor.level, Allocs.intervals.upperBound))") }
     if types == [.lock] {
       arguments.append("--locks")
     } else if types.contains(.lock), let threshold = all[.lock]?.threshold {
@@ -250,6 +255,7 @@ final class Profiling {
       do { goesOn = try retune(member) } catch { for type in member.types { note(type, failed: error) } }
       if goesOn {
         try close(member)
+        follow(member)
         kept.append(member)
       } else {
         try end(member)
@@ -260,13 +266,20 @@ final class Profiling {
     labels.forgetOld()
   }
 
+  /// Attaches to files that have come since the last window.
+  private func follow(_ member: Member) {
+    do {
+      for remark in try member.run.follow(member.tool) { control.note(member.types[0].rawValue, lacks: remark) }
+    } catch { control.note(member.types[0].rawValue, lacks: "\(error)") }
+  }
+
   /// Has a profile go on at the rate that is asked for, and on the processors that there are; false where more than the rate is another one.
   private func retune(_ member: Member) throws -> Bool {
     guard member.types.allSatisfy(isWanted), together(member.types[0]) == member.types else { return false }
     let settings = settings(of: member.types)
     for (type, new) in settings {
       var same = new
-      same.frequency = member.settings[type]?.frequency
+      (same.frequency, same.interval) = (member.settings[type]?.frequency, member.settings[type]?.interval)
       guard same == member.settings[type] else { return false }
     }
     let processors = Processors.online

@@ -17,19 +17,23 @@ package struct ProbeSettings: Hashable, Sendable {
   package var frequency: UInt64?
   /// The shortest wait that counts, in microseconds; nil where there are none.
   package var threshold: UInt64?
+  /// Bytes between samples, in the mean; nil where no allocations are measured.
+  package var interval: UInt64?
   /// Which of its events count, as `major`; nil where there is no choice.
   package var mode: String?
   package var filter = Filter()
 
-  package init(isEnabled: Bool, frequency: UInt64? = nil, threshold: UInt64? = nil, mode: String? = nil) {
+  package init(isEnabled: Bool, frequency: UInt64? = nil, threshold: UInt64? = nil, interval: UInt64? = nil, mode: String? = nil) {
     self.isEnabled = isEnabled
     self.frequency = frequency
     self.threshold = threshold
+    self.interval = interval
     self.mode = mode
   }
 
   package static let frequencies: ClosedRange<UInt64> = 1...999
   package static let thresholds: ClosedRange<UInt64> = 1...10_000_000
+  package static let intervals: ClosedRange<UInt64> = 1...1 << 30
 }
 
 /// What the agent may take from the machine before it lowers its rates and pauses probes.

@@ -8,19 +8,25 @@ package enum ProfileType: String, Hashable, Sendable, CaseIterable {
   case offCPU = "off_cpu"
   /// Which locks of their programs threads waited for, in nanoseconds.
   case lock
+  /// What programs asked their C library for, in bytes.
+  case allocations
 
   package var unit: Profile.Unit {
     switch self {
     case .cpu: .samples
     case .offCPU, .lock: .nanoseconds
+    case .allocations: .bytes
     }
   }
 
-  /// What pprof files call the values; those of locks have Go's name.
-  package var measure: String { self == .lock ? "delay" : rawValue }
-
-  /// Whether the agent goes on where the kernel does not let it be measured.
-  package var isOptional: Bool { self == .lock }
+  /// What pprof files call the values; Go's names for what Go measures, too.
+  package var measure: String {
+    switch self {
+    case .cpu, .offCPU: rawValue
+    case .lock: "delay"
+    case .allocations: "alloc_space"
+    }
+  }
 }
 
 /// What one profile measured in ten seconds, with names.

@@ -72,15 +72,18 @@ package struct ProbeChange: Hashable, Sendable {
   package var isRunning: Bool?
   package var frequency: UInt64?
   package var threshold: UInt64?
+  package var interval: UInt64?
   package var mode: String?
   package var filter: ProbeSettings.Filter?
 
   package init(
-    isRunning: Bool? = nil, frequency: UInt64? = nil, threshold: UInt64? = nil, mode: String? = nil, filter: ProbeSettings.Filter? = nil
+    isRunning: Bool? = nil, frequency: UInt64? = nil, threshold: UInt64? = nil, interval: UInt64? = nil, mode: String? = nil,
+    filter: ProbeSettings.Filter? = nil
   ) {
     self.isRunning = isRunning
     self.frequency = frequency
     self.threshold = threshold
+    self.interval = interval
     self.mode = mode
     self.filter = filter
   }

@@ -47,6 +47,7 @@ struct Controls: Sendable {
       ("name", .string(probe.name)), ("label", .string(probe.label)), ("running", .bool(probe.isRunning)),
       ("pending", .bool(probe.isPending)),
       ("frequency", settings.frequency.map(JSON.natural) ?? .null), ("threshold", settings.threshold.map(JSON.natural) ?? .null),
+      ("interval", settings.interval.map(JSON.natural) ?? .null),
       ("mode", settings.mode.map(JSON.string) ?? .null),
       ("filter", .object(filter.filter { !$0.1.isEmpty }.map { ($0.0, .string($0.1)) })), ("events", .natural(probe.events)),
       ("lost", .natural(probe.lost)), ("reason", probe.hindrance.map { .string($0.reason) } ?? .null),
@@ -82,10 +83,11 @@ private struct ProbeBody: Decodable {
   var change = ProbeChange()
 
   init(from decoder: any Decoder) throws {
-    let members = try Members(decoder, ["running", "frequency", "threshold", "mode", "filter"])
+    let members = try Members(decoder, ["running", "frequency", "threshold", "interval", "mode", "filter"])
     change.isRunning = try members.value("running", Bool.self)
     change.frequency = try members.value("frequency", UInt64.self)
     change.threshold = try members.value("threshold", UInt64.self)
+    change.interval = try members.value("interval", UInt64.self)
     change.mode = try members.value("mode", String.self)
     change.filter = try members.value("filter", FilterBody.self)?.filter
   }

@@ -155,6 +155,7 @@ enum OpenAPI {
               "type": "object", "additionalProperties": false, "minProperties": 1, "properties": {
                 "running": { "type": "boolean" }, "frequency": { "type": "integer", "minimum": 1, "maximum": 999 },
                 "threshold": { "type": "integer", "minimum": 1, "maximum": 10000000 },
+                "interval": { "type": "integer", "minimum": 1, "maximum": 1073741824 },
                 "mode": { "enum": ["all", "major", "latency", "errors"],
                   "description": "all or major of page_faults, latency or errors of syscalls." },
                 "filter": { "$ref": "#/components/schemas/Filter" } } } } } },
@@ -222,7 +223,7 @@ enum OpenAPI {
       "components": {
         "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
         "parameters": {
-          "type": { "name": "type", "in": "query", "schema": { "enum": ["cpu", "off_cpu", "lock"], "default": "cpu" } },
+          "type": { "name": "type", "in": "query", "schema": { "enum": ["cpu", "off_cpu", "lock", "allocations"], "default": "cpu" } },
           "match": { "name": "match", "in": "query", "description": "Conditions on labels, all of which hold; a missing label is empty.",
             "schema": { "type": "string" }, "example": "{service=\"nginx.service\",comm=~\"worker.*\"}" },
           "from": { "name": "from", "in": "query", "schema": { "type": "string", "default": "-1h" } },
@@ -235,8 +236,8 @@ enum OpenAPI {
               "properties": { "error": { "type": "string", "description": "One line: what, on what, why, what to do." } } } } } }
         },
         "schemas": {
-          "Probe": { "type": "object", "required": ["name", "label", "running", "pending", "frequency", "threshold", "mode", "filter",
-            "events", "lost", "reason"], "properties": {
+          "Probe": { "type": "object", "required": ["name", "label", "running", "pending", "frequency", "threshold", "interval", "mode",
+            "filter", "events", "lost", "reason"], "properties": {
             "name": { "type": "string", "description": "A profile, or a key below metrics in the configuration." },
             "label": { "type": "string", "description": "What metrics of the agent call it: the value of probe or profile." },
             "running": { "type": "boolean", "description": "What it does." },
@@ -244,6 +245,8 @@ enum OpenAPI {
             "frequency": { "type": ["integer", "null"], "description": "Samples a second on each processor; null where events are \#
     measured." },
             "threshold": { "type": ["integer", "null"], "description": "The shortest wait that counts, in microseconds; null where there \#
+    are none." },
+            "interval": { "type": ["integer", "null"], "description": "Bytes between samples of allocations, in the mean; null where there \#
     are none." },
             "mode": { "type": ["string", "null"], "description": "Which of its events count; null where there is no choice." },
             "filter": { "$ref": "#/components/schemas/Filter" },

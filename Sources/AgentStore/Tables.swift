@@ -8,6 +8,7 @@ extension ProfileType {
     case .cpu: 0
     case .offCPU: 1
     case .lock: 2
+    case .allocations: 3
     }
   }
 }

@@ -90,18 +90,29 @@ private enum Held {
 @safe
 package struct Links: ~Copyable {
   private var links: [Held] = []
+  /// Those that can be detached by themselves.
+  private var groups: [UInt64: [Held]] = [:]
   private var slow = 0
   /// Events that the kernel could not hand to the programs of links that have been detached. Kernel 6.7.
   package private(set) var missed: UInt64 = 0
 
   package init() {}
 
-  package var count: Int { links.count }
+  package var count: Int { links.count + groups.values.reduce(0) { $0 + $1.count } }
 
   package mutating func add(_ link: consuming Link) {
     if link.isSlowToClose { slow += 1 }
     unsafe links.append(.link(link.release()))
   }
+
+  /// Adds a link to those of a group.
+  package mutating func add(_ link: consuming Link, group: UInt64) { unsafe groups[group, default: []].append(.link(link.release())) }
+
+  /// The same.
+  package mutating func add(_ link: consuming TargetLink, group: UInt64) { groups[group, default: []].append(link.release()) }
+
+  /// Detaches the links of a group.
+  package mutating func detach(group: UInt64) { Self.close(groups.removeValue(forKey: group) ?? []) }
 
   package mutating func add(_ link: consuming TargetLink) {
     if link.event >= 0 { slow += 1 }
@@ -110,14 +121,20 @@ package struct Links: ~Copyable {
 
   /// Detaches all. Slow ones are closed from many threads, so that their grace periods overlap.
   package mutating func detach() {
-    let all = links
-    links = []
+    let all = links + groups.values.joined()
+    if !groups.isEmpty { slow = all.count }
+    (links, groups) = ([], [:])
     for held in all { missed += held.missed }
     guard slow > 1 else {
       for held in all { held.close() }
       return
     }
     slow = 0
+    Self.close(all)
+  }
+
+  /// Closes links from many threads.
+  private static func close(_ all: [Held]) {
     let threads = min(all.count, 32)
     var handles: [pthread_t] = []
     for first in 0..<threads {
@@ -136,7 +153,7 @@ package struct Links: ~Copyable {
   }
 
   deinit {
-    for held in links { held.close() }
+    for held in links + groups.values.joined() { held.close() }
   }
 
   /// The links that one thread closes.

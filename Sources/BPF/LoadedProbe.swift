@@ -92,6 +92,9 @@ package struct LoadedProbe: ~Copyable {
     return unsafe bpf_map__fd(found)
   }
 
+  /// The descriptor of a loaded program; it lives as long as the probe.
+  package func descriptor(ofProgram name: String) throws(BPFError) -> CInt { unsafe bpf_program__fd(try program(name)) }
+
   /// Whether the object has a map of that name.
   package func has(_ map: String) -> Bool { unsafe bpf_object__find_map_by_name(object, map) != nil }
 

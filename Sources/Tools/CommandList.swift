@@ -2,6 +2,7 @@ package import ArgumentParser
 
 /// The subcommands that observe the kernel, in alphabetical order.
 package let toolCommands: [any ParsableCommand.Type] = [
+  Allocs.self,
   Bashreadline.self,
   Biolatency.self,
   Cpudist.self,

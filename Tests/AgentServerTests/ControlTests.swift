@@ -18,7 +18,7 @@ import Testing
       let probes = try await server.get("/api/v1/probes")
       #expect(
         probes.text
-          == #"{"probes":[{"name":"cpu","label":"cpu","running":true,"pending":false,"frequency":19,"threshold":null,"mode":null,"filter":{},"events":48,"lost":5,"reason":null}]}"#
+          == #"{"probes":[{"name":"cpu","label":"cpu","running":true,"pending":false,"frequency":19,"threshold":null,"interval":null,"mode":null,"filter":{},"events":48,"lost":5,"reason":null}]}"#
           + "\n")
       let budget = try await server.get("/api/v1/budget")
       #expect(budget.text == #"{"max_cpu":2.5,"max_memory_bytes":67108864}"# + "\n")
@@ -55,7 +55,7 @@ import Testing
         body: #"{"running":true,"frequency":97,"mode":"all","filter":{"comm":"a\"b","user":"root"}}"#)
       #expect(
         tuned.text
-          == #"{"name":"cpu","label":"cpu","running":true,"pending":true,"frequency":97,"threshold":null,"mode":"all","filter":{"comm":"a\"b","user":"root"},"events":48,"lost":5,"reason":null}"#
+          == #"{"name":"cpu","label":"cpu","running":true,"pending":true,"frequency":97,"threshold":null,"interval":null,"mode":"all","filter":{"comm":"a\"b","user":"root"},"events":48,"lost":5,"reason":null}"#
           + "\n")
       let cleared = try await server.get("/api/v1/probes/cpu", method: .post, headers: Self.authorized, body: #"{"filter":{}}"#)
       #expect(try (cleared.json()["filter"] as? [String: Any])?.isEmpty == true)
@@ -69,7 +69,10 @@ import Testing
   @Test(arguments: [
     ("probes/cpu", "", 400, "the body is no JSON object"), ("probes/cpu", "[]", 400, "outermost value"),
     ("probes/cpu", "{}", 400, "changes nothing"),
-    ("probes/cpu", #"{"runing":true}"#, 400, "the body has a member 'runing': there are running, frequency, threshold, mode, filter"),
+    (
+      "probes/cpu", #"{"runing":true}"#, 400,
+      "the body has a member 'runing': there are running, frequency, threshold, interval, mode, filter"
+    ),
     ("probes/cpu", #"{"running":"yes"}"#, 400, "the body's running has a value of another kind"),
     ("probes/cpu", #"{"frequency":-1}"#, 400, "the body is no JSON object with numbers in range"),
     ("probes/cpu", #"{"frequency":1e99}"#, 400, "the body is no JSON object with numbers in range"),

@@ -104,8 +104,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("series?type=gpu", "'type' cannot be 'gpu': it is one of cpu, off_cpu, lock"),
-    ("series?type=", "'type' cannot be '': it is one of cpu, off_cpu, lock"),
+    ("series?type=gpu", "'type' cannot be 'gpu': it is one of cpu, off_cpu, lock, allocations"),
+    ("series?type=", "'type' cannot be '': it is one of cpu, off_cpu, lock, allocations"),
     ("timeline?step=", "'step' is no whole number from 1 to 2147483647"),
     ("series?mach=%7B%7D", "there is no parameter 'mach' here: there are type, match, from, to"),
     ("series?type=cpu&type=cpu", "the parameter 'type' is given twice: give it once"),

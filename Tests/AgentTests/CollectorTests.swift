@@ -130,7 +130,9 @@ import Testing
   @Test func aProfileRestsToKeepTheBudget() async throws {
     let changes = Mutex(0)
     let found = try await windows(.offCPU, settings: ProbeSettings(isEnabled: true, threshold: 1000)) { window, control in
-      func note(_ change: CostGovernor.Change) { control.note(.init(change: change, cause: .processor, share: 0.03, memory: 0), isWhole: true) }
+      func note(_ change: CostGovernor.Change) {
+        control.note(.init(change: change, cause: .processor, share: 0.03, memory: 0), isWhole: true)
+      }
       func settled() async -> ProbeState? {
         while true {
           if let state = await control.probes().first(where: { $0.name == "off_cpu" }), !state.isPending { return state }
@@ -190,6 +192,34 @@ import Testing
     #expect((0.5...1.5).contains(share), "\(share)")
     func names(_ window: ProfileWindow) -> Set<String> { Set(window.frames.map(\.function)) }
     #expect(names(waits).contains { $0.contains("nanosleep") } && !names(cpu).contains("[still blocked]"))
+  }
+
+  /// Once a window each library is looked for, and by bytes each allocation counts.
+  @Test func allocationsAreSampledByBytes() async throws {
+    let folder = try TemporaryFolder()
+    let program = try compile(
+      """
+      #include <stdlib.h>
+      #include <unistd.h>
+      void *volatile sink;
+      __attribute__((noinline)) void take(void) { sink = malloc(1000003); free(sink); sink = 0; }
+      int main(void) { for (;;) { take(); usleep(10000); } }
+      """, in: folder, name: "takes-of-test", compiler: "clang", flags: ["-O1", "-fno-builtin", "-fno-optimize-sibling-calls"])
+    let running = try Running([program])
+    var configuration = Configuration()
+    (configuration.cpuFrequency, configuration.offCPUThreshold, configuration.allocationInterval) = (0, nil, 64 << 10)
+    var filter = ProbeSettings.Filter()
+    filter.comm = "takes-of-test"
+    let found = try await windows([.allocations], configuration, filter) { window, _ in window.covered > 9_000_000_000 }
+    running.signal(9)
+    _ = running.finish()
+    let whole = try #require(found.first { $0.covered > 9_000_000_000 })
+    let sum = Self.sum(whole, "takes-of-test")
+    // Each is larger than the interval, and counts as itself; there are at most a hundred a second.
+    #expect(sum > 0 && sum % 1_000_003 == 0 && sum / 1_000_003 <= whole.covered / 10_000_000 + 1, "\(sum)")
+    #expect(sum / 1_000_003 > whole.covered / 100_000_000, "\(sum)")
+    #expect(whole.type == .allocations && whole.lost == 0 && whole.period == 0)
+    #expect(whole.stacks.contains { $0.contains { whole.frames[Int($0)].function == "take" } })
   }
 
   /// Of one collector: stopped, started at another frequency with a filter, all by the control interface.

@@ -82,6 +82,14 @@ typealias ConfigurationError = Agent.ConfigurationError
     #expect(try read("") == Configuration())
   }
 
+  @Test func allocationsAreMeasuredWhereThatIsAsked() throws {
+    #expect(Configuration().probes["allocations"] == ProbeSettings(isEnabled: false, interval: 512 << 10))
+    let found = try read("allocations: {interval: 64KB, comm: web, cgroup: system.slice/web.service}")
+    let settings = try #require(found.probes["allocations"])
+    #expect(settings.isEnabled && settings.interval == 64 << 10 && settings.filter.comm == "web")
+    #expect(settings.filter.cgroup == "system.slice/web.service" && settings.filter.user.isEmpty)
+  }
+
   @Test func locksAreMeasuredWhereThatIsAsked() throws {
     #expect(Configuration().probes["lock"] == ProbeSettings(isEnabled: false, threshold: 100))
     #expect(try read("lock: {threshold: 50}").probes["lock"] == ProbeSettings(isEnabled: true, threshold: 50))
@@ -93,6 +101,8 @@ typealias ConfigurationError = Agent.ConfigurationError
     ("cpu:\n  frequency: 5000", "agent.yaml:2: cpu.frequency is 0 to 999, not '5000'"),
     ("cpu:\n  frequenzy: 50", "agent.yaml:2: there is no key cpu.frequenzy; there are cpu.frequency"),
     ("host: a\nhost: b", "host"),
+    ("allocations: {interval: 2GB}", "agent.yaml:1: allocations.interval is a size of 1B to 1GB, as 512KB, or off, not '2GB'"),
+    ("allocations: {interval: 0B}", "allocations.interval is a size of 1B to 1GB"),
     ("lock: {threshold: 0}", "agent.yaml:1: lock.threshold is 1 to 10000000 microseconds or off, not '0'"),
     ("cpu: 7", "agent.yaml:1: cpu takes keys of its own"),
     ("host: {a: b}", "agent.yaml:1: host takes one value"),

@@ -10,7 +10,8 @@ import Testing
   }
 
   static let tools = [
-    "bashreadline", "biolatency", "cpudist", "execsnoop", "exitsnoop", "faults", "funccount", "funclatency", "offcputime", "offwaketime",
+    "allocs", "bashreadline", "biolatency", "cpudist", "execsnoop", "exitsnoop", "faults", "funccount", "funclatency", "offcputime",
+    "offwaketime",
     "oomkill", "opensnoop",
     "profile", "runqlat", "syscount", "tcpconnlat",
     "tcpretrans", "tcprtt", "wakeuptime",

@@ -54,7 +54,8 @@ import Testing
   @Test func sampledWaitsSumUpToAllOfThem() throws {
     let found = try trace(["offcputime", "--locks", "-m", "1000", "--samples", "100"], ["1009", "0", "0", "211", "3000"])
     let taken = found.sum("count")
-    #expect((150...1000).contains(taken), "\(taken)")
+    // Not all, and enough for the bound below to say something.
+    #expect((50...900).contains(taken), "\(taken)")
     #expect(
       abs(Double(found.sum("value")) / Double(found.waited) - 1) < 6 / Double(taken).squareRoot(),
       "\(found.sum("value")) of \(found.waited)")

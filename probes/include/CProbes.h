@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* What the kernel side and Swift share: one layout header per tool. */
 #pragma once
+#include "allocs.h"
 #include "bashreadline.h"
 #include "biolatency.h"
 #include "connection.h"

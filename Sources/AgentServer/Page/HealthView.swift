@@ -1,10 +1,11 @@
 extension Page {
   /// How the agent is doing.
   static let health = #"""
-    const probeText = ({ running, pending, frequency, threshold, mode, filter, events, lost, reason }) => [
+    const probeText = ({ running, pending, frequency, threshold, interval, mode, filter, events, lost, reason }) => [
       running ? "running" : reason ?? "stopped", ...(pending ? ["changed from the next window on"] : []),
       ...(frequency ? [`${rounded(frequency)} samples a second on each processor`] : []),
       ...(threshold ? [`waits from ${durationText(threshold * 1e3)} on`] : []),
+      ...(interval ? [`a sample for ${bytesText(interval)}`] : []),
       ...(mode ? [mode] : []), ...Object.entries(filter).map(([name, value]) => `only ${name} ${value}`),
       `${rounded(events)} events`, ...(lost ? [`${rounded(lost)} lost`] : []),
     ].join(", ");

@@ -114,6 +114,8 @@ extension Page {
       cpu: { name: "On CPU", key: "cpu.frequency", amount: rounded, rate: rate => `${rounded(rate)} CPUs` },
       off_cpu: { name: "Off CPU", key: "off_cpu.threshold", ...waits },
       lock: { name: "Locks", key: "lock.threshold", ...waits },
+      allocations: { name: "Allocations", key: "allocations.interval", amount: bytesText, rate: rate => `${bytesText(rate)}/s`,
+        chosen: "by their bytes, larger ones rather than small ones" },
     };
     const typeName = type => types[type]?.name ?? type;
     """#

@@ -17,7 +17,7 @@ extension Page {
 
     // Processors that were busy, threads that waited, or events a second.
     function ratesOf({ rows, covered, period }) {
-      const unit = i => asked.over === "metrics" ? 1e9 : asked.type === "cpu" ? period[i] || largest(period) : 1;
+      const unit = i => asked.over === "metrics" || asked.type === "allocations" ? 1e9 : asked.type === "cpu" ? period[i] || largest(period) : 1;
       const total = new Float64Array(covered.length);
       const rates = Array.from({ length: Math.min(rows.length, namedRows + 1) }, () => new Float64Array(covered.length));
       rows.forEach(({ sums }, r) => {

@@ -38,7 +38,7 @@ package struct StackRun: ~Copyable {
     var samplers: (others: WaitSampler, futexes: WaitSampler)?
     session = try Session(
       Plan(
-        image: .named(type(of: tool).probe), hooks: tool.hooks,
+        image: .named(type(of: tool).probe), hooks: tool.hooks, excludesItself: type(of: tool).excludesItself,
         configure: { (probe, programs) throws(BPFError) in
           try probe.configure(
             ".rodata.stack",
@@ -86,10 +86,17 @@ package struct StackRun: ~Copyable {
     if let samples = tool.samples {
       samplers?.others.rate = samples
       samplers?.futexes.rate = samples
-    } else {
+    } else if try !tool.adjust(session.attachment.probe) {
       session.attachment.links.detach()
       _ = try tool.attach(session.attachment.probe, session.attachment.chosen, &session.attachment.links)
     }
+  }
+
+  /// Attaches to what has come since the last time, for a tool that looks for files.
+  ///
+  /// - Returns: what people should know.
+  package mutating func follow(_ tool: some StackTool) throws(BPFError) -> [String] {
+    try tool.follow(session.attachment.probe, &session.attachment.links)
   }
 
   /// Waits for events and takes them in.

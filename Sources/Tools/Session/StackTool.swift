@@ -1,5 +1,5 @@
 package import ArgumentParser
-internal import BPF
+package import BPF
 internal import CProbes
 internal import DebugInfo
 internal import Formats
@@ -76,7 +76,9 @@ package struct StackOptions: ParsableArguments {
     case .auto:
       return byRules
         + byFramePointers.map {
-          .init($0.program, lacking: ([$0.lacking] + ["stacks of code without frame pointers"]).compactMap(\.self).joined(separator: ", "))
+          .init(
+            $0.program, lacking: ([$0.lacking] + ["stacks of code without frame pointers"]).compactMap(\.self).joined(separator: ", "),
+            with: $0.companions)
         }
     }
   }
@@ -114,6 +116,12 @@ package protocol StackTool: Tool {
   var samples: UInt64? { get }
   /// Whether only those events count whose functions take a lock.
   var locksOnly: Bool { get }
+  /// Whether swtrace's own work would be events of the tool, and is left out.
+  static var excludesItself: Bool { get }
+  /// Sets what can be set while programs are attached; false where a change needs them attached anew.
+  func adjust(_ probe: borrowing LoadedProbe) throws(BPFError) -> Bool
+  /// Attaches to what has come since the last time; returns what people should know.
+  func follow(_ probe: borrowing LoadedProbe, _ links: inout Links) throws(BPFError) -> [String]
 }
 
 extension StackTool {
@@ -127,6 +135,9 @@ extension StackTool {
   package var unfinishedWaits: ClosedRange<UInt64>? { nil }
   package var samples: UInt64? { nil }
   package var locksOnly: Bool { false }
+  package static var excludesItself: Bool { false }
+  package func adjust(_ probe: borrowing LoadedProbe) throws(BPFError) -> Bool { false }
+  package func follow(_ probe: borrowing LoadedProbe, _ links: inout Links) throws(BPFError) -> [String] { [] }
 
   package mutating func run() throws {
     try prepare()
