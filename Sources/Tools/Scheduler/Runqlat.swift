@@ -9,7 +9,7 @@ package struct Runqlat: HistogramTool {
   package static let configuration = CommandConfiguration(
     commandName: "runqlat", abstract: "Show run queue latency: how long tasks wait for a processor.",
     discussion: """
-      Overhead: about 0.1 us for each switch.
+      Overhead: about 0.2 us for each switch.
 
       Example: each second, for the tasks of a service
         swtrace runqlat --cgroup system.slice/nginx.service 1
