@@ -30,13 +30,19 @@ class Stated:
         return self.number
 
 
+METRICS = ['run_queue', 'block_io', 'tcp_connect', 'tcp_rtt', 'tcp_retransmits', 'page_faults', 'syscalls', 'oom_kills']
+
+
 @functools.cache
-def watched():
-    """An agent that has run beside 2 busy processes and 200 that wait: what it took in each window, and its store."""
-    folder = f'{common.WORK}/agent'
+def watched(metrics=True):
+    """An agent that has run beside 2 busy processes and 200 that wait: what it took in each window, and its store.
+
+    Without metrics of the machine it does what other profilers do."""
+    folder = f'{common.WORK}/agent{"" if metrics else "-profiles"}'
     os.mkdir(folder)
+    settings = {} if metrics else {f'SWTRACE_METRICS_{name.upper()}': 'off' for name in METRICS}
     # The rates stay what they are: else their figures would be those of other rates.
-    agent = Agent(BINARY, f'{folder}/agent.db', f'{folder}/log', SWTRACE_BUDGET_MAX_CPU='6400')
+    agent = Agent(BINARY, f'{folder}/agent.db', f'{folder}/log', SWTRACE_BUDGET_MAX_CPU='6400', **settings)
     workload = subprocess.Popen([common.build('services'), str(BUSY), str(SLEEPING)], stdout=subprocess.PIPE)
     try:
         workload.stdout.read(1)
@@ -90,15 +96,17 @@ def label():
 def agent_cost():
     stated = {'stated by others': Stated(1.0)}
 
-    def part(index, summary=statistics.median):
-        return lambda: summary(window[index] for window in watched()['windows'])
+    def part(metrics, index, summary=statistics.median):
+        return lambda: summary(window[index] for window in watched(metrics)['windows'])
 
-    name = f'{label()}: on- and off-CPU at 19 Hz, median of windows'
-    yield f'{name}, process', '% of a processor', '', part(0), {}
-    yield 'the same, programs in the kernel', '% of a processor', '', part(1), {}
-    yield 'the same, together', '% of a processor', '≤ 0.5', lambda: statistics.median(map(sum, watched()['windows'])), stated
-    yield 'the same, mean, with the upkeep of each minute', '% of a processor', '', \
-        lambda: statistics.mean(map(sum, watched()['windows'])), {}
+    def together(metrics, summary):
+        return lambda: summary(map(sum, watched(metrics)['windows']))
+
+    for metrics, what in (False, 'on- and off-CPU at 19 Hz'), (True, 'the same and the metrics of the machine'):
+        yield f'{label()}: {what}, median of windows, process', '% of a processor', '', part(metrics, 0), {}
+        yield 'the same, programs in the kernel', '% of a processor', '', part(metrics, 1), {}
+        yield 'the same, together', '% of a processor', '' if metrics else '≤ 0.5', together(metrics, statistics.median), {} if metrics else stated
+        yield 'the same, mean, with the upkeep of each minute', '% of a processor', '', together(metrics, statistics.mean), {}
     yield 'windows at lowered rates (0: all of it is at 19 Hz)', 'halvings', '0', \
         lambda: watched()['metrics'].get('swtrace_agent_rate_halvings', 0), {}
 
