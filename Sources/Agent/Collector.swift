@@ -45,7 +45,7 @@ package final class Collector: Service {
   ///
   /// A profile that cannot begin is noted, and tried again.
   ///
-  /// - Throws: when nothing can be measured at all.
+  /// - Throws: when what profiles share cannot be had: memory, descriptors.
   package func run() async throws {
     try await MeasuringThread.run("profiles", until: ending) { [self] in
       let profiling = try Profiling(types, control, costs, unwindMemory: unwindMemory, until: ending, hand)

@@ -56,6 +56,9 @@ package final class Control: Sendable {
     }
   }
 
+  /// Whether a probe could not begin as it is to measure now, and nobody has asked for it again.
+  func hasFailed(_ probe: String) -> Bool { content.withLock { $0.probes[probe]?.hindrance?.cause == .failure } }
+
   func isRunning(_ probe: String) -> Bool { content.withLock { $0.probes[probe]?.running != nil } }
 
   /// Notes how a probe measures from now on; nil when it has ended.

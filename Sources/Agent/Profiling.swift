@@ -67,6 +67,8 @@ final class Profiling {
   /// In nanoseconds; doubled with each failure.
   private static let pauses: ClosedRange<UInt64> = 10_000_000_000...640_000_000_000
   private var governor = CostGovernor()
+  /// What rests with a profile that has to, because one probe measures them.
+  private var resting: [String: (names: [String], since: CostGovernor.Decision)] = [:]
   private var labels = LabelCache()
   private var maker: WindowMaker
   /// The beginning of the windows that are open, in seconds since 1970.
@@ -137,14 +139,17 @@ final class Profiling {
   /// Whether a profile is to be measured now.
   private func isWanted(_ type: ProfileType) -> Bool {
     guard let settings = control.allowed(type.rawValue) else { return false }
-    guard let last = failed[type], last.settings == settings else { return true }
+    // Who stops a profile and starts it again wants it tried at once.
+    guard let last = failed[type], last.settings == settings, control.hasFailed(type.rawValue) else { return true }
     return Clock.monotonic >= last.retryAt
   }
 
   /// The profiles that one probe measures with this one: waits for locks are some of all waits, and each wait is looked at once.
+  ///
+  /// One that has failed is tried by itself: it must not end the other one each time.
   private func together(_ type: ProfileType) -> [ProfileType] {
     let waits = [ProfileType.offCPU, .lock]
-    guard waits.contains(type), waits.allSatisfy({ types.contains($0) && isWanted($0) }),
+    guard waits.contains(type), waits.allSatisfy({ types.contains($0) && isWanted($0) && failed[$0] == nil }),
       control[ProfileType.offCPU.rawValue]?.filter == control[ProfileType.lock.rawValue]?.filter
     else { return [type] }
     return waits
@@ -154,7 +159,7 @@ final class Profiling {
     types.reduce(into: [:]) { $0[$1] = control[$1.rawValue] }
   }
 
-  /// Begins what one probe measures; what is optional is left out where that does not work.
+  /// Begins what one probe measures; where that does not work, the first by itself.
   private func begin(_ types: [ProfileType]) throws {
     let settings = settings(of: types)
     do { try begin(types, settings, tool(types, settings)) } catch {
@@ -252,13 +257,16 @@ final class Profiling {
     var kept: [Member] = []
     for member in members {
       var goesOn = false
-      do { goesOn = try retune(member) } catch { for type in member.types { note(type, failed: error) } }
+      var failure: (any Error)?
+      do { goesOn = try retune(member) } catch { failure = error }
       if goesOn {
         try close(member)
         follow(member)
         kept.append(member)
       } else {
         try end(member)
+        // Afterwards: what has ended is not to be in want of anything.
+        if let failure { for type in member.types { note(type, failed: failure) } }
       }
     }
     members = kept
@@ -388,9 +396,31 @@ final class Profiling {
       window.maps[key.rawValue] = costs.mapMemory(of: key.tool)
     }
     let limits = CostGovernor.Limits(processor: budget.processor / 100, memory: UInt64(budget.memory))
-    guard let decision = governor.judge(window, limits, pausedStill: control.paused) else { return }
-    processes.isLean = governor.isLean
-    control.note(decision, isWhole: costs.knowsPrograms)
+    let decision = governor.judge(window, limits, pausedStill: control.paused)
+    if let decision {
+      processes.isLean = governor.isLean
+      control.note(decision, isWhole: costs.knowsPrograms)
+    }
+    restTogether(decision)
+  }
+
+  /// Has the profiles of one probe rest together: it takes as much for one of them.
+  private func restTogether(_ decision: CostGovernor.Decision?) {
+    func note(_ name: String, _ change: CostGovernor.Change, _ cause: CostGovernor.Decision) {
+      var other = cause
+      other.change = change
+      control.note(other, isWhole: costs.knowsPrograms)
+    }
+    if let decision, case .pause(let name, let share) = decision.change {
+      let others = members.first { $0.types.first?.rawValue == name }?.types.dropFirst().map(\.rawValue) ?? []
+      for other in others { note(other, .pause(other, share: share), decision) }
+      resting[name] = (others, decision)
+    }
+    // It goes on because there is room, or because somebody said so.
+    for (name, rest) in resting where !control.paused.contains(name) {
+      for other in rest.names where control.paused.contains(other) { note(other, .resume(other), decision ?? rest.since) }
+      resting[name] = nil
+    }
   }
 
   /// The beginning of the window that it is now.
