@@ -46,8 +46,7 @@ struct AgentRun: Sendable {
   /// Runs until SIGTERM or SIGINT. The collectors end first, then what they handed over is delivered.
   func run() async throws {
     let store = try Store(path: configuration.storePath, options: configuration.storeOptions, now: Self.now)
-    // Before the first window of this run, whose time may be wrong.
-    let clock = RetentionClock(newest: try await store.newestTime(), now: Self.now, monotonic: Clock.monotonic)
+    let clock = RetentionClock(try await store.retention(), now: Self.now, monotonic: Clock.monotonic)
     let queue = WindowQueue([store], logger: logger) { [control] window in
       let rules = control.configuration
       return window.prepared(rules.relabelling, rules.redaction)
@@ -119,7 +118,8 @@ struct Upkeep: Service {
         try await Task.sleep(for: .seconds(60))
         store.keep(control.configuration.storeOptions)
         let now = AgentRun.now
-        do { try await store.maintain(now: now, trusted: clock.time(now: now, monotonic: Clock.monotonic)) } catch is CancellationError {
+        let retention = clock.look(now: now, monotonic: Clock.monotonic)
+        do { try await store.maintain(now: now, retention: retention) } catch is CancellationError {
           throw CancellationError()
         } catch {
           logger.error("the store was not looked after: \(error)")

@@ -20,15 +20,21 @@ struct Reload: Service {
   func reload() {
     notice.reloading()
     defer { notice.ready(control.summary) }
+    do { control.reload(try source.read(), by: "SIGHUP") } catch {
+      return logger.error("the configuration was read again and is refused, the old one stays: \(error)")
+    }
+    renewCertificate()
+    logger.notice("the configuration was read again")
+  }
+
+  /// The files' names are of the start, what they say is of now. They may be bad where the configuration is not, which names others.
+  private func renewCertificate() {
     do {
-      control.reload(try source.read(), by: "SIGHUP")
-      // The files' names are of the start, what they say is of now.
       if let certificate, let new = try control.configuration.certificate(), certificate.become(new) {
         logger.notice("the certificate is another one from the next connection on")
       }
-      logger.notice("the configuration was read again")
     } catch {
-      logger.error("the configuration was read again and is refused, the old one stays: \(error)")
+      logger.error("the certificate could not be read again, the old one stays: \(error)")
     }
   }
 }

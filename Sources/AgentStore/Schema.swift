@@ -41,6 +41,12 @@ enum Schema {
           CREATE INDEX metric_block_start ON metric_block (resolution, start);
           """)
     }
+    // One row. Of an older file it is not known; the newest that is in it comes next to it.
+    migrator.registerMigration("3") { database in
+      try database.execute(
+        sql: "CREATE TABLE retention (id INTEGER PRIMARY KEY CHECK (id = 1), time INTEGER NOT NULL, ahead INTEGER NOT NULL)")
+      if let newest = try database.newestStart() { try database.keep(.init(time: newest)) }
+    }
     return migrator
   }
 

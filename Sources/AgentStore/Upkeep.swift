@@ -19,10 +19,10 @@ extension Store {
   ///
   /// - Parameters:
   ///   - now: seconds since 1970.
-  ///   - trusted: the time by which ages are judged, as `RetentionClock` tells it; nil for `now`.
-  package func maintain(now: Int64, trusted: Int64? = nil) async throws {
+  ///   - retention: the time by which ages are judged, which is kept; nil for `now`.
+  package func maintain(now: Int64, retention: RetentionClock.Standing? = nil) async throws {
     note(now: now)
-    let (options, trusted) = (options, trusted ?? now)
+    let (options, trusted) = (options, retention?.time ?? now)
     try await write { database, _ in try Schema.limit(database, to: options.grownFile) }
     // First, for the other steps take room before they give some.
     try await shrink()
@@ -34,11 +34,10 @@ extension Store {
     while try await packMetrics(from: .span, into: .hour, before: trusted - options.windowAge) {}
     try await collect()
     while try await vacuum() {}
+    // Last, as there may have been no room for it: an earlier one that stays has more kept, not less.
+    if let retention { try await write { database, _ in try database.keep(retention) } }
     try await checkpoint()
   }
-
-  /// When the newest that is stored begins, in seconds since 1970; nil for nothing.
-  package func newestTime() async throws -> Int64? { try await read { try $0.newestStart() } }
 
   /// Makes blocks of the oldest smaller ones that are over, for some series.
   ///

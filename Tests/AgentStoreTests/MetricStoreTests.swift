@@ -107,7 +107,8 @@ func histogram(_ values: [UInt64]) -> Histogram {
       try await store.write { database, _ in
         try database.run("DROP TABLE metric_block")
         try database.run("DROP TABLE metric_series")
-        try database.run("DELETE FROM grdb_migrations WHERE identifier = '2'")
+        try database.run("DROP TABLE retention")
+        try database.run("DELETE FROM grdb_migrations WHERE identifier != '1'")
       }
     }
     let store = try Store(in: folder)

@@ -62,13 +62,12 @@ import Testing
   @Test func aClockThatJumpsAheadRemovesNothing() async throws {
     let store = try Store(in: folder, options: options)
     for time in [0, 10, 86000] as [Int64] { try await store.receive(window(time, [("web", [("a", 2)])])) }
-    #expect(try await store.newestTime() == 86000)
-    var clock = RetentionClock(newest: try await store.newestTime(), now: 86010, monotonic: 0)
+    var clock = RetentionClock(try await store.retention(), now: 86010, monotonic: 0)
     let years: Int64 = 5 * 365 * 86400
     for minute in 0..<60 as Range<Int64> {
       try await store.receive(window(years + minute * 60, [("web", [("a", 3)])]))
       let now = years + minute * 60 + 10
-      try await store.maintain(now: now, trusted: clock.time(now: now, monotonic: UInt64(minute * 60_000_000_000)))
+      try await store.maintain(now: now, retention: clock.look(now: now, monotonic: UInt64(minute * 60_000_000_000)))
     }
     // Neither removed nor summed up.
     #expect(try await store.text(0..<10) == ["web: a 2"])
@@ -79,34 +78,80 @@ import Testing
     #expect(try await store.text(0..<86400) == [])
   }
 
-  @Test func ageIsJudgedByTimeThatPasses() {
-    let (day, second): (Int64, UInt64) = (86400, 1_000_000_000)
-    var clock = RetentionClock(newest: 1000, now: 1010, monotonic: 0)
-    #expect(clock.time(now: 1070, monotonic: 60 * second) == 1070)
-    // Small corrections are believed, also backwards.
-    #expect(clock.time(now: 1600, monotonic: 120 * second) == 1600 && clock.time(now: 1500, monotonic: 121 * second) == 1500)
-    // Years ahead, and back.
-    #expect(clock.time(now: 1000 * day, monotonic: 181 * second) == 1560)
-    #expect(clock.time(now: 1000 * day + 3600, monotonic: 3781 * second) == 5160)
-    #expect(clock.time(now: 5220, monotonic: 3841 * second) == 5220)
-    // Ahead for a day: it was wrong before.
-    let start = 4000 * second
-    #expect(clock.time(now: 2000 * day, monotonic: start) == 5379)
-    #expect(clock.time(now: 2001 * day - 1, monotonic: start + 86_399 * second) == 5379 + day - 1)
-    #expect(clock.time(now: 2001 * day, monotonic: start + 86_400 * second) == 2001 * day)
-    #expect(clock.time(now: 2001 * day + 60, monotonic: start + 86_460 * second) == 2001 * day + 60)
-    // Far back: nothing is old any more.
-    #expect(clock.time(now: 5, monotonic: start + 86_461 * second) == 5)
+  /// The clock is years ahead, windows are stored by it, and the agent is started again and again meanwhile.
+  @Test func aRestartWhileTheClockIsAheadRemovesNothing() async throws {
+    let (hour, years): (Int64, Int64) = (3600, 5 * 365 * 86400)
+    let first = try Store(in: folder, options: options)
+    for time in [0, 10, 86000] as [Int64] { try await first.receive(window(time, [("web", [("a", 2)])])) }
+    #expect(try await first.retention() == nil)
+    try await first.maintain(now: 86010, retention: .init(time: 86010))
+    for run in 0..<25 as Range<Int64> {
+      let store = try Store(in: folder, options: options)
+      // The monotonic clock begins anew when the machine does.
+      var clock = RetentionClock(try await store.retention(), now: years + run * hour, monotonic: 77)
+      for second in stride(from: 0, through: hour, by: 1800) {
+        let (now, waited) = (years + run * hour + second, run * hour + second)
+        try await store.receive(window(now, [("web", [("a", 3)])]))
+        let standing = clock.look(now: now, monotonic: 77 + UInt64(second) * 1_000_000_000)
+        #expect(standing == (waited < 86400 ? .init(time: 86010 + waited, ahead: waited) : .init(time: now)))
+        try await store.maintain(now: now, retention: standing)
+        #expect(try await store.retention() == standing)
+        let isKept = try await store.text(0..<90000) != []
+        #expect(isKept == (waited < 86400))
+      }
+    }
   }
 
-  @Test func aStartFarAfterTheNewestIsLookedAtForADay() {
-    var clock = RetentionClock(newest: 1000, now: 9_000_000, monotonic: 77)
-    #expect(clock.time(now: 9_000_060, monotonic: 60_000_000_077) == 1060)
-    #expect(clock.time(now: 9_086_460, monotonic: 86_460_000_000_077) == 9_086_460)
-    // Nothing stored, and what is stored is of a time to come.
-    for newest in [nil, 20_000_000] as [Int64?] {
-      var clock = RetentionClock(newest: newest, now: 9_000_000, monotonic: 0)
-      #expect(clock.time(now: 9_000_060, monotonic: 60_000_000_000) == 9_000_060)
+  /// What a file says that others could write ends nothing.
+  @Test(arguments: [Int64.min, -1, 0, .max]) func anyKeptTimeCanBeRead(number: Int64) async throws {
+    let store = try Store(in: folder, options: options)
+    try await store.write { database, _ in try database.keep(.init(time: number, ahead: number)) }
+    var clock = RetentionClock(try await store.retention(), now: 9_000_000, monotonic: 0)
+    let standing = clock.look(now: 9_000_000, monotonic: 60_000_000_000)
+    #expect(standing == (number == .max ? .init(time: 9_000_000) : .init(time: 60)))
+    try await store.maintain(now: 9_000_000, retention: standing)
+  }
+
+  @Test func ofAnOlderFileTheNewestCounts() async throws {
+    do {
+      let store = try Store(in: folder)
+      for time in [20, 86000, 10] as [Int64] { try await store.receive(window(time, [("web", [("a", 2)])])) }
+      try await store.write { database, _ in
+        try database.run("DROP TABLE retention")
+        try database.run("DELETE FROM grdb_migrations WHERE identifier = '3'")
+      }
+    }
+    #expect(try await Store(in: folder).retention() == .init(time: 86000))
+  }
+
+  @Test func ageIsJudgedByTimeThatPasses() {
+    let (day, second): (Int64, UInt64) = (86400, 1_000_000_000)
+    var clock = RetentionClock(.init(time: 1000), now: 1010, monotonic: 0)
+    #expect(clock.look(now: 1070, monotonic: 60 * second).time == 1070)
+    // Small corrections are believed, also backwards.
+    #expect(clock.look(now: 1600, monotonic: 120 * second).time == 1600 && clock.look(now: 1500, monotonic: 121 * second).time == 1500)
+    // Years ahead, and back.
+    #expect(clock.look(now: 1000 * day, monotonic: 181 * second).time == 1560)
+    #expect(clock.look(now: 1000 * day + 3600, monotonic: 3781 * second).time == 5160)
+    #expect(clock.look(now: 5220, monotonic: 3841 * second).time == 5220)
+    // Ahead for a day: it was wrong before.
+    let start = 4000 * second
+    #expect(clock.look(now: 2000 * day, monotonic: start).time == 5379)
+    #expect(clock.look(now: 2001 * day - 1, monotonic: start + 86_399 * second).time == 5379 + day - 1)
+    #expect(clock.look(now: 2001 * day, monotonic: start + 86_400 * second).time == 2001 * day)
+    #expect(clock.look(now: 2001 * day + 60, monotonic: start + 86_460 * second).time == 2001 * day + 60)
+    // Far back: nothing is old any more.
+    #expect(clock.look(now: 5, monotonic: start + 86_461 * second).time == 5)
+  }
+
+  @Test func aStartFarAheadIsLookedAtForADay() {
+    var clock = RetentionClock(.init(time: 1000), now: 9_000_000, monotonic: 77)
+    #expect(clock.look(now: 9_000_060, monotonic: 60_000_000_077).time == 1060)
+    #expect(clock.look(now: 9_086_460, monotonic: 86_460_000_000_077).time == 9_086_460)
+    // A new store, and a clock that was put back.
+    for kept in [nil, .init(time: 20_000_000), .init(time: 20_000_000, ahead: 7200)] as [RetentionClock.Standing?] {
+      var clock = RetentionClock(kept, now: 9_000_000, monotonic: 0)
+      #expect(clock.look(now: 9_000_060, monotonic: 60_000_000_000).time == 9_000_060)
     }
   }
 

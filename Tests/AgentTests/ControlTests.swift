@@ -253,6 +253,33 @@ final class Lines: Sendable {
     reload.reload()
     #expect(lines.all.last?.contains("is refused, the old one stays: tls.certificate \(own.chain)") ?? false, "\(lines.all)")
   }
+
+  /// The configuration names other files, which are good, and holds; those of the start are bad.
+  @Test func aBadCertificateOfTheStartIsToldByItself() throws {
+    let folder = try TemporaryFolder()
+    let (own, other) = (try TestCertificate(in: folder, "own"), try TestCertificate(in: folder, "other"))
+    func file(_ certificate: TestCertificate, _ more: String = "") throws -> String {
+      try folder.file(
+        "agent.yaml",
+        "store: {path: \(folder.path)/agent.db}\ntls: {certificate: \(certificate.chain), key: \(certificate.key)}\n\(more)")
+    }
+    var source = ConfigurationSource(file: try file(own))
+    source.environment = [:]
+    let control = Control(try source.read(), logger: lines.logger, audit: lines.logger)
+    let reload = Reload(
+      source: source, control: control, certificate: try control.configuration.certificate(), notice: ServiceNotice(environment: [:]),
+      logger: lines.logger)
+    _ = try file(other, "cpu: {frequency: 97}\n")
+    _ = try folder.file("own-chain.pem", "nothing")
+    reload.reload()
+    #expect(control["cpu"]?.frequency == 97 && control.configuration.tlsCertificate == own.chain)
+    let told = lines.all.filter { !$0.hasPrefix("warning: tls.") }
+    #expect(lines.all.count == told.count + 2 && told.count == 3, "\(lines.all)")
+    #expect(told.first == "notice: cpu.frequency: 19 -> 97, by SIGHUP" && told.last == "notice: the configuration was read again")
+    #expect(
+      told.contains { $0.hasPrefix("error: the certificate could not be read again, the old one stays: tls.certificate \(own.chain)") },
+      "\(told)")
+  }
 }
 
 @Suite struct RelabellingTests {

@@ -87,6 +87,16 @@ import Testing
     #expect(table.takeWindow().map(\.labels) == [labels(("service", "***"))])
   }
 
+  /// What is in the open window then has labels that are hidden now, and places that are no more.
+  @Test func otherRulesEmptyAnOpenWindow() throws {
+    var table = SeriesTable(MetricCatalog.oomKills, host: "h", limit: 3)
+    for service in ["secret", "web"] { table.add([("service", service)], .count(3)) }
+    table.use(LabelRules(redaction: [try RedactionRule(regex: "secret", replacement: "***")]))
+    table.add([("service", "web")], .count(5))
+    #expect(table.takeWindow() == [.init(labels: labels(("service", "web")), value: .count(5))])
+    #expect(table.totals.map(\.value) == [.count(5)])
+  }
+
   @Test func windowsAddUpToTheTotal() {
     var table = SeriesTable(MetricCatalog.blockLatency, host: "h", limit: 1)
     let histograms = (0..<4).map { Histogram(buckets: [Histogram.bucket(slot: 8 + $0, count: 2)], sum: UInt64($0), maximum: UInt64($0)) }

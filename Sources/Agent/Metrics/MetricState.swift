@@ -23,15 +23,20 @@ struct MetricState {
     var standing: ProbeStanding?
   }
 
+  /// Says how to measure what a key names, in a mode.
+  typealias Plans = (MetricKey, String?) -> MetricProbePlan
+
   private let control: Control
+  private let plans: Plans
   private let host: String
   private let limit: Int
   private var rules: LabelRules
   private var entries: [Entry]
   private var tables: [String: SeriesTable] = [:]
 
-  init(_ keys: [MetricKey], _ control: Control) {
+  init(_ keys: [MetricKey], _ control: Control, plans: @escaping Plans = { MetricProbePlan($0, mode: $1) }) {
     self.control = control
+    self.plans = plans
     let configuration = control.configuration
     (host, limit, rules) = (configuration.host, configuration.metrics.largestSeries, configuration.labelRules)
     entries = keys.map { Entry(key: $0) }
@@ -47,7 +52,7 @@ struct MetricState {
 
   private mutating func begin(_ index: Int, _ settings: ProbeSettings) throws {
     let key = entries[index].key
-    let plan = MetricProbePlan(key, mode: settings.mode)
+    let plan = plans(key, settings.mode)
     let processors = Processors.online
     let probe = try plan.attach(ProbeSurroundings())
     for metric in plan.metrics where tables[metric.name] == nil {
@@ -99,20 +104,26 @@ struct MetricState {
     control.wanted(key.rawValue) == running.settings && (!key.isPerProcessor || running.processors == Processors.online)
   }
 
+  /// Closes the window of one probe. What it has handed over before it fails is of this window, and of no later one.
   private mutating func take(_ index: Int, _ running: Running, goesOn: Bool, _ window: inout MetricWindow) throws {
     let key = entries[index].key
     let sink: MetricSink = { tables[$0.name]?.add($1, $2) }
-    if goesOn { try running.probe.take(sink) } else { try running.probe.end(sink) }
+    var failure: (any Error)?
+    do { if goesOn { try running.probe.take(sink) } else { try running.probe.end(sink) } } catch { failure = error }
     let (now, standing) = (Clock.monotonic, entries[index].before + running.probe.standing)
     let lostBefore = entries[index].standing?.totalLost ?? 0
     for metric in running.metrics {
+      let series = tables[metric.name]?.takeWindow() ?? []
+      // That there was nothing is not known of one that failed: it is a gap.
+      if failure != nil, series.isEmpty { continue }
       window.metrics.append(
         .init(
           name: metric.name, covered: now - running.openedAt, lost: standing.totalLost - min(lostBefore, standing.totalLost),
-          series: tables[metric.name]?.takeWindow() ?? []))
+          series: series))
     }
     entries[index].standing = standing
     control.note(key.rawValue, events: standing.delivered + standing.totalLost, lost: standing.totalLost)
+    if let failure { throw failure }
     if goesOn {
       entries[index].running?.openedAt = now
     } else {

@@ -43,13 +43,15 @@ struct SeriesTable {
     self.rules = rules
   }
 
-  /// Has other rules from now on. Call it between windows.
+  /// Has other rules from now on. Call it between windows: what is in an open one is gone.
   ///
   /// All series begin anew: of one that is shown it is not known which labels it was made of, and what is hidden now must not be seen
   /// any longer.
   mutating func use(_ rules: LabelRules) {
     self.rules = rules
     (totals, places, lastUsed) = ([], [:], [])
+    // They name places that are no more.
+    (prepared, window) = ([:], [:])
   }
 
   mutating func add(_ pairs: [(String, String)], _ value: MetricValue) {
