@@ -112,9 +112,7 @@ int enter_calloc(struct pt_regs *ctx)
 	__u64 count = PT_REGS_PARM1(ctx), size = PT_REGS_PARM2(ctx);
 
 	/* A product of more than 64 bits cannot be had. */
-	if (count >= ALLOCS_LARGEST || size >= ALLOCS_LARGEST || (count >> 24 && size >> 24 && (count >> 24) * (size >> 24) >= 1 << 16))
-		return allocate(ctx, ALLOCS_LARGEST);
-	return allocate(ctx, count * size);
+	return allocate(ctx, size && count >= ALLOCS_LARGEST / size ? ALLOCS_LARGEST : count * size);
 }
 
 /* Of a library whose realloc calls malloc where nothing was allocated yet. */

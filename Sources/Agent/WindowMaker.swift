@@ -41,7 +41,9 @@ package struct WindowMaker {
         window.stacks.append(profile.stacks.frameIDs(of: sample.stack).map(frame))
       }
       let process = profile.processes[sample.process]
-      values[labels(of: process, process.pid.flatMap { processes[$0] }), default: [:]][stack, default: 0] += sample.value
+      let labels = labels(of: process, process.pid.flatMap { processes[$0] })
+      // Processes choose the values: the size of an allocation is one.
+      values[labels, default: [:]][stack, default: 0].addSaturating(sample.value)
     }
     window.series = values.sorted { $0.key < $1.key }.map { labels, values in
       .init(labels: labels, samples: values.sorted { $0.key < $1.key }.map { .init(stack: $0.key, value: $0.value) })

@@ -1,5 +1,6 @@
 internal import AgentModel
 internal import Clibz
+internal import Profiles
 
 /// How long the blocks are, in seconds, and with that what is in them.
 enum Resolution: Int64, CaseIterable {
@@ -39,14 +40,6 @@ enum ValueCoding {
       guard stack <= UInt64(NameTable.ids.upperBound) else { throw reader.damage }
       values[Int64(stack), default: 0].addSaturating(try reader.varint())
     }
-  }
-}
-
-extension UInt64 {
-  /// Adds, and stays at the largest number rather than wrap.
-  mutating func addSaturating(_ other: UInt64) {
-    let (sum, overflow) = addingReportingOverflow(other)
-    self = overflow ? .max : sum
   }
 }
 

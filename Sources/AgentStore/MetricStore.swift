@@ -1,5 +1,6 @@
 package import AgentModel
 internal import GRDB
+internal import Profiles
 
 extension Store {
   /// Takes in a window of metrics as one transaction; a window of a start that is there already adds to it.

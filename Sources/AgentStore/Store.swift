@@ -1,5 +1,6 @@
 package import AgentModel
 internal import GRDB
+internal import Profiles
 internal import Synchronization
 
 /// Keeps windows in one SQLite file, and answers from it.

@@ -1,5 +1,6 @@
 internal import AgentModel
 internal import GRDB
+internal import Profiles
 
 extension ProfileType {
   /// In the file.

@@ -85,12 +85,14 @@ package import SystemPackage
   }
 
   /// Opens a file by its path.
-  package convenience init(path: FilePath) throws(ELFError) {
+  ///
+  /// - Parameter isOurs: as above.
+  package convenience init(path: FilePath, isOurs: Bool = true) throws(ELFError) {
     let file: Descriptor
     do { file = try File.open(path) } catch {
       throw ELFError(path.string, error.errno == .invalidArgument ? .notRegular : .file(error))
     }
-    try self.init(file, name: path.string)
+    try self.init(file, name: path.string, isOurs: isOurs)
   }
 
   /// Takes an image that is no file, such as the vDSO; the bytes are copied.

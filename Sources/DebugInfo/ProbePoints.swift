@@ -36,6 +36,37 @@ package struct ProbePoints: Sendable {
     _ = file.name
   }
 
+  /// Where functions lie in a library that may be anybody's, such as a container's: nothing of it is mapped, and little of it is held.
+  ///
+  /// - Parameter names: as the dynamic linker knows them.
+  /// - Returns: places in the file by name, without those whose real function is chosen at load time; none for a 32-bit library.
+  /// - Throws: when the file cannot be read, is no ELF file, or exports more than any C library does.
+  package static func offsets(ofExported names: [String], in path: FilePath) throws(ELFError) -> [String: UInt64] {
+    let file = try ELFFile(path: path, isOurs: false)
+    guard unsafe gelf_getclass(file.handle) == ELFCLASS64 else { return [:] }
+    let count = file.countSymbols(Int32(SHT_DYNSYM))
+    guard count <= maximumExported else {
+      throw ELFError(file.name, .tooMany("exported symbols", count: UInt64(count), limit: UInt64(maximumExported)))
+    }
+    let segments = unsafe Segments(file.handle)
+    let wanted = names.map { (name: $0, bytes: [UInt8]($0.utf8)) }
+    var offsets: [String: UInt64] = [:]
+    _ = try file.forEachSymbol(Int32(SHT_DYNSYM)) { symbol, strings in
+      guard UInt32(symbol.st_info & 15) == STT_FUNC, symbol.st_value != 0 else { return }
+      strings.withWholeName(at: Int(symbol.st_name)) { text in
+        for (name, bytes) in wanted where bytes.count == text.count && offsets[name] == nil {
+          var position = 0
+          while position < bytes.count, bytes[position] == text[position] { position += 1 }
+          if position == bytes.count { offsets[name] = segments.offset(of: symbol.st_value, executable: true) }
+        }
+      }
+    }
+    return offsets
+  }
+
+  /// glibc exports about 3,000.
+  private static let maximumExported = 1 << 16
+
   private mutating func read(_ elf: OpaquePointer) {
     let segments = unsafe Segments(elf)
     var notes: [(section: OpaquePointer, header: GElf_Shdr)] = unsafe []

@@ -137,7 +137,8 @@ package struct Profile: Sendable {
 }
 
 extension UInt64 {
-  mutating func addSaturating(_ other: UInt64) {
+  /// Adds, and stays at the largest number rather than wrap.
+  package mutating func addSaturating(_ other: UInt64) {
     let (sum, overflow) = addingReportingOverflow(other)
     self = overflow ? .max : sum
   }

@@ -56,6 +56,19 @@ import Testing
     }
   }
 
+  /// How a probe stands as soon as it stands so; nil, and an issue, when it does not within a minute.
+  private static func standing(
+    of probe: String, _ control: Control, when fits: (ProbeState) -> Bool
+  ) async -> ProbeState? {
+    let end = ContinuousClock.now + .seconds(60)
+    while ContinuousClock.now < end {
+      if let state = await control.probes().first(where: { $0.name == probe }), fits(state) { return state }
+      await Task.yield()
+    }
+    Issue.record("\(probe) has not settled within a minute")
+    return nil
+  }
+
   private static func sum(_ window: ProfileWindow, _ service: String) -> UInt64 {
     window.series.filter { $0.labels["service"] == service || $0.labels["comm"] == service }.flatMap(\.samples).reduce(0) { $0 + $1.value }
   }
@@ -133,12 +146,7 @@ import Testing
       func note(_ change: CostGovernor.Change) {
         control.note(.init(change: change, cause: .processor, share: 0.03, memory: 0), isWhole: true)
       }
-      func settled() async -> ProbeState? {
-        while true {
-          if let state = await control.probes().first(where: { $0.name == "off_cpu" }), !state.isPending { return state }
-          await Task.yield()
-        }
-      }
+      func settled() async -> ProbeState? { await Self.standing(of: "off_cpu", control) { !$0.isPending } }
       guard
         changes.withLock({ count in
           count += 1
@@ -232,11 +240,7 @@ import Testing
     let changes = Mutex(0)
     let found = try await windows(.cpu, settings: ProbeSettings(isEnabled: true, frequency: 97)) { window, control in
       func settled(_ isRunning: Bool) async -> ProbeState? {
-        while true {
-          let standing = await control.probes().first { $0.name == "cpu" }
-          if let standing, standing.isRunning == isRunning, !standing.isPending { return standing }
-          await Task.yield()
-        }
+        await Self.standing(of: "cpu", control) { $0.isRunning == isRunning && !$0.isPending }
       }
       if changes.withLock({ count in
         count += 1

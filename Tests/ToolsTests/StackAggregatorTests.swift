@@ -37,6 +37,13 @@ import Testing
     #expect(aggregator.withoutUserStack == 0)
   }
 
+  /// Processes choose the values of some probes.
+  @Test func sumsStayAtTheLargestNumber() {
+    var aggregator = StackAggregator()
+    for value in [.max - 1, 1, 5] as [UInt64] { aggregator.add(record(SWTRACE_STACK_WHOLE, value: value, user: [16, 32]).span.bytes) }
+    #expect(depths(&aggregator) == [2: .max])
+  }
+
   /// Frames are numbered alike in every run, though addresses are named file by file.
   @Test func addressesAreNamedInOneOrder() throws {
     // Each a little behind a function's beginning, in two libraries.

@@ -22,6 +22,8 @@ final class AllocationPlaces {
     var functions: [Function]
     /// Where the kernel shows the very file that is mapped, under whatever name and root.
     var path: String
+    /// How many have it mapped.
+    var processes = 0
   }
 
   /// What was found in a process; asked again when it runs another program.
@@ -54,10 +56,14 @@ final class AllocationPlaces {
   private static let looks = 2
   /// Files that are attached to at most; six events of the kernel each.
   private static let limit = 64
+  /// Files that are looked into at a time: anybody can have some of these names mapped.
+  private static let triesAtOnce = 256
+  /// Whether it was said that there are more.
+  private var isFull = false
 
-  /// Attaches to libraries that are mapped now, and detaches from those that no process has mapped any more.
+  /// Attaches to libraries that are mapped now, by most processes first, and detaches from those that no process has mapped any more.
   ///
-  /// - Returns: one line for each library that cannot be attached to.
+  /// - Returns: one line for each library that cannot be attached to, and once one when there are too many.
   func attach(_ probe: borrowing LoadedProbe, _ links: inout Links) -> [String] {
     let libraries = look()
     for (file, number) in attached where libraries[file] == nil {
@@ -65,12 +71,21 @@ final class AllocationPlaces {
       attached[file] = nil
     }
     var remarks: [String] = []
-    for (file, library) in libraries where attached[file] == nil && attached.count < Self.limit {
+    // What is no library takes no place.
+    var room = Self.limit - attached.values.count { $0 > 0 }
+    let waiting = libraries.values.filter { attached[$0.file] == nil }.sorted {
+      ($1.processes, $0.file.inode) < ($0.processes, $1.file.inode)
+    }
+    for library in waiting.prefix(Self.triesAtOnce) where room > 0 {
       do {
-        attached[file] = try attach(probe, library, &links)
+        let number = try attach(probe, library, &links)
+        attached[library.file] = number
+        if number > 0 { room -= 1 }
       } catch {
-        if access(library.path, F_OK) == 0 {
-          attached[file] = 0
+        // Not access(2), which asks for the real user. Without CAP_CHECKPOINT_RESTORE the file cannot be had at all.
+        var status = stat()
+        if stat(library.path, &status) == 0 || errno == EPERM {
+          attached[library.file] = 0
           failure = error as? BPFError ?? failure
           remarks.append("allocations in \(library.path) are not seen: \(error)")
         } else {
@@ -79,32 +94,41 @@ final class AllocationPlaces {
         }
       }
     }
+    if room == 0, !isFull, waiting.contains(where: { attached[$0.file] == nil }) {
+      isFull = true
+      remarks.append(
+        "allocations in some C libraries are not seen: more than \(Self.limit) files of them are mapped; "
+          + "those that most processes had mapped were attached to first")
+    }
     return remarks
   }
 
   /// Begins anew, with links that are others.
-  func forget() { (attached, failure) = ([:], nil) }
+  func forget() { (attached, failure, isFull) = ([:], nil, false) }
 
   var isEmpty: Bool { !attached.contains { $0.value > 0 } }
 
   private func attach(_ probe: borrowing LoadedProbe, _ library: Library, _ links: inout Links) throws -> UInt64 {
-    // 32-bit programs have their arguments elsewhere (ELF's EI_CLASS).
-    guard ProcFile.bytes(library.path, limit: 5)?.last == 2 else { return 0 }
-    let found = try ProbePoints(FilePath(library.path)).functions
+    // None for 32-bit programs, which have their arguments elsewhere.
+    let found: [String: UInt64]
+    do {
+      found = try ProbePoints.offsets(ofExported: library.functions.map(\.name), in: FilePath(library.path))
+    } catch {
+      guard case .notELF = error.cause else { throw error }
+      return 0
+    }
     last += 1
     // Some are one function with two names.
     var offsets: Set<UInt64> = []
     do {
       for function in library.functions {
-        guard let place = found.first(where: { $0.name == function.name && !$0.isIndirect }), offsets.insert(place.offset).inserted else {
-          continue
-        }
+        guard let offset = found[function.name], offsets.insert(offset).inserted else { continue }
         if isMultiple {
-          let places = [(offset: place.offset, semaphore: UInt64(0), target: last)]
+          let places = [(offset: offset, semaphore: UInt64(0), target: last)]
           links.add(
             try probe.attach(function.program, toAll: places, of: FilePath(library.path), atReturn: false, process: nil), group: last)
         } else {
-          links.add(try Self.link(probe, function.program, library.path, place.offset, cookie: last), group: last)
+          links.add(try Self.link(probe, function.program, library.path, offset, cookie: last), group: last)
         }
       }
     } catch {
@@ -137,7 +161,7 @@ final class AllocationPlaces {
         found.library = Self.library(process)
         found.looks += 1
       }
-      if let library = found.library { libraries[library.file] = libraries[library.file] ?? library }
+      if let library = found.library { libraries[library.file, default: library].processes += 1 }
       now[process] = found
     }
     known = now

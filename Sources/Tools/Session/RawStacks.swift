@@ -1,4 +1,5 @@
 internal import CProbes
+internal import Profiles
 
 /// Stacks of addresses, each once for each process, with what was measured there.
 ///
@@ -89,7 +90,7 @@ struct RawStacks {
   /// Adds an event to an entry.
   mutating func add(_ value: UInt64, to entry: Int) {
     entries[entry].events += 1
-    entries[entry].value &+= value
+    entries[entry].value.addSaturating(value)
   }
 
   /// All addresses of a stack but those of its user part.
