@@ -83,8 +83,9 @@ package func compileLocks(in folder: TemporaryFolder, name: String) throws -> St
           if (kind == CONDITION) {
             pthread_mutex_lock(&other);
             isSet = 1;
-            pthread_cond_signal(&condition);
+            // Before the signal: who is woken would wait for it.
             pthread_mutex_unlock(&other);
+            pthread_cond_signal(&condition);
           }
           while (asked != done) usleep(50);
         }
