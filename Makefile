@@ -107,5 +107,5 @@ check-release:
 	@scripts/check-release $(SWTRACE)
 
 clean: ## remove everything that was built
-	@[ ! -e build/agent ] || $(ROOT) rm -rf build/agent
+	@for each in build/agent .build-web .build-dashboards; do [ ! -e $$each ] || $(ROOT) rm -rf $$each; done
 	rm -rf .build .build-lint build swtrace-profile.html swtrace-profile.folded

@@ -126,7 +126,7 @@ let package = Package(
       name: "StoreBenchmark", dependencies: ["AgentModel", "AgentStore", "Linux", "Profiles"], path: "Benchmarks/Store",
       swiftSettings: settings, linkerSettings: archives),
 
-    .target(name: "TestSupport", dependencies: ["Linux"], path: "Tests/TestSupport", swiftSettings: settings),
+    .target(name: "TestSupport", dependencies: ["CLinux", "Linux"], path: "Tests/TestSupport", swiftSettings: settings),
   ]
     + tests([
       "Linux": [], "BPF": ["CProbes", "Clibbpf"], "Profiles": [], "Formats": ["Profiles"],

@@ -34,7 +34,7 @@ METRICS = ['run_queue', 'block_io', 'tcp_connect', 'tcp_rtt', 'tcp_retransmits',
 
 
 @functools.cache
-def watched(metrics=True):
+def watched(metrics):
     """An agent that has run beside 2 busy processes and 200 that wait: what it took in each window, and its store.
 
     Without metrics of the machine it does what other profilers do."""
@@ -84,7 +84,8 @@ def dictionary(store):
 
 def rows_and_bytes(database, table, where='1'):
     """Rows of a table, and the bytes of their data with what SQLite needs for a row, its index and half-full pages: some 24 more."""
-    columns = {'block': 'length(parts) + length(data)', 'coverage': '20', 'metric_block': 'length(data)'}.get(table, 'length(data) + 9')
+    columns = {'block': 'length(parts) + length(data)', 'coverage': '20 + ifnull(length(parts), 0)',
+               'metric_block': 'length(data)'}.get(table, 'length(data) + 9')
     rows, size = database.execute(f'SELECT count(*), sum({columns} + 24) FROM {table} WHERE {where}').fetchone()
     return rows, size or 0
 
@@ -108,20 +109,20 @@ def agent_cost():
         yield 'the same, together', '% of a processor', '' if metrics else '≤ 0.5', together(metrics, statistics.median), {} if metrics else stated
         yield 'the same, mean, with the upkeep of each minute', '% of a processor', '', together(metrics, statistics.mean), {}
     yield 'windows at lowered rates (0: all of it is at 19 Hz)', 'halvings', '0', \
-        lambda: watched()['metrics'].get('swtrace_agent_rate_halvings', 0), {}
+        lambda: watched(True)['metrics'].get('swtrace_agent_rate_halvings', 0), {}
 
 
 def agent_memory():
     yield f'{label()}: RSS after {MINUTES:g} minutes (AGENT_MINUTES=60 for an hour)', 'MB', '≤ 80', \
-        lambda: watched()['taken']['resident'], {'stated by others': Stated(250)}
-    yield 'the same, kernel memory of maps', 'MB', '≤ 64', lambda: watched()['taken']['maps'], {}
+        lambda: watched(True)['taken']['resident'], {'stated by others': Stated(250)}
+    yield 'the same, kernel memory of maps', 'MB', '≤ 64', lambda: watched(True)['taken']['maps'], {}
 
 
 def agent_disk():
     """Data a day. What code is known, frames and stacks, is kept once: it grows with new code, not with time."""
     def with_store(measure):
         def result():
-            with contextlib.closing(sqlite3.connect(f'{watched()["folder"]}/agent.db')) as database:
+            with contextlib.closing(sqlite3.connect(f'{watched(True)["folder"]}/agent.db')) as database:
                 return measure(database)
         return result
 
@@ -129,22 +130,21 @@ def agent_disk():
         """Of blocks of five minutes; what the blocks of ten seconds are is not known until they are joined."""
         starts = [start for start, in database.execute(f'SELECT DISTINCT start FROM block WHERE resolution = {SPAN}')]
         covered = sum(value for start in starts for value, in database.execute(
-            'SELECT covered FROM coverage WHERE type = 0 AND resolution = 10 AND start >= ? AND start < ?', (start, start + SPAN)))
+            f'SELECT covered FROM coverage WHERE type = 0 AND resolution = {SPAN} AND start = ?', (start,)))
         if not covered:
             raise common.Missing('no five minutes have passed: AGENT_MINUTES=11')
         size = rows_and_bytes(database, table, f'resolution = {SPAN}')[1]
         return size / (covered / 1e9) * DAY / 1e6
 
     def values(database):
-        """With the coverage of two profiles."""
-        return joined(database, 'block') + 2 * DAY / WINDOW * 44 / 1e6
+        return joined(database, 'block') + joined(database, 'coverage')
 
     def metrics(database):
         return joined(database, 'metric_block')
 
     def growth(_):
         """Over the second half, when what runs has been seen."""
-        sizes = sorted(watched()['sizes'].items())
+        sizes = sorted(watched(True)['sizes'].items())
         if len(sizes) < 4:
             raise common.Missing('too short')
         (start, less), (end, more) = sizes[len(sizes) // 2], sizes[-1]
@@ -157,7 +157,7 @@ def agent_disk():
     yield 'the same, metrics', 'MB', '', with_store(metrics), {}
     yield 'the same, new frames and stacks a day, as in the second half', 'MB', '', with_store(growth), {}
     yield 'the same, together', 'MB', '≤ 10', with_store(total), {}
-    yield 'frames and stacks, once', 'MB', '', lambda: max(watched()['sizes'].values(), default=0) / 1e6, {}
+    yield 'frames and stacks, once', 'MB', '', lambda: max(watched(True)['sizes'].values(), default=0) / 1e6, {}
 
 
 def hour():
@@ -165,18 +165,17 @@ def hour():
     target = f'{common.WORK}/hour'
     if os.path.exists(target):
         return f'{target}/agent.db'
-    shutil.copytree(watched()['folder'], target)
+    shutil.copytree(watched(True)['folder'], target)
     with contextlib.closing(sqlite3.connect(f'{target}/agent.db')) as database:
         spans = [start for start, in database.execute(f'SELECT DISTINCT start FROM block WHERE resolution = {SPAN} ORDER BY start DESC')]
         if not spans:
             raise common.Missing('no five minutes have passed: AGENT_MINUTES=11')
         for index in range(len(spans), HOUR // SPAN):
             shift = spans[index % len(spans)] - (spans[0] - index * SPAN)
-            for table, columns, length in ('block', 'type, series, resolution, {}, total, parts, data', SPAN), \
-                    ('coverage', 'type, resolution, {}, covered, lost, period', 10):
-                start = spans[index % len(spans)]
+            for table, columns in ('block', 'type, series, resolution, {}, total, parts, data'), \
+                    ('coverage', 'type, resolution, {}, covered, lost, period, parts'):
                 database.execute(f'INSERT OR IGNORE INTO {table} SELECT {columns.format("start - ?")} FROM {table} '
-                                 'WHERE resolution = ? AND start >= ? AND start < ?', (shift, length, start, start + SPAN))
+                                 f'WHERE resolution = {SPAN} AND start = ?', (shift, spans[index % len(spans)]))
         database.commit()
     return f'{target}/agent.db'
 

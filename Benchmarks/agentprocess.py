@@ -75,11 +75,12 @@ class Agent(common.Tool):
         wait_until(lambda: self.answers(path), seconds, f'{path} of the agent')
 
     def timeline(self, kind, start, end):
-        """By the beginning of each window: nanoseconds covered, events lost, and the values by service."""
+        """By the beginning of each window: nanoseconds covered, events lost, the values by service, and nanoseconds between samples."""
         answer = json.loads(self.get('/api/v1/timeline', type=kind, **{'from': int(start)}, to=int(end), step=WINDOW, by='service'))
         return {
             answer['start'] + index * WINDOW: (
-                covered, answer['lost'][index], {row['value']: row['sums'][index] for row in answer['rows'] if row['sums'][index]})
+                covered, answer['lost'][index], {row['value']: row['sums'][index] for row in answer['rows'] if row['sums'][index]},
+                answer['period'][index])
             for index, covered in enumerate(answer['covered'])}
 
     def metrics(self):

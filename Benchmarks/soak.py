@@ -81,7 +81,7 @@ class Run:
         names = [f'swtrace_events{name}_total{{profile="cpu"}}' for name in ('', '_lost')]
         counts = [metrics.get(name) for metrics in (before, after) for name in names]
         if None not in counts and counts[:2] == counts[2:] and self.told['cpu'].get(over, (0,))[0]:
-            values = sum(sum(services.values()) for _, _, services in self.told['cpu'].values())
+            values = sum(sum(services.values()) for _, _, services, _ in self.told['cpu'].values())
             self.counters = counts[0], counts[1], values
 
 

@@ -14,8 +14,8 @@ from churn import Churn
 
 # Seconds after its end by which a window has to be in the store, and after its start by which an agent has to measure.
 LATE, STARTING = 2, 5
-# Seconds by which a window's end may be off: the agent looks at the clock ten times a second, and the machine is busy.
-BLUR = 0.5
+# Seconds by which a window's end may be off: it is computed from two clocks that are read one after the other.
+BLUR = 0.1
 
 
 class Verdict:
@@ -79,7 +79,7 @@ class Verdict:
         """No window says that more of it was measured than can have been: what died before its end took it along."""
         for kind in TYPES:
             excess, full, total = {}, 0, 0
-            for start, (covered, _, _) in self.soak.whole[kind].items():
+            for start, (covered, *_) in self.soak.whole[kind].items():
                 most = sum(max(0, min(run.killed, start + WINDOW) - max(run.started, start)) for run in [*self.soak.runs, self.soak.last]
                            if run.killed >= start + WINDOW - BLUR)
                 excess[start] = covered / 1e9 - most
@@ -95,18 +95,16 @@ class Verdict:
 
     def steady(self, witness):
         """The samples of the service that runs always are those that its running time gives."""
-        with contextlib.closing(sqlite3.connect(self.soak.store)) as database:
-            periods = dict(database.execute('SELECT start, period FROM coverage WHERE type = 0 AND resolution = 10'))
         got = wanted = ran = there = worst = 0
         for run in self.soak.runs:
             for start in run.windows():
-                covered, _, services = self.soak.whole['cpu'].get(start, (0, 0, {}))
-                if not covered or not periods.get(start):
+                covered, _, services, period = self.soak.whole['cpu'].get(start, (0, 0, {}, 0))
+                if not covered or not period:
                     continue
                 end = start + WINDOW
                 runtime = witness.runtime(end - covered / 1e9, end)
                 ran, there = ran + runtime, there + covered
-                expected = runtime / periods[start]
+                expected = runtime / period
                 samples = services.get(Churn.STEADY, 0)
                 got, wanted = got + samples, wanted + expected
                 worst = max(worst, abs(samples - expected) / max(math.sqrt(expected), 1))

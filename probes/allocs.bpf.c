@@ -144,7 +144,7 @@ static __always_inline int take_sample(struct pt_regs *ctx, bool by_rules)
 	if (!this)
 		return 0;
 	now.copy = this->copy & 1;
-	now.tally = bpf_map_lookup_elem(&tallies, &now.copy);
+	now.tally = tally_here();
 	room = stack_room(now, 0);
 	if (!room) {
 		this->owner = 0;

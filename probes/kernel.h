@@ -333,8 +333,16 @@ struct sock_cgroup_data___before_5_15 {
 	__u64 val;                      /* the same; or with one of the two lowest bits something else */
 };
 
+/* include/uapi/linux/net.h; the numbers are part of the kernel's interface. */
+typedef enum { SS_FREE, SS_UNCONNECTED } socket_state;
+
+struct socket {
+	socket_state state;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct socket *sk_socket;       /* what a program has; null when it has closed it */
 	int sk_err;
 	__u8 sk_shutdown;
 	__u16 sk_protocol;
@@ -369,6 +377,7 @@ struct sk_buff {
 
 struct tcp_skb_cb {
 	__u32 seq, end_seq;
+	__u16 tcp_gso_segs;             /* segments that it is cut into when it is sent */
 };
 
 struct tcp_sock {

@@ -9,11 +9,12 @@
 #include <bpf/bpf_helpers.h>
 #include "loss.h"
 
-SEC(".data.control") volatile struct swtrace_control control = {};
-
+/* By processor. No per-processor map: user space writes the interval and the settings beside the counters, which only mapped memory allows.
+ * User space makes it as large as there are numbers of processors. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 2);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 0);
 	__type(key, __u32);
 	__type(value, struct swtrace_tally);
 } tallies SEC(".maps");
@@ -30,7 +31,7 @@ struct moment {
 static __always_inline int count_all(struct moment now, enum swtrace_counter counter, __u64 number)
 {
 	if (now.tally)
-		__sync_fetch_and_add(&now.tally->counters[counter], number);
+		__sync_fetch_and_add(&now.tally->counters[counter][now.copy & 1], number);
 	return 0;
 }
 
@@ -39,11 +40,19 @@ static __always_inline int count(struct moment now, enum swtrace_counter counter
 	return count_all(now, counter, 1);
 }
 
+static __always_inline struct swtrace_tally *tally_here(void)
+{
+	__u32 processor = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&tallies, &processor);
+}
+
 static __always_inline struct moment this_moment(void)
 {
-	struct moment now = { .copy = control.interval & 1 };
+	struct moment now = { .tally = tally_here() };
 
-	now.tally = bpf_map_lookup_elem(&tallies, &now.copy);
+	if (now.tally)
+		now.copy = *(volatile __u64 *)&now.tally->interval & 1;
 	return now;
 }
 

@@ -16,26 +16,19 @@ SEC(".rodata.config") const volatile struct tcpconnlat_config config = {};
 
 #define SHUTDOWN_MASK 3                 /* include/net/sock.h: close(2) has been called */
 
-struct connecting {
-	__u64 began_ns;
-	struct swtrace_connection connection;
-	__u32 pid, tid, uid, reserved;
-	char comm[SWTRACE_COMM_LENGTH];
-};
-
 /* Sockets that wait for an answer; a socket's memory is another's only after tcp_destroy_sock. 1.6 MB; with more connects than this at
  * once, the others count LOST_MAP_FULL. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 10240);
 	__type(key, __u64);
-	__type(value, struct connecting);
+	__type(value, struct tcpconnlat_waiting);
 } connects SEC(".maps");
 
 static __always_inline int begin(bool typed, struct sock *sk)
 {
 	__u64 ids = bpf_get_current_pid_tgid(), key = (__u64)sk;
-	struct connecting new = {};
+	struct tcpconnlat_waiting new = {};
 
 	read_connection(typed, &new.connection, &sk->__sk_common);
 	if (config.ip && (config.ip == 4) != is_ipv4(new.connection.remote))
@@ -57,15 +50,24 @@ static __always_inline int begin(bool typed, struct sock *sk)
 
 static __always_inline enum tcpconnlat_result result_of(bool typed, struct sock *sk, int state, int error)
 {
+	struct socket *socket;
+
 	if (state == TCP_ESTABLISHED)
 		return TCPCONNLAT_CONNECTED;
-	return !error && read_member(typed, sk, sk_shutdown) == SHUTDOWN_MASK ? TCPCONNLAT_CLOSED : TCPCONNLAT_FAILED;
+	if (error)
+		return TCPCONNLAT_FAILED;
+	if (read_member(typed, sk, sk_shutdown) == SHUTDOWN_MASK)
+		return TCPCONNLAT_CLOSED;
+	/* shutdown(2), and connect(2) to no address, give up as well, and tell it later. While connect(2) itself fails, the socket is not
+	 * connecting yet. */
+	socket = read_member(typed, sk, sk_socket);
+	return socket && BPF_CORE_READ(socket, state) != SS_UNCONNECTED ? TCPCONNLAT_CLOSED : TCPCONNLAT_FAILED;
 }
 
 static __always_inline int end(bool typed, struct sock *sk, int state)
 {
 	__u64 now_ns = bpf_ktime_get_ns(), key = (__u64)sk;
-	struct connecting *found = bpf_map_lookup_elem(&connects, &key), ended;
+	struct tcpconnlat_waiting *found = bpf_map_lookup_elem(&connects, &key), ended;
 	int error = state == TCP_ESTABLISHED ? 0 : read_member(typed, sk, sk_err);
 	struct tcpconnlat_event *event;
 	struct moment now;

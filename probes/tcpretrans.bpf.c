@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-/* tcpretrans: one event for each TCP segment that is sent again.
+/* tcpretrans: one event for each TCP retransmission, of one segment or of several that lie in one buffer.
  *
  * Hooks: tcp_retransmit_skb for segments of connections, SYNs included; tcp_retransmit_synack for the answers of listeners to SYNs. Timers
  * and arriving segments lead to both, so the task that runs has nothing to do with it: the event has the user and the cgroup of the socket.
@@ -72,6 +72,7 @@ static __always_inline int handle_segment(bool typed, struct sock *sk, struct sk
 	control = (struct tcp_skb_cb *)&segment->cb;
 	event->sequence = BPF_CORE_READ(control, seq);
 	event->length = BPF_CORE_READ(control, end_seq) - event->sequence;
+	event->segments = BPF_CORE_READ(control, tcp_gso_segs);
 	event->error = error < 0 ? -error : error;
 	event->kind = kind_of(sk);
 	return submit_event(now, event, sizeof(*event));
@@ -87,6 +88,7 @@ static __always_inline int handle_answer(bool typed, struct sock *listener, stru
 		return 0;
 	event->sequence = BPF_CORE_READ((struct tcp_request_sock *)request, snt_isn);
 	event->length = 1;
+	event->segments = 1;
 	event->error = 0;
 	event->kind = TCPRETRANS_SYN_ACK;
 	return submit_event(now, event, sizeof(*event));

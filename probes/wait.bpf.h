@@ -4,21 +4,14 @@
 #include "stack.bpf.h"
 #include "starts.bpf.h"
 
-/* In ns. A wait of less than this period is taken with a probability of its part of it, and then stands for a whole one: the sums stay
- * what they are, in the mean. The reader sets it as events come; 0 takes all. The second one is of those that a tool tells apart, so that
- * the others cannot crowd them out. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__type(value, __u64);
-} wait_period SEC(".maps");
-
-/* What a wait stands for; 0 when it is not taken. */
-static __always_inline __u64 weight_of_wait(__u64 waited, __u32 which)
+/* What a wait stands for; 0 when it is not taken.
+ *
+ * The settings are periods in ns. A wait of less than one is taken with a probability of its part of it, and then stands for a whole one:
+ * the sums stay what they are, in the mean. The reader sets them as events come; 0 takes all. The second one is of those that a tool tells
+ * apart, so that the others cannot crowd them out. */
+static __always_inline __u64 weight_of_wait(struct moment now, __u64 waited, __u32 which)
 {
-	__u64 *set = bpf_map_lookup_elem(&wait_period, &which);
-	__u64 period = set ? *set : 0;
+	__u64 period = now.tally ? *(volatile __u64 *)&now.tally->settings[which & 1] : 0;
 
 	if (waited >= period)
 		return waited;
@@ -43,13 +36,13 @@ static __always_inline bool is_between(__u64 waited, __u64 minimum_ns, __u64 max
 }
 
 /* Working memory for a wait that counts, with its length or, of a sample, with what it stands for; null after counting why there is none.
- * `which` is that of its period. */
+ * `which` is that of the setting with its period. */
 static __always_inline struct stack_room *take_wait(struct moment now, __u64 time_ns, __u64 waited, bool samples, __u32 which)
 {
 	struct stack_room *room;
 
 	if (samples) {
-		waited = weight_of_wait(waited, which);
+		waited = weight_of_wait(now, waited, which);
 		if (!waited) {
 			count(now, SWTRACE_FILTERED);
 			return NULL;

@@ -1,5 +1,6 @@
 internal import AgentServer
 package import ArgumentParser
+internal import Linux
 
 /// The agent's command line.
 package struct AgentCommand: AsyncParsableCommand {
@@ -46,6 +47,10 @@ package struct AgentCommand: AsyncParsableCommand {
         try Needs.checkNamespace()
         let configuration = try source.read()
         if let warning = try configuration.serverSettings().warning { Swift.print("warning: \(warning)") }
+        // Who has less than the agent would be told of what the agent has.
+        let warnings =
+          Privileges.current.missing.map { ["what the agent may do was not looked at: check \($0)"] } ?? Needs.missing(configuration)
+        for warning in warnings { Swift.print("warning: \(warning)") }
         Swift.print("the configuration is right")
       }
     }

@@ -32,7 +32,7 @@ struct AgentRun: Sendable {
     try configuration.makeStoreFolder()
     // The token's and the certificate's files may be such that only root can read them.
     server = try configuration.serverSettings()
-    LogOutput.setLevel(configuration.logLevel)
+    LogOutput.Level.shared.value = configuration.logLevel
     LoggingSystem.bootstrap { LogOutput(label: $0) }
     logger = Logger(label: "swtrace-agent")
     if let warning = server.warning { logger.warning("\(warning)") }
@@ -40,7 +40,7 @@ struct AgentRun: Sendable {
     notice = ServiceNotice(environment: source.environment)
     statistics = RunTimeService(logger: logger)
     LockedMemory.lift()
-    try Needs.keep(logger)
+    try Needs.keep(for: configuration, logger)
   }
 
   /// Runs until SIGTERM or SIGINT. The collectors end first, then what they handed over is delivered.

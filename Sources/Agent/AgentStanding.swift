@@ -98,8 +98,11 @@ final class AgentStanding: AgentState {
 
   func reasonNotReady() async -> String? {
     guard content.withLock({ $0.collectors.isEmpty }) else { return nil }
-    // Where no profile can or may be measured, there will be no window of one.
-    let isExpected = await control.probes().contains { MetricKey(rawValue: $0.name) == nil && control.wanted($0.name) != nil }
-    return isExpected ? "no window has ended yet; the first takes up to ten seconds" : nil
+    let expected = await control.probes().map(\.name).filter { control.wanted($0) != nil }
+    let delivered = queue.current
+    // What cannot or may not be measured makes no window. Those of metrics count where there is no profile.
+    let isReady =
+      expected.allSatisfy { MetricKey(rawValue: $0) != nil } && (expected.isEmpty || delivered.delivered + delivered.dropped > 0)
+    return isReady ? nil : "no window has ended yet; the first takes up to ten seconds"
   }
 }

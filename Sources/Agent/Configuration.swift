@@ -35,6 +35,8 @@ package struct Configuration: Equatable, Sendable {
   package var allocationFilter = ProbeSettings.Filter()
   /// Memory of the kernel for the rules of code, in MB, for all profiles together.
   package var unwindMemory = 50
+  /// Whether what opens the files of libraries that were deleted or replaced is kept.
+  package var keepsDeletedLibraries = false
   package var metrics = MetricSettings()
 
   package var budget = Budget(processor: 2, memory: 256 << 20)
@@ -80,7 +82,9 @@ package struct Configuration: Equatable, Sendable {
       throw ConfigurationError("tls.\(tlsKey == nil ? "certificate" : "key") is given alone: give tls.certificate and tls.key, or neither")
     }
     if !probes.values.contains(where: \.isEnabled) {
-      throw ConfigurationError("cpu.frequency is 0 and off_cpu.threshold is off: there is nothing to measure; set one of them")
+      throw ConfigurationError(
+        "there is nothing to measure: cpu.frequency is 0, off_cpu.threshold, lock.threshold, allocations.interval and all metrics are off; "
+          + "turn one of them on")
     }
     for variable in environment.keys.sorted()
     where variable.hasPrefix("SWTRACE_") && !Self.keys.contains(where: { $0.variable == variable }) {

@@ -160,6 +160,17 @@ extension Configuration {
       guard let size = Int(text), (4...4096).contains(size) else { throw ConfigurationError("is 4 to 4096 MB, not '\(text)'") }
       configuration.unwindMemory = size
     },
+    Key(
+      "deleted_libraries",
+      "Whether functions of shared libraries have names whose file was deleted or replaced after processes had mapped it, as by\n"
+        + "an upgrade: on or off. It keeps CAP_CHECKPOINT_RESTORE, which the service has to be given: see the unit. Programs that were\n"
+        + "deleted or replaced have names in any case.", needsRestart: true
+    ) {
+      $0.keepsDeletedLibraries ? "on" : "off"
+    } _: { (configuration, text) throws(ConfigurationError) in
+      guard ["on", "off"].contains(text) else { throw ConfigurationError("is on or off, not '\(text)'") }
+      configuration.keepsDeletedLibraries = text == "on"
+    },
   ]
 
   private static let ofBudget: [Key] = [

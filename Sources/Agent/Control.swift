@@ -10,8 +10,9 @@ package final class Control: Sendable {
     var settings: ProbeSettings
     /// How it measures now; nil while it does not.
     var running: ProbeSettings?
-    /// Why it does not measure although it is to.
+    /// Why it does not measure although it is to; with a failure it is tried again by itself.
     var hindrance: ProbeState.Hindrance?
+    var retrial = Retrial()
     var events: UInt64 = 0
     var lost: UInt64 = 0
     /// When it began or last finished a window, on the monotonic clock, in nanoseconds.
@@ -19,6 +20,13 @@ package final class Control: Sendable {
 
     /// How it is to measure; nil when it is not to, may not, or could not.
     var wanted: ProbeSettings? { settings.isEnabled && hindrance == nil ? settings : nil }
+
+    /// Why it does not measure, and when it is tried again.
+    func hindrance(at now: UInt64) -> ProbeState.Hindrance? {
+      guard let hindrance, hindrance.cause == .failure else { return hindrance }
+      let seconds = (retrial.remaining(at: now) + 999_999_999) / 1_000_000_000
+      return .init(.failure, "\(hindrance.reason); it is tried again \(seconds > 0 ? "in \(seconds) s" : "now")")
+    }
   }
 
   struct Content {
@@ -32,12 +40,19 @@ package final class Control: Sendable {
   let content: Mutex<Content>
   let logger: Logger
   private let auditLogger: Logger
+  /// The time in nanoseconds, which does not go back.
+  let clock: @Sendable () -> UInt64
 
   /// - Parameter audit: is told of each change, whatever the log's level.
-  package init(_ configuration: Configuration, logger: Logger, audit: Logger) {
+  package convenience init(_ configuration: Configuration, logger: Logger, audit: Logger) {
+    self.init(configuration, logger: logger, audit: audit) { Clock.monotonic }
+  }
+
+  init(_ configuration: Configuration, logger: Logger, audit: Logger, clock: @escaping @Sendable () -> UInt64) {
     content = Mutex(Content(configuration: configuration, probes: configuration.probes.mapValues { Probe(settings: $0) }))
     self.logger = logger
     auditLogger = audit
+    self.clock = clock
   }
 
   /// What holds now. Of the probes it says how they were to measure at the start; `self[probe]` says how they are to now.
@@ -49,15 +64,17 @@ package final class Control: Sendable {
   /// How a probe is to measure now; nil when it is not to, because it failed so or to keep the budget as well.
   func wanted(_ probe: String) -> ProbeSettings? { content.withLock { $0.probes[probe]?.wanted } }
 
-  /// How a probe is to measure, also where it has failed so; nil when it is not to, or has to rest to keep the budget.
-  func allowed(_ probe: String) -> ProbeSettings? {
+  /// How a probe that does not measure is to begin now: also where it has failed so, and the pause since then is over.
+  func due(_ probe: String) -> ProbeSettings? {
     content.withLock { content in
-      content.probes[probe].flatMap { $0.settings.isEnabled && $0.hindrance?.cause != .budget ? $0.settings : nil }
+      guard let known = content.probes[probe], known.settings.isEnabled else { return nil }
+      let isFailed = known.hindrance?.cause == .failure
+      return isFailed && known.retrial.remaining(at: clock()) == 0 ? known.settings : known.wanted
     }
   }
 
-  /// Whether a probe could not begin as it is to measure now, and nobody has asked for it again.
-  func hasFailed(_ probe: String) -> Bool { content.withLock { $0.probes[probe]?.hindrance?.cause == .failure } }
+  /// Whether a probe has failed, and has finished no window since.
+  func isFailing(_ probe: String) -> Bool { content.withLock { $0.probes[probe]?.retrial.isFailing ?? false } }
 
   func isRunning(_ probe: String) -> Bool { content.withLock { $0.probes[probe]?.running != nil } }
 
@@ -66,29 +83,34 @@ package final class Control: Sendable {
     content.withLock { content in
       content.probes[probe]?.running = settings
       if content.probes[probe]?.hindrance?.cause == .failure { content.probes[probe]?.hindrance = nil }
-      content.probes[probe]?.progress = Clock.monotonic
+      content.probes[probe]?.progress = clock()
     }
   }
 
-  /// Notes that a probe could not begin, or broke down.
+  /// Notes that a probe could not begin, or broke down: it is tried again by itself after a pause.
   package func note(_ probe: String, with settings: ProbeSettings, failed reason: String) {
     note(probe, runs: nil)
-    content.withLock { content in
-      // Other settings, which came meanwhile, have not failed.
-      if content.probes[probe]?.settings == settings { content.probes[probe]?.hindrance = .init(.failure, reason) }
+    let told = content.withLock { content in
+      // Other settings, which came meanwhile, have not failed. What rests to keep the budget is tried when it goes on.
+      guard content.probes[probe]?.settings == settings, content.probes[probe]?.hindrance == nil else { return reason }
+      content.probes[probe]?.retrial.fail(at: clock())
+      content.probes[probe]?.hindrance = .init(.failure, reason)
+      return content.probes[probe]?.hindrance(at: clock())?.reason ?? reason
     }
-    logger.error("the probe \(probe) does not measure: \(reason)")
+    logger.error("the probe \(probe) does not measure: \(told)")
   }
 
   /// Notes what a probe lacks, which goes on.
   package func note(_ probe: String, lacks remark: String) { logger.warning("\(probe): \(remark)") }
 
-  /// Notes what a probe has seen since the start.
+  /// Notes what a probe has seen since the start, at the end of a window.
   package func note(_ probe: String, events: UInt64, lost: UInt64) {
     content.withLock { content in
+      // The last window of one that has broken down may come after that.
+      if content.probes[probe]?.running != nil { content.probes[probe]?.retrial.succeed() }
       content.probes[probe]?.events = events
       content.probes[probe]?.lost = lost
-      content.probes[probe]?.progress = Clock.monotonic
+      content.probes[probe]?.progress = clock()
     }
   }
 
@@ -96,7 +118,7 @@ package final class Control: Sendable {
   var makesProgress: Bool {
     let limit = 4 * UInt64(ProfileWindow.length) * 1_000_000_000
     return content.withLock { content in
-      content.probes.values.allSatisfy { $0.running == nil || Clock.monotonic < $0.progress + limit }
+      content.probes.values.allSatisfy { $0.running == nil || clock() < $0.progress + limit }
     }
   }
 
@@ -134,7 +156,7 @@ package final class Control: Sendable {
         }
       }
       content.configuration = new
-      LogOutput.setLevel(new.logLevel)
+      LogOutput.Level.shared.value = new.logLevel
       for (name, settings) in read.probes.sorted(by: { $0.key < $1.key }) { set(name, settings, in: &content, who) }
     }
   }
@@ -143,7 +165,8 @@ package final class Control: Sendable {
     guard let old = content.probes[name]?.settings, old != settings else { return }
     for (old, new) in zip(old.values, settings.values) where old.text != new.text { audit("\(name).\(old.name)", old.text, new.text, who) }
     content.probes[name]?.settings = settings
-    // What failed is tried again in another way; who stops a probe and starts it again has it tried again in any case.
+    // What failed is tried in another way at once; who stops a probe and starts it again has it tried at once in any case.
+    content.probes[name]?.retrial.ask()
     if !settings.isEnabled || content.probes[name]?.hindrance?.cause == .failure { content.probes[name]?.hindrance = nil }
   }
 

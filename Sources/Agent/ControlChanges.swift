@@ -6,14 +6,14 @@ internal import Synchronization
 /// What the control interface lists and changes. Each change is one step: of two at the same time, none undoes the other.
 extension Control: AgentControl {
   package func probes() async -> [ProbeState] {
-    content.withLock { $0.probes.sorted { $0.key < $1.key }.map { Self.standing($0.key, $0.value) } }
+    content.withLock { $0.probes.sorted { $0.key < $1.key }.map { standing($0.key, $0.value) } }
   }
 
-  private static func standing(_ name: String, _ probe: Probe) -> ProbeState {
+  private func standing(_ name: String, _ probe: Probe) -> ProbeState {
     ProbeState(
       name: name, label: MetricKey(rawValue: name)?.tool ?? name, settings: probe.settings, isRunning: probe.running != nil,
       isPending: probe.running != probe.wanted, events: probe.events, lost: probe.lost,
-      hindrance: probe.hindrance)
+      hindrance: probe.hindrance(at: clock()))
   }
 
   package func change(_ name: String, _ change: ProbeChange, by who: String) async throws(ControlError) -> ProbeState? {
@@ -21,12 +21,12 @@ extension Control: AgentControl {
     if let filter = change.filter {
       var settings = ProbeSettings(isEnabled: true)
       settings.filter = filter
-      do { try Profiling.check(settings) } catch { throw ControlError("\(error)") }
+      do { try ProfileTools.check(settings) } catch { throw ControlError("\(error)") }
     }
     return try content.withLock { (content) throws(ControlError) in
       guard let probe = content.probes[name] else { return nil }
       set(name, try Self.changed(name, probe.settings, change), in: &content, who)
-      return content.probes[name].map { Self.standing(name, $0) }
+      return content.probes[name].map { standing(name, $0) }
     }
   }
 

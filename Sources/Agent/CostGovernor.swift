@@ -26,6 +26,8 @@ package struct CostGovernor: Sendable {
 
     var ofEvents: UInt64 { events.values.reduce(0, +) }
     var total: UInt64 { process + samples + ofEvents }
+    /// In processors' worth of time.
+    var share: Double { Double(total) / Double(max(elapsed, 1)) }
   }
 
   /// What it may cost.
@@ -130,7 +132,7 @@ package struct CostGovernor: Sendable {
   }
 
   private func decision(_ change: Change, _ cause: Cause, _ window: Window) -> Decision {
-    let share = windows.isEmpty ? Double(window.total) / Double(window.elapsed) : Self.mean(recent, \.total)
+    let share = windows.isEmpty ? window.share : Self.mean(recent, \.total)
     return Decision(change: change, cause: cause, share: share, memory: window.memory)
   }
 

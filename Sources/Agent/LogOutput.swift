@@ -10,24 +10,37 @@ package enum LogLevel: String, Sendable, CaseIterable {
   case error
 }
 
-/// Writes the log to standard error, a line an entry. The level is one for all loggers but that of the audit, and may change at any time.
+/// Writes the log to standard error, a line an entry.
 package struct LogOutput: LogHandler {
-  private static let level = Mutex(LogLevel.info)
+  /// The level of loggers, which may change at any time; the audit has none.
+  package final class Level: Sendable {
+    /// Of the program's loggers.
+    package static let shared = Level()
+    private let level = Mutex(LogLevel.info)
+
+    package init() {}
+
+    package var value: LogLevel {
+      get { level.withLock { $0 } }
+      set { level.withLock { $0 = newValue } }
+    }
+  }
+
   private var output: StreamLogHandler
+  private let level: Level
   private let isAudit: Bool
 
   /// The label of the logger that says who changed what; its lines are always written.
   package static let audit = "swtrace-agent audit"
 
-  package init(label: String) {
+  package init(label: String, level: Level = .shared) {
     output = StreamLogHandler.standardError(label: label)
+    self.level = level
     isAudit = label == Self.audit
   }
 
-  package static func setLevel(_ level: LogLevel) { Self.level.withLock { $0 = level } }
-
   package var logLevel: Logger.Level {
-    get { isAudit ? .trace : Logger.Level(rawValue: Self.level.withLock(\.rawValue)) ?? .info }
+    get { isAudit ? .trace : Logger.Level(rawValue: level.value.rawValue) ?? .info }
     set {}
   }
 

@@ -5,14 +5,21 @@ internal import Tools
 
 /// What of root's power the agent keeps, and why.
 enum Needs {
+  typealias Need = (capability: Privileges.Capability, cost: String)
+
   /// The capabilities, and what is lost without one. BPF and perfmon stay because probes are loaded again when they are re-tuned.
-  static let all: [(capability: Privileges.Capability, cost: String)] = [
+  static let all: [Need] = [
     (.bpf, "no probe can be loaded"), (.perfmon, "no probe can be attached"),
     (.sysPtrace, "functions of other users' processes have no names"), (.syslog, "the kernel's functions have no names"),
     (.dacReadSearch, "files that the agent's user may not read, tracefs among them, are not looked at"),
-    // /proc/PID/map_files can be listed with the two above, but opened only with this.
-    (.checkpointRestore, "functions of programs whose file was deleted or replaced have no names"),
   ]
+
+  /// What is kept for `deleted_libraries`: /proc/PID/map_files can be listed with the others, but opened only with this.
+  static let ofDeletedLibraries: Need = (
+    .checkpointRestore, "deleted_libraries is on, but functions of libraries whose file was deleted or replaced have no names"
+  )
+
+  static func of(_ configuration: Configuration) -> [Need] { all + (configuration.keepsDeletedLibraries ? [ofDeletedLibraries] : []) }
 
   /// Whether the agent may do something with a file when it has given up all others.
   ///
@@ -31,11 +38,30 @@ enum Needs {
     }
   }
 
+  /// What this process lacks of what the agent keeps, and what the kernel refuses it all the same: a line each.
+  static func missing(_ configuration: Configuration) -> [String] {
+    let (privileges, needs) = (Privileges.current, of(configuration))
+    return needs.filter { !privileges.has($0.capability) }.map { "\($0.capability.name) is missing: \($0.cost)" } + refusedEvents(needs)
+  }
+
+  /// What some kernels want more for than is kept.
+  private static func refusedEvents(_ needs: [Need]) -> [String] {
+    Privileges.lowered(to: needs.map(\.capability)) {
+      do throws(SystemError) {
+        close(try PerfEvent.clock(processor: Processors.online.first ?? 0, period: 1_000_000_000, isIdle: false))
+        return []
+      } catch {
+        guard let cause = error.cause else { return [] }
+        return ["\(cause): until then the profile cpu and page faults are not measured, and programs that run for a moment only lack names"]
+      }
+    }
+  }
+
   /// Gives up all others, and says what is missing.
-  static func keep(_ logger: Logger) throws {
-    let privileges = Privileges.current
-    for need in all where !privileges.has(need.capability) { logger.warning("\(need.capability.name) is missing: \(need.cost)") }
-    try Privileges.keep(only: all.map(\.capability))
-    logger.info("capabilities that are kept: \(all.filter { privileges.has($0.capability) }.map(\.capability.name).joined(separator: " "))")
+  static func keep(for configuration: Configuration, _ logger: Logger) throws {
+    for line in missing(configuration) { logger.warning("\(line)") }
+    try Privileges.keep(only: of(configuration).map(\.capability))
+    let kept = Privileges.current
+    logger.info("capabilities that are kept: \(of(configuration).map(\.capability).filter(kept.has).map(\.name).joined(separator: " "))")
   }
 }

@@ -251,8 +251,8 @@ enum OpenAPI {
             "mode": { "type": ["string", "null"], "description": "Which of its events count; null where there is no choice." },
             "filter": { "$ref": "#/components/schemas/Filter" },
             "events": { "type": "integer", "description": "Since the start." }, "lost": { "type": "integer", "description": "Of these." },
-            "reason": { "type": ["string", "null"], "description": "Why it does not measure although it is to: it failed, or is paused to \#
-    keep the budget." } } },
+            "reason": { "type": ["string", "null"], "description": "Why it does not measure although it is to: it failed, and is tried \#
+    again in so many seconds, or is paused to keep the budget." } } },
           "Filter": { "type": "object", "additionalProperties": false, "description": "Which tasks, of profiles: all that is given must \#
     hold; {} for any.", "properties": {
             "comm": { "type": "string", "description": "The command name." },

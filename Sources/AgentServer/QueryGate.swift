@@ -27,13 +27,11 @@ final class QueryGate: Sendable {
     }
     let (answers, continuation) = AsyncThrowingStream<Answer, any Error>.makeStream(bufferingPolicy: .bufferingOldest(1))
     let task = Task {
-      defer { running.withLock { $0 -= 1 } }
-      do {
-        continuation.yield(try await work())
-        continuation.finish()
-      } catch {
-        continuation.finish(throwing: error)
-      }
+      let result: Result<Answer, any Error>
+      do { result = .success(try await work()) } catch { result = .failure(error) }
+      // First, so that who has the answer can ask again.
+      running.withLock { $0 -= 1 }
+      continuation.yield(with: result)
     }
     let time = time
     let timer = Task {

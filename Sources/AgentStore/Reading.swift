@@ -19,7 +19,7 @@ extension Database {
       guard resolution == .span else {
         return try body(PartTotal(start: start, length: resolution.rawValue, total: row.unsigned(1)))
       }
-      for part in try Part.decode(row.bytes(2)) {
+      for part in try BlockHead(decoding: row.bytes(2), quantum: type.quantum).parts {
         let start = start + part.index * ProfileWindow.length
         guard start < range.upperBound, start + ProfileWindow.length > range.lowerBound else { continue }
         try body(PartTotal(start: start, length: ProfileWindow.length, total: part.total))
@@ -31,11 +31,13 @@ extension Database {
   func add(_ type: ProfileType, series: Int64, in range: Range<Int64>, to values: inout Values) throws {
     try blocks("parts, data", type, series: series, in: range) { resolution, start, row in
       switch resolution {
-      case .window: if range ~= start { try ValueCoding.decode(row.bytes(2)[...], into: &values) }
+      case .window: if range ~= start { try ValueCoding.read(row.bytes(2)[...]) { values[$0, default: 0].addSaturating($1) } }
       case .span, .hour:
-        let isWanted = { (index: Int64) in range ~= start + index * ProfileWindow.length }
-        try Block.windows(parts: Part.decode(row.bytes(1)), data: row.bytes(2), where: isWanted) {
-          try ValueCoding.decode($1, into: &values)
+        let head = try BlockHead(decoding: row.bytes(1), quantum: type.quantum)
+        try head.read(row.bytes(2), quantum: type.quantum) {
+          range ~= start + $0 * ProfileWindow.length
+        } add: {
+          values[$1, default: 0].addSaturating($2)
         }
       }
     }
@@ -61,15 +63,28 @@ extension Database {
   func coverage(_ type: ProfileType, in range: Range<Int64>, body: (Int64, Int64, Coverage) throws -> Void) throws {
     for resolution in Resolution.allCases {
       try run(
-        "SELECT start, covered, lost, period FROM coverage WHERE type = ? AND resolution = ? AND start > ? AND start < ?",
+        "SELECT start, covered, lost, period, parts FROM coverage WHERE type = ? AND resolution = ? AND start > ? AND start < ?",
         [
           .integer(type.number), .integer(resolution.rawValue), .integer(range.lowerBound - resolution.rawValue),
           .integer(range.upperBound),
         ]
       ) { row in
-        try body(row.integer(0), resolution.rawValue, Coverage(covered: row.unsigned(1), lost: row.unsigned(2), period: row.unsigned(3)))
+        let start = row.integer(0)
+        guard resolution == .span else {
+          return try body(start, resolution.rawValue, Coverage(covered: row.unsigned(1), lost: row.unsigned(2), period: row.unsigned(3)))
+        }
+        for (index, coverage) in try CoverageCoding.decode(row.bytes(4)) {
+          let start = start + index * ProfileWindow.length
+          guard start < range.upperBound, start + ProfileWindow.length > range.lowerBound else { continue }
+          try body(start, ProfileWindow.length, coverage)
+        }
       }
     }
+  }
+
+  /// The windows of a row's block, by its `parts` in the second column.
+  private func indexes(_ row: Row, _ type: ProfileType) throws -> [Int64] {
+    try BlockHead(decoding: row.bytes(1), quantum: type.quantum).parts.map(\.index)
   }
 
   /// From the first second with values to the end of the last.
@@ -81,13 +96,13 @@ extension Database {
         let arguments: [Argument] = [.integer(resolution.rawValue), .integer(kind.number)]
         var first: Int64?
         try run("SELECT start, parts \(place) LIMIT 1", arguments) { row in
-          let skipped = resolution == .span ? try Part.decode(row.bytes(1)).map { $0.index * ProfileWindow.length }.min() : nil
+          let skipped = resolution == .span ? try indexes(row, kind).min().map { $0 * ProfileWindow.length } : nil
           first = row.integer(0).addingReportingOverflow(skipped ?? 0).partialValue
         }
         guard let first, Store.times ~= first else { continue }
         var end = first
         try run("SELECT start, parts \(place) DESC LIMIT 1", arguments) { row in
-          let last = resolution == .span ? try Part.decode(row.bytes(1)).map { ($0.index + 1) * ProfileWindow.length }.max() : nil
+          let last = resolution == .span ? try indexes(row, kind).max().map { ($0 + 1) * ProfileWindow.length } : nil
           end = row.integer(0).addingReportingOverflow(last ?? resolution.rawValue).partialValue
         }
         guard first <= end else { throw StoreError.damaged(what: "a block") }

@@ -47,6 +47,9 @@ enum Schema {
         sql: "CREATE TABLE retention (id INTEGER PRIMARY KEY CHECK (id = 1), time INTEGER NOT NULL, ahead INTEGER NOT NULL)")
       if let newest = try database.newestStart() { try database.keep(.init(time: newest)) }
     }
+    // Blocks of several windows have another form from here on (`BlockHead`), and five minutes of coverage are one row: `parts` is what
+    // each of its windows has (`CoverageCoding`). What is there is read as it is.
+    migrator.registerMigration("4") { database in try database.execute(sql: "ALTER TABLE coverage ADD COLUMN parts BLOB") }
     return migrator
   }
 

@@ -188,20 +188,21 @@ package final class Store: Target, Sendable {
     for series in window.series {
       var values: Values = [:]
       for sample in series.samples where sample.value > 0 { values[stacks[sample.stack], default: 0].addSaturating(sample.value) }
+      values = values.mapValues { $0.rounded(to: window.type.quantum) }
       guard !values.isEmpty else { continue }
       let id = try names.series.intern(LabelCoding.encode(series.labels), day: day, in: database)
       let key = BlockKey(type: window.type.number, series: id, resolution: .window, start: window.start)
       if let data = try database.data(of: key) {
         var sum = values
         do {
-          try ValueCoding.decode(data[...], into: &sum)
+          try ValueCoding.read(data[...]) { sum[$0, default: 0].addSaturating($1) }
           values = sum
         } catch {
           damaged += 1
         }
       }
       let total = values.values.reduce(into: UInt64(0)) { $0.addSaturating($1) }
-      try database.write(key, total: total, parts: [], data: ValueCoding.encode(values))
+      try database.write(key, total: total, data: ValueCoding.encode(values))
     }
     try database.addCoverage(
       Coverage(covered: window.covered, lost: window.lost, period: window.period), type: window.type.number, resolution: .window,

@@ -1,5 +1,6 @@
 internal import AgentModel
 internal import GRDB
+internal import Profiles
 
 private typealias TablePath = any WritableKeyPath<Names, NameTable> & Sendable
 
@@ -28,6 +29,7 @@ extension Store {
     try await shrink()
     while try await remove(before: trusted - options.hourAge) {}
     while try await pack(from: .window, into: .span, before: now) {}
+    while try await packCoverage(before: now) {}
     while try await pack(from: .span, into: .hour, before: trusted - options.windowAge) {}
     while try await rollCoverage(before: trusted - options.windowAge) {}
     while try await packMetrics(from: .window, into: .span, before: now) {}
@@ -54,17 +56,32 @@ extension Store {
     return lost != nil
   }
 
+  /// Makes one row of the coverage of the oldest five minutes, of each profile.
+  private func packCoverage(before end: Int64) async throws -> Bool {
+    let lost = try await write { database, _ -> Int? in
+      let (small, large) = (Resolution.window, Resolution.span)
+      guard
+        let oldest = try database.integer(
+          "SELECT min(start) FROM coverage WHERE resolution = ? AND start >= 0", [.integer(small.rawValue)]),
+        Self.times ~= oldest, large.floor(oldest) + large.rawValue <= end
+      else { return nil }
+      return try database.packCoverage(start: large.floor(oldest))
+    }
+    if let lost, lost > 0 { remember("the coverage of \(lost) times was damaged and is lost") }
+    return lost != nil
+  }
+
   /// Makes one row of the coverage of the oldest hour.
   private func rollCoverage(before end: Int64) async throws -> Bool {
     try await write { database, _ in
       guard
         let oldest = try database.integer(
-          "SELECT min(start) FROM coverage WHERE resolution = ? AND start >= 0", [.integer(Resolution.window.rawValue)]),
+          "SELECT min(start) FROM coverage WHERE resolution < ? AND start >= 0", [.integer(Resolution.hour.rawValue)]),
         Self.times ~= oldest, Resolution.hour.floor(oldest) + Resolution.hour.rawValue <= end
       else { return false }
       let start = Resolution.hour.floor(oldest)
-      let place = "FROM coverage WHERE resolution = ? AND start >= ? AND start < ?"
-      let arguments: [Argument] = [.integer(Resolution.window.rawValue), .integer(start), .integer(start + Resolution.hour.rawValue)]
+      let place = "FROM coverage WHERE resolution < ? AND start >= ? AND start < ?"
+      let arguments: [Argument] = [.integer(Resolution.hour.rawValue), .integer(start), .integer(start + Resolution.hour.rawValue)]
       var sums: [Int64: Coverage] = [:]
       try database.run("SELECT type, covered, lost, period \(place)", arguments) { row in
         sums[row.integer(0), default: Coverage(covered: 0, lost: 0, period: 0)].add(
@@ -176,32 +193,68 @@ extension Database {
     var lost = 0
     for key in keys {
       var windows: [Int64: Values] = [:]
-      func add(_ bytes: ArraySlice<UInt8>, at time: Int64) throws {
+      func add(_ stack: Int64, _ value: UInt64, at time: Int64) {
         // An hour has no windows.
         let index = large == .hour ? 0 : (time - start) / ProfileWindow.length
-        try ValueCoding.decode(bytes, into: &windows[index, default: [:]])
+        windows[index, default: [:]][stack, default: 0].addSaturating(value)
       }
+      func add(_ head: BlockHead, _ data: [UInt8], from time: Int64) throws {
+        try head.read(data, quantum: key.quantum) { add($1, $2, at: time + $0 * ProfileWindow.length) }
+      }
+      // Of a damaged block nothing is taken.
       func attempt(_ body: () throws -> Void) rethrows {
-        do { try body() } catch is StoreError { lost += 1 }
+        let before = windows
+        do { try body() } catch is StoreError { (windows, lost) = (before, lost + 1) }
       }
       // What came late adds to the block that is there.
       try attempt {
         guard let old = try packed(key) else { return }
-        try Block.windows(parts: old.parts, data: old.data) { try add($1, at: start + $0 * ProfileWindow.length) }
+        try add(old.head, old.data, from: start)
       }
       let place = "FROM block WHERE type = ? AND series = ? AND resolution = ? AND start >= ? AND start < ?"
       let arguments = [.integer(key.type), .integer(key.series)] + span
       try run("SELECT start, parts, data \(place)", arguments) { row in
         let time = row.integer(0)
         try attempt {
-          if small == .window { return try add(row.bytes(2)[...], at: time) }
-          try Block.windows(parts: Part.decode(row.bytes(1)), data: row.bytes(2)) { try add($1, at: time + $0 * ProfileWindow.length) }
+          if small == .window { return try ValueCoding.read(row.bytes(2)[...]) { add($0, $1, at: time) } }
+          try add(BlockHead(decoding: row.bytes(1), quantum: key.quantum), row.bytes(2), from: time)
         }
       }
       try run("DELETE \(place)", arguments)
-      let block = Block(windows.filter { !$0.value.isEmpty })
-      if !block.parts.isEmpty { try write(key, total: block.total, parts: block.parts, data: block.data) }
+      // A file before schema 4 may have shorter times.
+      let block = Block(windows.mapValues { $0.mapValues { $0.rounded(to: key.quantum) } }, quantum: key.quantum)
+      if !windows.isEmpty { try write(key, total: block.total, parts: block.head.encode(quantum: key.quantum), data: block.data) }
     }
+    return lost
+  }
+
+  /// Makes one row of the coverage of five minutes, of each profile.
+  ///
+  /// - Returns: how many rows could not be read and are lost.
+  fileprivate func packCoverage(start: Int64) throws -> Int {
+    let place = "FROM coverage WHERE resolution = ? AND start >= ? AND start < ?"
+    let arguments: [Argument] = [.integer(Resolution.window.rawValue), .integer(start), .integer(start + Resolution.span.rawValue)]
+    var types: [Int64: [Int64: Coverage]] = [:]
+    var lost = 0
+    try run("SELECT type, start, covered, lost, period \(place)", arguments) { row in
+      types[row.integer(0), default: [:]][
+        (row.integer(1) - start) / ProfileWindow.length, default: Coverage(covered: 0, lost: 0, period: 0)
+      ]
+      .add(Coverage(covered: row.unsigned(2), lost: row.unsigned(3), period: row.unsigned(4)))
+    }
+    for (type, windows) in types {
+      var windows = windows
+      let key: [Argument] = [.integer(type), .integer(Resolution.span.rawValue), .integer(start)]
+      // What came late adds to what is there.
+      try run("SELECT parts FROM coverage WHERE type = ? AND resolution = ? AND start = ?", key) { row in
+        do { windows.merge(try CoverageCoding.decode(row.bytes(0))) { $0.adding($1) } } catch { lost += 1 }
+      }
+      let sum = windows.values.reduce(Coverage(covered: 0, lost: 0, period: 0)) { $0.adding($1) }
+      try run(
+        "REPLACE INTO coverage (type, resolution, start, covered, lost, period, parts) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        key + [sum.covered, sum.lost, sum.period].map { .integer(Int64(bitPattern: $0)) } + [.bytes(CoverageCoding.encode(windows))])
+    }
+    try run("DELETE \(place)", arguments)
     return lost
   }
 

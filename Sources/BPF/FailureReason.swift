@@ -56,7 +56,8 @@ enum FailureReason {
       }
     default: break
     }
-    if errno == .notPermitted || errno == .permissionDenied { return Privileges.current.missing }
+    // What is not made of a link of BPF's own is made of an event of perf.
+    if errno == .notPermitted || errno == .permissionDenied { return Privileges.current.missing ?? PerfEvent.refusal(errno) }
     return nil
   }
 }

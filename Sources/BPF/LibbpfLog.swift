@@ -4,7 +4,8 @@ internal import Synchronization
 
 /// What libbpf says while it works, kept instead of printed: the lines are evidence for errors.
 enum LibbpfLog {
-  private static let lines = Mutex<[String]>([])
+  /// By thread: libbpf speaks on the thread that it works for, and several load probes at once.
+  private static let lines = Mutex<[pthread_t: [String]]>([:])
 
   /// Sends libbpf's messages here; called before its first use. Debug messages are dropped.
   static let redirect: Void = {
@@ -12,17 +13,18 @@ enum LibbpfLog {
       guard level <= Int32(LIBBPF_INFO.rawValue), let text = unsafe text else { return }
       let line = unsafe String(cString: text)
       LibbpfLog.lines.withLock { lines in
-        if lines.count < 400 { lines.append(line.hasSuffix("\n") ? String(line.dropLast()) : line) }
+        guard let count = lines[pthread_self()]?.count, count < 400 else { return }
+        lines[pthread_self()]?.append(line.hasSuffix("\n") ? String(line.dropLast()) : line)
       }
     }
   }()
 
-  /// Runs a piece of work and returns what libbpf said meanwhile.
+  /// Runs a piece of work and returns what libbpf said of it, of 400 lines at most. One piece does not run within another.
   static func during<Value>(_ work: () -> Value) -> (Value, [String]) {
     _ = redirect
-    lines.withLock { $0 = [] }
+    lines.withLock { $0[pthread_self()] = [] }
     let value = work()
-    return (value, lines.withLock { $0 })
+    return (value, lines.withLock { $0.removeValue(forKey: pthread_self()) } ?? [])
   }
 }
 

@@ -1,5 +1,6 @@
 internal import Clibbpf
 internal import Glibc
+internal import Linux
 internal import SystemPackage
 
 /// One attachment of a program; ending it detaches the program.
@@ -96,6 +97,16 @@ package struct Links: ~Copyable {
   /// Events that the kernel could not hand to the programs of links that have been detached. Kernel 6.7.
   package private(set) var missed: UInt64 = 0
 
+  /// Clocks of programs that are attached, with their periods.
+  private var clocks: [(descriptor: CInt, period: UInt64)] = []
+  /// Of clocks whose programs have been detached.
+  private var throttledBefore: UInt64 = 0
+
+  /// Samples that were not taken because the kernel had stopped their clock, since the beginning.
+  package var throttled: UInt64 {
+    clocks.reduce(throttledBefore) { $0 + PerfEvent.stoppedTime(of: $1.descriptor) / $1.period }
+  }
+
   package init() {}
 
   package var count: Int { links.count + groups.values.reduce(0) { $0 + $1.count } }
@@ -105,6 +116,12 @@ package struct Links: ~Copyable {
     unsafe links.append(.link(link.release()))
   }
 
+  /// Adds a link of a clock; its descriptor belongs to the link.
+  package mutating func add(_ link: consuming Link, clock descriptor: CInt, period: UInt64) {
+    add(link)
+    clocks.append((descriptor, max(period, 1)))
+  }
+
   /// Adds a link to those of a group.
   package mutating func add(_ link: consuming Link, group: UInt64) { unsafe groups[group, default: []].append(.link(link.release())) }
 
@@ -112,7 +129,11 @@ package struct Links: ~Copyable {
   package mutating func add(_ link: consuming TargetLink, group: UInt64) { groups[group, default: []].append(link.release()) }
 
   /// Detaches the links of a group.
-  package mutating func detach(group: UInt64) { Self.close(groups.removeValue(forKey: group) ?? []) }
+  package mutating func detach(group: UInt64) {
+    let all = groups.removeValue(forKey: group) ?? []
+    for held in all { missed += held.missed }
+    Self.close(all)
+  }
 
   package mutating func add(_ link: consuming TargetLink) {
     if link.event >= 0 { slow += 1 }
@@ -123,7 +144,8 @@ package struct Links: ~Copyable {
   package mutating func detach() {
     let all = links + groups.values.joined()
     if !groups.isEmpty { slow = all.count }
-    (links, groups) = ([], [:])
+    throttledBefore = throttled
+    (links, groups, clocks) = ([], [:], [])
     for held in all { missed += held.missed }
     guard slow > 1 else {
       for held in all { held.close() }

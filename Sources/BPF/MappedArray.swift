@@ -53,6 +53,12 @@ package final class MappedArray {
     unsafe bytes.withUnsafeBytes { unsafe UnsafeMutableRawBufferPointer(start: base + place, count: $0.count).copyMemory(from: $0) }
   }
 
+  /// Writes a value at a place. Traps beyond the end.
+  package func store<Value: BitwiseCopyable>(_ value: Value, at place: Int) throws(BPFError) {
+    precondition(place >= 0 && place + MemoryLayout<Value>.size <= size)
+    unsafe try map().storeBytes(of: value, toByteOffset: place, as: Value.self)
+  }
+
   private func map() throws(BPFError) -> UnsafeMutableRawPointer {
     if let base = unsafe base { return unsafe base }
     let mapped = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0)

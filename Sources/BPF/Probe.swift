@@ -1,4 +1,5 @@
 internal import Clibbpf
+internal import Linux
 package import SystemPackage
 
 /// An object that has been opened and is being configured; nothing is in the kernel yet.
@@ -133,10 +134,24 @@ package struct Probe: ~Copyable {
     guard status == 0 else { throw BPFError("resize", "map \(map) of probe \(name)", errno: Errno(rawValue: -status)) }
   }
 
-  /// Relocates, verifies and loads the selected programs and all maps.
+  /// Relocates, verifies and loads the selected programs and all maps; an array without a size gets an element for each number
+  /// that a processor may have.
   ///
   /// - Throws: a `BPFError` whose `subject` is `program NAME` where one program was the cause.
   package consuming func load() throws(BPFError) -> LoadedProbe {
+    var map = unsafe bpf_object__next_map(object, nil)
+    while let each = unsafe map {
+      if unsafe bpf_map__type(each) == BPF_MAP_TYPE_ARRAY, unsafe bpf_map__max_entries(each) == 0 {
+        let name = unsafe String(cString: bpf_map__name(each))
+        guard let numbers = Processors.numbers else {
+          throw BPFError(
+            "resize", "map \(name) of probe \(self.name)", errno: .noSuchFileOrDirectory,
+            reason: "/sys/devices/system/cpu/possible cannot be read; mount sysfs at /sys")
+        }
+        try resize(name, to: numbers)
+      }
+      unsafe map = unsafe bpf_object__next_map(object, each)
+    }
     let (status, log) = LibbpfLog.during { unsafe bpf_object__load(object) }
     guard status == 0 else {
       let culprit = Self.failedProgram(log)

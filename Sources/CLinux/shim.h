@@ -27,6 +27,12 @@ static inline int swtrace_perf_event_open(struct perf_event_attr *attributes, in
 	return (int)syscall(SYS_perf_event_open, attributes, pid, cpu, group, flags);
 }
 
+/* Bit fields are not imported. */
+static inline void swtrace_set_without_idle(struct perf_event_attr *attributes, int is_without)
+{
+	attributes->exclude_idle = is_without;
+}
+
 /* glibc 2.36 has the wrapper, but not its header in every distribution. */
 static inline int swtrace_pidfd_open(int pid)
 {

@@ -192,6 +192,23 @@ package import SystemPackage
     return segments
   }
 
+  /// The program that the kernel starts to load this one (`PT_INTERP`); nil where it needs none: it is static, or no program.
+  package var interpreter: String? {
+    var count = 0
+    guard unsafe elf_getphdrnum(handle, &count) == 0 else { return nil }
+    for index in 0..<min(count, Self.maximumSegments) {
+      var header = GElf_Phdr()
+      guard unsafe gelf_getphdr(handle, Int32(index), &header) != nil else { return nil }
+      // The kernel takes no longer one than a path.
+      guard header.p_type == UInt32(PT_INTERP), header.p_filesz <= 4096,
+        let part = part(at: FileOffset(header.p_offset), count: header.p_filesz)
+      else { continue }
+      part.load(0..<part.bytes.count)
+      return String(decoding: part.bytes.copy.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    return nil
+  }
+
   /// What libelf found wrong last.
   static func problem() -> String {
     guard let text = unsafe elf_errmsg(-1) else { return "unknown error" }

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Glibc
+internal import Synchronization
 internal import SystemPackage
 
 /// A cgroup of the v2 hierarchy.
@@ -18,8 +19,7 @@ package struct ControlGroup: Hashable, Sendable {
     for path in candidates {
       var status = stat()
       guard unsafe stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR else { continue }
-      // CGROUP2_SUPER_MAGIC of linux/magic.h.
-      guard unsafe swtrace_filesystem_type(path) == 0x6367_7270 else { continue }
+      guard Self.isHierarchy(path) else { continue }
       self.path = path
       id = UInt64(status.st_ino)
       return
@@ -40,7 +40,22 @@ package struct ControlGroup: Hashable, Sendable {
   }
 
   /// Where the v2 hierarchy is mounted: found by its type, because hybrid systems have it below the v1 ones.
+  ///
+  /// Kept as long as it is mounted there: a machine with many containers has thousands of mounts, and paths are asked for by the row.
   package static var root: String? {
+    known.withLock { known in
+      if let root = known, isHierarchy(root) { return root }
+      known = findRoot()
+      return known
+    }
+  }
+
+  private static let known = Mutex<String?>(nil)
+
+  /// CGROUP2_SUPER_MAGIC of linux/magic.h.
+  private static func isHierarchy(_ path: String) -> Bool { unsafe swtrace_filesystem_type(path) == 0x6367_7270 }
+
+  private static func findRoot() -> String? {
     guard let mounts = ProcFile.read("/proc/self/mountinfo") else { return nil }
     for line in mounts.split(separator: "\n") {
       let fields = line.split(separator: " ")

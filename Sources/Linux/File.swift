@@ -12,6 +12,9 @@ package struct FileIdentity: Hashable, Sendable {
   package var modifiedNanoseconds: Int64
   /// The user who owns it.
   package var owner: UInt32
+
+  /// The device as `Mapping` has it. In the number of fstat(2) its parts are mixed (makedev(3)).
+  package var mappedDevice: UInt64 { (device >> 8 & 0xfff | device >> 32 & ~0xfff) << 32 | device & 0xff | device >> 12 & 0xffff_ff00 }
 }
 
 /// Bounded reading of files that the kernel or a stranger writes.

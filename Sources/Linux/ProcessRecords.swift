@@ -45,7 +45,7 @@ package final class ProcessRecordReader {
     init(processor: Int, capacity: Int) throws(SystemError) {
       self.processor = processor
       descriptor = Descriptor(
-        owning: try check(swtrace_process_records_open(Int32(processor)), "record the processes of", "processor \(processor)"))
+        owning: try PerfEvent.checkEvent(swtrace_process_records_open(Int32(processor)), "record the processes of", processor))
       let header = Int(getpagesize())
       size = header + capacity
       let mapped = unsafe mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor.rawValue, 0)
@@ -99,16 +99,18 @@ package final class ProcessRecordReader {
   /// - Throws: where the kernel allows no events of the whole machine.
   package init() throws(SystemError) {
     completeUntil = 0
-    try follow(Processors.online)
+    try follow(Processors.online, gone: [])
     completeUntil = Clock.monotonic
   }
 
   /// Records on these processors from now on; what there is of others is still given out.
   ///
+  /// - Parameter gone: processors that were off meanwhile: the kernel records on them no longer.
   /// - Throws: where the kernel allows no events of the whole machine.
-  package func follow(_ processors: [Int]) throws(SystemError) {
-    ended += rings.filter { !processors.contains($0.processor) }
-    rings.removeAll { !processors.contains($0.processor) }
+  package func follow(_ processors: [Int], gone: Set<Int>) throws(SystemError) {
+    func goesOn(_ ring: Ring) -> Bool { processors.contains(ring.processor) && !gone.contains(ring.processor) }
+    ended += rings.filter { !goesOn($0) }
+    rings.removeAll { !goesOn($0) }
     // 64 KB were lost to a storm of starting programs on a busy machine, 512 KB were not. Many processors share 4 MB.
     var capacity = 512 << 10
     while capacity > 64 << 10, capacity * processors.count > 4 << 20 { capacity /= 2 }

@@ -34,6 +34,9 @@ package final class RootDirectory: Sendable {
   /// swtrace's own root.
   package static let own = RootDirectory()
 
+  /// Nil where its process was gone too soon.
+  package let identity: Identity?
+
   /// Nil for swtrace's own.
   private let directory: Descriptor?
   /// The mounts below the root live only as long as their namespace, which ends with its last process unless somebody holds it.
@@ -42,6 +45,7 @@ package final class RootDirectory: Sendable {
   private init() {
     directory = nil
     namespace = nil
+    identity = .own
   }
 
   /// The root that a living process sees.
@@ -50,6 +54,7 @@ package final class RootDirectory: Sendable {
     let namespace = try File.openReference(proc.appending("\(process)/ns/mnt"))
     self.directory = consume directory
     self.namespace = consume namespace
+    identity = Identity(of: process, proc: proc)
   }
 
   /// Opens a file by its absolute path in this root; links in it do not lead outside.

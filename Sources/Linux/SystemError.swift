@@ -6,15 +6,18 @@ package struct SystemError: Error, CustomStringConvertible, Sendable {
   package var operation: String
   package var subject: String
   package var errno: Errno
+  /// What stands behind the number, with the remedy, where it is known.
+  package var cause: String?
 
-  package init(_ operation: String, _ subject: String, errno: Errno) {
+  package init(_ operation: String, _ subject: String, errno: Errno, cause: String? = nil) {
     self.operation = operation
     self.subject = subject
     self.errno = errno
+    self.cause = cause
   }
 
   /// Control characters are written by number: subjects may be paths that others have chosen.
-  package var description: String { "cannot \(operation) \(escaped(subject)): \(errno)\(remedy)" }
+  package var description: String { "cannot \(operation) \(escaped(subject)): \(cause ?? "\(errno)\(remedy)")" }
 
   private var remedy: String {
     switch errno {

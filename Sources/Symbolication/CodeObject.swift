@@ -129,6 +129,14 @@ package final class CodeObject {
     }
   }
 
+  /// Whether the file is open, as it was, and by a way that may stay.
+  var isHeld: Bool {
+    switch descriptor {
+    case .some(let file): !isRootGone && File.identity(of: file) == identity
+    case .none: false
+    }
+  }
+
   /// Whether the file was opened through a container that has ended.
   var isRootGone: Bool { search.isRootGone }
 

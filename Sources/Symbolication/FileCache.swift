@@ -14,8 +14,8 @@ struct FileCache {
 
   /// The processes that have mapped them keep them, and `loaded` does.
   private var objects: [FileIdentity: WeakObject<CodeObject>] = [:]
-  /// By what a mapping says of its file, for processes that are gone before their file can be opened.
-  private var byMapping: [MappedFile: WeakObject<CodeObject>] = [:]
+  /// By what a mapping says of its file, for those whose file cannot be opened any more.
+  private var byNumbers: [MappedNumbers: Found] = [:]
   /// Oldest first.
   private var waiting: [WeakObject<CodeObject>] = []
   /// What was indexed, the latest last.
@@ -33,12 +33,25 @@ struct FileCache {
     self.isForever = isForever
   }
 
-  private struct MappedFile: Hashable {
+  private struct MappedNumbers: Hashable {
     var device: UInt64
     var inode: UInt64
-    var path: String
+    /// The same before and after the file was deleted.
+    var name: String
+    /// Where it is not certain that this is the file: processes choose what their paths lead to, and what those of one container have is
+    /// not to be taken for what others have.
+    var root: RootDirectory.Identity?
 
-    init(_ mapping: Mapping) { (device, inode, path) = (mapping.device, mapping.inode, mapping.path) }
+    init(_ mapping: Mapping, in root: RootDirectory? = nil) {
+      (device, inode, name, self.root) = (mapping.device, mapping.inode, mapping.name, root?.identity)
+    }
+  }
+
+  /// What was found for the numbers of a mapping.
+  private struct Found {
+    weak var object: CodeObject?
+    /// Whether no other file can have these numbers while this one is held.
+    var isOnly: Bool
   }
 
   private struct MissingKey: Hashable {
@@ -64,33 +77,26 @@ struct FileCache {
     if mapping.path == VirtualObject.name { return vdso }
     guard mapping.inode != 0 else { return memory }
     let path = FilePath(mapping.path)
-    if let descriptor = exact(mapping, of: process), let identity = File.identity(of: descriptor) {
-      return add(descriptor, identity, mapping, path, root() ?? .own)
-    }
-    if let known = byMapping[MappedFile(mapping)]?.object { return known }
-    // Of a process that is gone, or without CAP_CHECKPOINT_RESTORE, there is only the path, where another file may be by now.
+    let certain = byNumbers[MappedNumbers(mapping)]
+    if let certain, certain.isOnly, let object = certain.object, object.isHeld { return object }
+    if let file = MappedFile(mapping, of: process) { return add(file, mapping, path, root() ?? .own) }
+    // Of a process that is gone, or without CAP_CHECKPOINT_RESTORE, there is only the path, where another file may be by now, and of the
+    // program the way that the kernel has kept.
     let root = root() ?? .own
-    guard let descriptor = try? root.open(path), let identity = File.identity(of: descriptor) else {
-      return missing(mapping.name, .fileGone)
+    do { return add(try MappedFile(mapping, inRoot: root), mapping, path, root) } catch {
+      if let program = try? MappedFile(mapping, asProgramOf: process) { return add(program, mapping, path, root) }
+      let known = certain?.object ?? byNumbers[MappedNumbers(mapping, in: root)]?.object
+      return known ?? missing(mapping.name, error == .gone ? .fileGone : .fileChanged)
     }
-    guard identity.inode == mapping.inode else { return missing(mapping.name, .fileChanged) }
-    return add(descriptor, identity, mapping, path, root)
-  }
-
-  /// The mapped file itself, whatever its path means here and whether or not it was deleted; nil when the process is gone.
-  private func exact(_ mapping: Mapping, of process: ProcessID) -> Descriptor? {
-    let range = "\(String(mapping.start.rawValue, radix: 16))-\(String(mapping.end.rawValue, radix: 16))"
-    let link = FilePath("/proc/\(process)/map_files/\(range)")
-    guard let descriptor = try? File.open(link), let identity = File.identity(of: descriptor) else { return nil }
-    // Another program may be there by now. Some file systems (overlays) have two numbers for one file: then the path decides.
-    guard identity.inode == mapping.inode || File.target(of: link) == mapping.path else { return nil }
-    return descriptor
   }
 
   /// The file behind a mapping, for reading it as it grows.
-  func open(_ mapping: Mapping, of process: ProcessID) -> SharedDescriptor? {
-    guard let descriptor = exact(mapping, of: process) else { return nil }
-    return SharedDescriptor(descriptor)
+  ///
+  /// - Parameter root: what the process sees.
+  func open(_ mapping: Mapping, of process: ProcessID, root: RootDirectory?) -> SharedDescriptor? {
+    if let file = MappedFile(mapping, of: process) { return SharedDescriptor(file.open()) }
+    guard let file = try? MappedFile(mapping, inRoot: root ?? .own) else { return nil }
+    return SharedDescriptor(file.open())
   }
 
   private mutating func missing(_ name: String, _ reason: Symbolized.Reason) -> CodeObject {
@@ -103,8 +109,11 @@ struct FileCache {
   }
 
   private mutating func add(
-    _ descriptor: consuming Descriptor, _ identity: FileIdentity, _ mapping: Mapping, _ path: FilePath, _ root: RootDirectory
+    _ file: consuming MappedFile, _ mapping: Mapping, _ path: FilePath, _ root: RootDirectory
   ) -> CodeObject {
+    let (isCertain, isOnly) = (file.evidence != .place, file.evidence == .numbers)
+    let (identity, numbers) = (file.identity, MappedNumbers(mapping, in: isCertain ? nil : root))
+    let descriptor = file.open()
     let isOurs = root === RootDirectory.own
     if let known = objects[identity]?.object {
       if known.needsFile(isForever: isForever) {
@@ -123,11 +132,12 @@ struct FileCache {
     }
     if objects.count >= cleanAt {
       objects = objects.filter { $0.value.object != nil }
-      byMapping = byMapping.filter { $0.value.object != nil }
+      byNumbers = byNumbers.filter { $0.value.object != nil }
       cleanAt = max(1024, 2 * objects.count)
     }
     objects[identity] = WeakObject(object: object)
-    byMapping[MappedFile(mapping)] = WeakObject(object: object)
+    // Of a process that has just ended it may not be known what it saw.
+    if isCertain || root.identity != nil { byNumbers[numbers] = Found(object: object, isOnly: isOnly) }
     hold(object)
     return object
   }

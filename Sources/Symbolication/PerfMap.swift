@@ -1,3 +1,4 @@
+internal import CLinux  // `stat` may be its or Glibc's: both have read the header
 internal import Glibc
 internal import Linux
 

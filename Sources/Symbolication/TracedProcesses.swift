@@ -232,7 +232,9 @@ package struct TracedProcesses {
     if mapping.isAnonymousCode, traced[number].ownCode.identity == nil {
       traced[number].ownCode.identity = PerfMap.Identity(of: process)
     }
-    if JITDump.isMeant(by: mapping.name) { traced[number].ownCode.dumpFile = files.open(mapping, of: process) }
+    if JITDump.isMeant(by: mapping.name) {
+      traced[number].ownCode.dumpFile = files.open(mapping, of: process, root: traced.root)
+    }
   }
 
   /// Of a process that loads and unloads libraries for ever, later ones have the names of the last in their place: stacks of each are

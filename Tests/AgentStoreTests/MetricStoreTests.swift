@@ -108,6 +108,7 @@ func histogram(_ values: [UInt64]) -> Histogram {
         try database.run("DROP TABLE metric_block")
         try database.run("DROP TABLE metric_series")
         try database.run("DROP TABLE retention")
+        try database.run("ALTER TABLE coverage DROP COLUMN parts")
         try database.run("DELETE FROM grdb_migrations WHERE identifier != '1'")
       }
     }

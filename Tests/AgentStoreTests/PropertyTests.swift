@@ -64,7 +64,9 @@ import Testing
             (0..<Int.random(in: 1...6, using: &generator)).map { _ in ["a", "b", "c", "d"].randomElement(using: &generator)! }.joined(
               separator: ";"))
         }
-        return (service: service, values: stacks.sorted().map { (stack: $0, value: UInt64.random(in: 0...999, using: &generator)) })
+        // Time is kept in microseconds.
+        let unit: UInt64 = type.unit == .nanoseconds ? 1000 : 1
+        return (service: service, values: stacks.sorted().map { (stack: $0, value: unit * UInt64.random(in: 0...999, using: &generator)) })
       }
       try await store.receive(window(time, type: type, series))
       for (service, values) in series {

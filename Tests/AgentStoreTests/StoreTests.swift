@@ -38,13 +38,14 @@ import Testing
       type: .offCPU, start: 0, covered: 1, frames: frames, stacks: [[0, 1, 2, 3], [3, 3, 3, 3, 0], []],
       series: [
         .init(
-          labels: Labels([("host", "h")]), samples: [.init(stack: 0, value: .max), .init(stack: 1, value: 2), .init(stack: 2, value: 3)])
+          labels: Labels([("host", "h")]),
+          samples: [.init(stack: 0, value: .max), .init(stack: 1, value: 2000), .init(stack: 2, value: 3000)])
       ])
     try await store.receive(all)
     let profile = try await store.profile(Query(.offCPU, in: 0..<10))
     #expect(profile.unit == .nanoseconds)
     #expect(profile.processes == [Profile.Process(command: [])])
-    #expect(profile.samples.map(\.value) == [.max, 2, 3])
+    #expect(profile.samples.map(\.value) == [.max, 2000, 3000])
     #expect(
       profile.samples.map { profile.stacks[$0.stack].frames } == [frames, [frames[3], frames[3], frames[3], frames[3], frames[0]], []])
     #expect(profile.total == .max)

@@ -18,6 +18,63 @@ import Testing
     return options
   }
 
+  /// Its blocks have nanoseconds, and a part with its length for each window; each window has a row of coverage.
+  @Test func aFileOfSchemaThreeIsReadAsItIs() async throws {
+    do {
+      let store = try Store(in: folder, options: options)
+      for start in [0, 20] as [Int64] { try await store.receive(window(start, type: .offCPU, [("web", [("main;a", 1000)])])) }
+      try await store.write { database, _ in
+        let stack = try #require(try database.integer("SELECT id FROM stack"))
+        let bodies = [ValueCoding.encode([stack: 1_234_567]), ValueCoding.encode([stack: 1])]
+        var parts = ByteWriter()
+        for (index, (total, body)) in zip([0, 2] as [UInt64], zip([1_234_567, 1] as [UInt64], bodies)) {
+          for number in [index, total, UInt64(body.count)] { parts.write(varint: number) }
+        }
+        try database.run("DELETE FROM block WHERE start > 0")
+        try database.run(
+          "UPDATE block SET resolution = 300, total = 1234568, parts = ?, data = ?",
+          [.bytes(parts.bytes), .bytes(Deflated.compress(bodies[0] + bodies[1]))])
+        try database.run("ALTER TABLE coverage DROP COLUMN parts")
+        try database.run("DELETE FROM grdb_migrations WHERE identifier = '4'")
+      }
+    }
+    let store = try Store(in: folder, options: options)
+    let query = Query(.offCPU, in: 0..<40)
+    #expect(try await store.text(0..<10, type: .offCPU) == ["web: main;a 1234567"])
+    #expect(try await store.timeline(query, step: 10, by: "service").rows.map(\.sums) == [[1_234_567, 0, 1, 0]])
+    #expect(try await store.extent(of: .offCPU) == 0..<30)
+
+    // What comes late makes it a block of today, in microseconds.
+    try await store.receive(window(20, type: .offCPU, [("web", [("main;a", 7_000_000)])]))
+    try await store.maintain(now: 300)
+    #expect(try await store.count("block") == 1)
+    #expect(try await store.count("coverage WHERE resolution = 300") == 1)
+    #expect(try await store.count("coverage") == 1)
+    let timeline = try await store.timeline(query, step: 10, by: "service")
+    #expect(timeline.rows.map(\.sums) == [[1_235_000, 0, 7_000_000, 0]])
+    #expect(timeline.covered == [10_000_000_000, 0, 20_000_000_000, 0])
+    #expect(try await store.text(20..<30, type: .offCPU) == ["web: main;a 7000000"])
+  }
+
+  /// What comes after its five minutes adds to their row.
+  @Test func coverageOfFiveMinutesIsOneRow() async throws {
+    let store = try Store(in: folder, options: options)
+    for index in 0..<30 as Range<Int64> where index != 3 { try await store.receive(window(index * 10, [("web", [("main;a", 1)])])) }
+    try await store.maintain(now: 300)
+    #expect(try await store.count("coverage") == 1)
+    try await store.receive(window(30, [("web", [("main;a", 1)])]))
+    #expect(try await store.count("coverage") == 2)
+    try await store.receive(window(40, [("web", [("main;a", 1)])]))
+    let covered = [UInt64](repeating: 10_000_000_000, count: 30)
+    var late = covered
+    late[4] = 20_000_000_000
+    #expect(try await store.timeline(Query(.cpu, in: 0..<300), step: 10, by: "service").covered == late)
+    try await store.maintain(now: 300)
+    #expect(try await store.count("coverage") == 1)
+    #expect(try await store.timeline(Query(.cpu, in: 0..<300), step: 10, by: "service").covered == late)
+    #expect(try await store.timeline(Query(.cpu, in: 40..<50), step: 10, by: "service").covered == [20_000_000_000])
+  }
+
   @Test func sumsStayTheSameFromWindowsToHours() async throws {
     let store = try Store(in: folder, options: options)
     for index in 0..<361 as Range<Int64> {

@@ -56,17 +56,14 @@ import Testing
     }
   }
 
-  /// How a probe stands as soon as it stands so; nil, and an issue, when it does not within a minute.
+  /// How a probe stands as soon as it stands so.
   private static func standing(
     of probe: String, _ control: Control, when fits: (ProbeState) -> Bool
-  ) async -> ProbeState? {
-    let end = ContinuousClock.now + .seconds(60)
-    while ContinuousClock.now < end {
+  ) async throws -> ProbeState {
+    while true {
       if let state = await control.probes().first(where: { $0.name == probe }), fits(state) { return state }
-      await Task.yield()
+      try await Task.sleep(for: .milliseconds(10))
     }
-    Issue.record("\(probe) has not settled within a minute")
-    return nil
   }
 
   private static func sum(_ window: ProfileWindow, _ service: String) -> UInt64 {
@@ -146,7 +143,7 @@ import Testing
       func note(_ change: CostGovernor.Change) {
         control.note(.init(change: change, cause: .processor, share: 0.03, memory: 0), isWhole: true)
       }
-      func settled() async -> ProbeState? { await Self.standing(of: "off_cpu", control) { !$0.isPending } }
+      func settled() async throws -> ProbeState { try await Self.standing(of: "off_cpu", control) { !$0.isPending } }
       guard
         changes.withLock({ count in
           count += 1
@@ -154,10 +151,10 @@ import Testing
         })
       else { return true }
       note(.pause("off_cpu", share: 0.02))
-      let paused = try #require(await settled())
+      let paused = try await settled()
       #expect(!paused.isRunning && paused.settings.isEnabled && paused.hindrance?.cause == .budget)
       note(.resume("off_cpu"))
-      let again = try #require(await settled())
+      let again = try await settled()
       #expect(again.isRunning && again.hindrance == nil)
       return false
     }
@@ -173,26 +170,27 @@ import Testing
     _ = busy.readLine()
     var settings = ProbeSettings(isEnabled: true, frequency: 97, threshold: 50_000)
     settings.filter.comm = "both-of-test"
-    let whole = Mutex<[ProfileType: Int64]>([:])
+    // The one begins before the other, which may be there for less of the first window.
+    let whole = Mutex<[Int64: Set<ProfileType>]>([:])
     let found = try await windows(.cpu, .offCPU, settings: settings) { window, _ in
       whole.withLock { whole in
-        if window.covered > 9_000_000_000, Self.sum(window, "both-of-test") > 0 { whole[window.type] = whole[window.type] ?? window.start }
-        return whole.count == 2
+        if window.covered > 9_000_000_000, Self.sum(window, "both-of-test") > 0 { whole[window.start, default: []].insert(window.type) }
+        return whole.contains { $0.value.count == 2 }
       }
     }
     for running in [sleeper, busy] {
       running.signal(9)
       _ = running.finish()
     }
-    let starts = whole.withLock(\.self)
-    #expect(starts[.cpu] == starts[.offCPU])
+    let start = try #require(whole.withLock { $0.first { $0.value.count == 2 } }).key
     for type in [ProfileType.cpu, .offCPU] {
       let windows = found.filter { $0.type == type }
       #expect(windows.map(\.start) == windows.map(\.start).sorted() && windows.count >= 2)
       #expect(windows.allSatisfy { $0.series.allSatisfy { $0.labels["service"] == "both-of-test" || $0.labels["comm"] == "both-of-test" } })
     }
-    #expect(Set(found.filter { $0.type == .cpu }.map(\.start)) == Set(found.filter { $0.type == .offCPU }.map(\.start)))
-    func window(_ type: ProfileType) throws -> ProfileWindow { try #require(found.first { $0.type == type && $0.start == starts[type] }) }
+    let alone = Set(found.filter { $0.type == .cpu }.map(\.start)).symmetricDifference(found.filter { $0.type == .offCPU }.map(\.start))
+    #expect(alone.allSatisfy { $0 == found.map(\.start).min() }, "\(alone)")
+    func window(_ type: ProfileType) throws -> ProfileWindow { try #require(found.first { $0.type == type && $0.start == start }) }
     let (cpu, waits) = (try window(.cpu), try window(.offCPU))
     // A processor of its own for most of ten seconds; the other sleeps all the time, alone.
     #expect(Self.sum(cpu, "both-of-test") > 97 && cpu.period == 1_000_000_000 / 97 && waits.period == 0)
@@ -234,25 +232,28 @@ import Testing
   @Test func changesHoldFromTheEndOfTheWindowOn() async throws {
     // A name that nothing else has: a shell that starts another program has the filter's name first, and then that one's.
     let folder = try TemporaryFolder()
-    try FileManager.default.copyItem(atPath: "/bin/bash", toPath: folder.file("busy-of-test"))
+    // By another process: while this one writes a file, its children hold it open, and then it cannot be run.
+    try mustRun(["cp", "/bin/bash", folder.file("busy-of-test")])
     let busy = try Running([folder.file("busy-of-test"), "-c", "echo ready; while :; do :; done"])
-    _ = busy.readLine()
+    try #require(busy.readLine() == "ready")
     let changes = Mutex(0)
     let found = try await windows(.cpu, settings: ProbeSettings(isEnabled: true, frequency: 97)) { window, control in
-      func settled(_ isRunning: Bool) async -> ProbeState? {
-        await Self.standing(of: "cpu", control) { $0.isRunning == isRunning && !$0.isPending }
+      func settled(_ isRunning: Bool) async throws -> ProbeState {
+        try await Self.standing(of: "cpu", control) { $0.isRunning == isRunning && !$0.isPending }
       }
+      // One that ended a moment after its start may have no sample.
+      guard changes.withLock({ $0 > 0 }) || Self.sum(window, "busy-of-test") > 0 else { return false }
       if changes.withLock({ count in
         count += 1
         return count == 1
       }) {
         _ = try await control.change("cpu", ProbeChange(isRunning: false), by: "a test")
-        let ended = try #require(await settled(false))
+        let ended = try await settled(false)
         #expect(ended.events > 0 && ended.settings.frequency == 97)
         var filter = ProbeSettings.Filter()
         filter.comm = "busy-of-test"
         _ = try await control.change("cpu", ProbeChange(isRunning: true, frequency: 49, filter: filter), by: "a test")
-        let begun = try #require(await settled(true))
+        let begun = try await settled(true)
         #expect(begun.settings.frequency == 49 && begun.events >= ended.events)
         return false
       }

@@ -1,6 +1,7 @@
 import AgentModel
 import AgentServer
 import Glibc
+import Linux
 import TestSupport
 import Testing
 
@@ -127,6 +128,7 @@ typealias ConfigurationError = Agent.ConfigurationError
     ("redact: [{regex: [a]}]", "redact rule 1: regex takes one value"), ("host: \"\\0\"", "host has a NUL character"),
     ("metrics: {block_io: maybe}", "agent.yaml:1: metrics.block_io is on or off, not 'maybe'"),
     ("metrics: {page_faults: minor}", "agent.yaml:1: metrics.page_faults is one of all, major, off, not 'minor'"),
+    ("deleted_libraries: maybe", "agent.yaml:1: deleted_libraries is on or off, not 'maybe'"),
     ("metrics: {max_series: 0}", "agent.yaml:1: metrics.max_series is 1 to 10000, not '0'"),
   ]) func errorsNameTheLineAndTheRemedy(_ text: String, message: String) {
     let error = #expect(throws: ConfigurationError.self) { try read(text) }
@@ -151,6 +153,30 @@ typealias ConfigurationError = Agent.ConfigurationError
     #expect(found.probes["syscalls"] == ProbeSettings(isEnabled: true, mode: "latency"))
     let other = try Configuration(file: nil, environment: ["SWTRACE_METRICS_TCP_RTT": "off", "SWTRACE_METRICS_SYSCALLS": "off"])
     #expect(other.metrics[.roundTrips] == "off" && other.metrics[.systemCalls] == "off" && other.probes["tcp_rtt"]?.isEnabled == false)
+  }
+
+  /// Anything at all is enough to start with.
+  @Test func somethingIsToBeMeasured() throws {
+    var off = Dictionary(uniqueKeysWithValues: MetricKey.allCases.map { ("SWTRACE_METRICS_\($0.rawValue.uppercased())", "off") })
+    off.merge(["SWTRACE_CPU_FREQUENCY": "0", "SWTRACE_OFF_CPU_THRESHOLD": "off"]) { $1 }
+    let error = #expect(throws: ConfigurationError.self) { try Configuration(file: nil, environment: off) }
+    #expect(
+      error?.text == "there is nothing to measure: cpu.frequency is 0, off_cpu.threshold, lock.threshold, allocations.interval and all "
+        + "metrics are off; turn one of them on")
+    for other in [
+      ("SWTRACE_CPU_FREQUENCY", "1"), ("SWTRACE_OFF_CPU_THRESHOLD", "1"), ("SWTRACE_LOCK_THRESHOLD", "1"),
+      ("SWTRACE_ALLOCATIONS_INTERVAL", "1B"), ("SWTRACE_METRICS_OOM_KILLS", "on"),
+    ] {
+      let found = try Configuration(file: nil, environment: off.merging([other]) { $1 })
+      #expect(found.probes.values.count(where: \.isEnabled) == 1, "\(other)")
+    }
+  }
+
+  @Test func whatOpensDeletedLibrariesIsKeptWhereThatIsAsked() throws {
+    #expect(Needs.of(Configuration()).map(\.capability) == [.bpf, .perfmon, .sysPtrace, .syslog, .dacReadSearch])
+    let found = try read("deleted_libraries: on")
+    #expect(found.keepsDeletedLibraries && Needs.of(found).map(\.capability).last == .checkpointRestore)
+    #expect(try read("deleted_libraries: \"off\"") == Configuration())
   }
 
   /// What costs little is measured unless somebody says otherwise.

@@ -55,7 +55,8 @@ private func compileWorkload(in folder: TemporaryFolder) throws -> String {
       enter(group);
       long inside = leavings();
       for (int i = 0; i < faults; i++) ((volatile char *)memory)[i * 4096L] = 1;
-      for (int i = 0; i < atoi(arguments[4]); i++) clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, 0);
+      /* A nap may be over before this has left the processor. */
+      for (long start = leavings(); leavings() - start < atoi(arguments[4]);) clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, 0);
       for (int i = 0; i < atoi(arguments[5]); i++) if (!syscall(SYS_pivot_root, "/nonexistent", "/nonexistent")) return 4;
       inside = leavings() - inside;
       enter(root);
@@ -108,7 +109,8 @@ private func compileWorkload(in folder: TemporaryFolder) throws -> String {
         }
         await group.triggerGracefulShutdown()
       }
-      try await tasks.waitForAll()
+      // A failure of either ends the other.
+      for try await _ in tasks {}
     }
     return (collector.current, windows.withLock { $0 })
   }
@@ -266,21 +268,31 @@ private func compileWorkload(in folder: TemporaryFolder) throws -> String {
     let retransmissions = group.command([program, "retransmissions", truth])
     let exchanges = [program, "exchanges", group.path]
     let segments = Mutex(UInt64(0))
-    var (current, _) = try await measure(all) { _ = try mustRun(connects) }
+    var current = try await KernelTrace.showingAll(["sock/inet_sock_set_state"]) {
+      try await measure(all) { _ = try mustRun(connects) }.current
+    } isMeant: { line, _ in
+      line.contains("state=TCP_SYN_SENT")
+    }
     func count(_ metric: Metric, _ labels: [String: String]) -> UInt64 {
       Self.count(current, metric, labels.merging(["service": group.name]) { $1 })
     }
     #expect(count(MetricCatalog.connectLatency, ["result": "connected"]) == 113)
     #expect(count(MetricCatalog.connectLatency, ["result": "failed"]) == 89 + 13 + 5)
-    #expect(count(MetricCatalog.connectLatency, ["result": "closed"]) == 7)
+    #expect(count(MetricCatalog.connectLatency, ["result": "closed"]) == 7 + 3 + 2)
     // Those that timed out took a second at least.
     guard
       case .histogram(let failed) = Self.values(current, MetricCatalog.connectLatency, ["service": group.name, "result": "failed"]).first
     else { throw RunError("no histogram") }
     let slow = failed.buckets.filter { $0.low >= 512 << 20 }
-    #expect(slow.reduce(0) { $0 + $1.count } == 13 && failed.sum > 13_000_000_000)
+    // On a slow machine a refusal may take as long.
+    #expect(slow.reduce(0) { $0 + $1.count } >= 13 && failed.sum > 13_000_000_000)
 
-    (current, _) = try await measure(all) { _ = try mustRun(retransmissions) }
+    let trace = ["tcp/tcp_retransmit_skb", "tcp/tcp_retransmit_synack"]
+    current = try await KernelTrace.showingAll(trace) {
+      try await measure(all) { _ = try mustRun(retransmissions) }.current
+    } isMeant: { _, _ in
+      true
+    }
     let numbers = try String(contentsOfFile: truth, encoding: .utf8).split(separator: " ").compactMap { UInt64($0.filter(\.isNumber)) }
     let (told, expected) = (count(MetricCatalog.retransmits, [:]), numbers[1] + numbers[3] + numbers[5] + numbers[7] + numbers[8])
     #expect(
@@ -289,14 +301,18 @@ private func compileWorkload(in folder: TemporaryFolder) throws -> String {
     )
     #expect(count(MetricCatalog.retransmits, ["reason": "syn-ack"]) + Self.lost(current, "tcpretrans") >= numbers[8])
 
-    (current, _) = try await measure(all) {
-      let running = try Running(exchanges, input: true)
-      _ = try running.wait(for: "ports")
-      running.write("p")
-      let received = try running.wait(for: "done").split(separator: " ").dropFirst().compactMap { UInt64($0) }
-      segments.withLock { $0 = received[0] + received[1] + received[3] + received[4] }
-      running.closeInput()
-      guard running.finish().status == 0 else { throw RunError("the exchanges failed") }
+    current = try await KernelTrace.showingAll(["tcp/tcp_probe"]) {
+      try await measure(all) {
+        let running = try Running(exchanges, input: true)
+        _ = try running.wait(for: "ports")
+        running.write("p")
+        let received = try running.wait(for: "done").split(separator: " ").dropFirst().compactMap { UInt64($0) }
+        segments.withLock { $0 = received[0] + received[1] + received[3] + received[4] }
+        running.closeInput()
+        guard running.finish().status == 0 else { throw RunError("the exchanges failed") }
+      }.current
+    } isMeant: { line, _ in
+      line.contains("=127.0.0.1:") || line.contains("=[::1]:")
     }
     // Setting up and ending the two connections has segments as well.
     let (trips, least) = (count(MetricCatalog.roundTrip, [:]), segments.withLock { $0 })
@@ -318,7 +334,7 @@ private func compileWorkload(in folder: TemporaryFolder) throws -> String {
   @Test func aScrapeHasEachFamilyOfTheCatalogOnce() async throws {
     let (current, _) = try await measure(all) {}
     #expect(current.families.map(\.name) == MetricCatalog.measured.map(\.name))
-    #expect(current.losses.count == 48)
+    #expect(current.losses.count == 56)
     var settings = MetricSettings()
     for key in [MetricKey.faults, .runQueue, .systemCalls] { settings[key] = "off" }
     let (fewer, _) = try await measure(settings) {}

@@ -1,6 +1,7 @@
 import AgentModel
 import AgentServer
 import Logging
+import Synchronization
 import Testing
 
 @testable import Agent
@@ -88,5 +89,43 @@ private final class ScriptedProbe: MetricProbe {
     probe.values = [("web", 7)]
     #expect(series(state.takeWindow(start: 20, isLast: false)) == [[values("web", 7)]])
     #expect(state.current.series.first?.totals.map(\.labels) == [values("web", 7).labels])
+  }
+
+  /// One that cannot begin, or breaks down, is tried when its pause is over, and what it measured before stays.
+  @Test func aProbeThatFailsIsTriedAgain() throws {
+    let time = Mutex<UInt64>(0)
+    let clock: @Sendable () -> UInt64 = { time.withLock(\.self) }
+    let control = Control(Configuration(), logger: lines.logger, audit: lines.logger, clock: clock)
+    var (tries, refuses) = (0, true)
+    var state = MetricState([.oomKills], control) { [probe] _, _ in
+      MetricProbePlan(metrics: [MetricCatalog.oomKills]) { _ in
+        tries += 1
+        if refuses { throw ScriptedProbe.Failure() }
+        return probe
+      }
+    }
+    func begin(at seconds: UInt64) -> Int {
+      time.withLock { $0 = seconds * 1_000_000_000 }
+      state.beginMissing()
+      return tries
+    }
+    #expect([0, 9, 10, 29, 30, 69].map(begin) == [1, 1, 2, 2, 3, 3])
+    refuses = false
+    #expect(begin(at: 70) == 4 && control.isRunning("oom_kills"))
+    probe.values = [("web", 3)]
+    #expect(series(state.takeWindow(start: 70, isLast: false)).flatMap(\.self).map(\.value) == [.count(3)])
+    #expect(begin(at: 80) == 4)
+    // It has measured: the first pause is short again. The next failure, before it has measured for a window, is one in a row.
+    (probe.values, probe.fails) = ([("web", 5)], true)
+    #expect(series(state.takeWindow(start: 80, isLast: false)).flatMap(\.self).map(\.value) == [.count(5)])
+    #expect([89, 90].map(begin) == [4, 5])
+    #expect(series(state.takeWindow(start: 90, isLast: false)) == [])
+    probe.fails = false
+    #expect([109, 110].map(begin) == [5, 6])
+    probe.values = [("web", 7)]
+    #expect(series(state.takeWindow(start: 110, isLast: false)).flatMap(\.self).map(\.value) == [.count(7)])
+    #expect(state.current.series.first?.totals.map(\.value) == [.count(15)] && !control.isFailing("oom_kills"))
+    let told = "error: the probe oom_kills does not measure: Failure(); it is tried again in "
+    #expect(lines.all == [10, 20, 40, 10, 20].map { "\(told)\($0) s" })
   }
 }

@@ -53,7 +53,7 @@ private func kernelHas(_ tracepoint: String) -> Bool {
   @Test func everyProbeCanBeOpened() {
     #expect(ProbeImage.embeddedProbes.count >= 10)
     for image in ProbeImage.embeddedProbes {
-      #expect(ProbeProgram.all.contains { $0.probe == image.name })
+      #expect(ProbeProgram.all.contains { $0.probe == image.name }, "\(image.name)")
     }
   }
 

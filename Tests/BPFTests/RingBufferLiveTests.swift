@@ -137,8 +137,11 @@ private struct FakeRing: ~Copyable {
 @Suite(.requiresBPF, .serialized) struct RingBufferLiveTests {
   /// What the probe counted, over all processors and both copies.
   private func count(_ tallies: ProbeMap<UInt32, swtrace_tally>, _ counter: swtrace_counter) -> UInt64 {
-    [0, 1].flatMap { tallies.values(of: $0) }.reduce(0) { sum, tally in
-      sum + withUnsafeBytes(of: tally.counters) { $0.bindMemory(to: UInt64.self)[Int(counter.rawValue)] }
+    (0..<UInt32(tallies.capacity)).compactMap { tallies[$0] }.reduce(0) { sum, tally in
+      withUnsafeBytes(of: tally.counters) { bytes in
+        let counts = bytes.bindMemory(to: UInt64.self)
+        return sum + counts[2 * Int(counter.rawValue)] + counts[2 * Int(counter.rawValue) + 1]
+      }
     }
   }
 

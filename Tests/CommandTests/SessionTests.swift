@@ -87,7 +87,7 @@ import Testing
     #expect(cut.status == 1)
     #expect(cut.errorText.contains("nobody reads standard output; the output is cut"), "\(cut.errorText)")
     // At the end of its time a run waits for the reader, who may be a person.
-    let timed = try Swtrace.start(["opensnoop", "--format", "json", "--duration", "300ms"] + command)
+    let timed = try Swtrace.start(["opensnoop", "--format", "json", "--duration", "3s"] + command)
     try timed.waitUntilOutputIsFull()
     let whole = timed.finish()
     #expect(whole.status == 0)

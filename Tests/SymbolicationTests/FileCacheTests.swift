@@ -1,3 +1,4 @@
+import CLinux
 import DebugInfo
 import Glibc
 import Linux

@@ -276,11 +276,10 @@ import Testing
       let path = try compile("int NAME(int x) { return x * 3; }", in: folder, name: "\(name).so", flags: flags)
       let symbols = try mustRun(["nm", path]).split(separator: "\n").map { $0.split(separator: " ") }
       let address = try #require(symbols.first { $0.last == Substring(name) }.flatMap { UInt64($0[0], radix: 16) })
-      var status = stat()
-      #expect(stat(path, &status) == 0)
+      let file = try #require(try File.identity(of: File.open(FilePath(path))))
       let mapping = Mapping(
         start: VirtualAddress(start), end: VirtualAddress(start + 0x10000), isExecutable: true, offset: FileOffset(0),
-        device: UInt64(status.st_dev), inode: UInt64(status.st_ino), path: path)
+        device: file.mappedDevice, inode: file.inode, path: path)
       return (mapping, start + address)
     }
     let (one, two) = (try library("one"), try library("two"))

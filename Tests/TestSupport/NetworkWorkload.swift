@@ -137,13 +137,29 @@ package enum NetworkWorkload {
     /* Packets that a socket has sent again, as the kernel counts them. */
     static int retransmits_of(int socket) { return info_of(socket).tcpi_total_retrans; }
 
+    /* Of all connections of the namespace: RetransSegs. */
+    static long long all_retransmits(void) {
+      char line[4096], *field;
+      long long all = 0;
+      FILE *file = fopen("/proc/net/snmp", "r");
+      CHECK(file);
+      for (int seen = 0; fgets(line, sizeof(line), file);) {
+        if (strncmp(line, "Tcp:", 4) || !seen++) continue;
+        field = line;
+        for (int i = 0; i < 12; i++) CHECK((field = strchr(field + 1, ' ')));
+        all = atoll(field);
+      }
+      fclose(file);
+      return all;
+    }
+
     static void write_number(const char *path, int number) {
       FILE *file = fopen(path, "w");
       CHECK(file && fprintf(file, "%d\\n", number) > 0 && !fclose(file));
     }
 
-    /* 97 + 11 + 3 + 1 + 1 connected, 89 refused, 13 timed out, 7 closed, 5 failed at once. The file gets the number of SYNs that those
-       which timed out sent again: that is the kernel's choice. */
+    /* 97 + 11 + 3 + 1 + 1 connected, 89 refused, 13 timed out, 7 + 3 + 2 closed, 5 failed at once; one more has no route. The file gets the
+       number of SYNs that those which timed out sent again: that is the kernel's choice. */
     static void connects(const char *file) {
       int v4 = listener("127.0.0.1", 128), v6 = listener("::", 128), closed = listener("127.0.0.1", -1), full = full_listener();
       int waiting[13], bound[2], one = 1;
@@ -157,6 +173,11 @@ package enum NetworkWorkload {
         close(from);
       }
       for (int i = 0; i < 7; i++) close(begin_connect(end_of(full), 6));
+      for (int i = 0; i < 3; i++) CHECK(!shutdown(begin_connect(end_of(full), 6), SHUT_RDWR));
+      struct end none = { .address.ss_family = AF_UNSPEC, .length = sizeof(none.address) };
+      for (int i = 0; i < 2; i++) CHECK(!try_connect(begin_connect(end_of(full), 6), none));
+      struct end far = end_at("192.0.2.1", 9);
+      CHECK(try_connect(new_socket(far), far) == ENETUNREACH);
       /* Two connections cannot have the same two ends. */
       for (int i = 0; i < 2; i++) {
         struct end end = i ? end_of(bound[0]) : end_at("127.0.0.1", 0);
@@ -174,14 +195,44 @@ package enum NetworkWorkload {
       write_number(file, again);
     }
 
-    /* 61 connects at once that are closed without an answer. */
+    /* With data in the first SYN (RFC 7413): 17 connected by sendto(2) and 7 by a write(2) after a connect(2) that sends nothing; of these 3
+       more are refused, and 2 closed before they send anything. */
+    static void fast_opens(void) {
+      int listening, closed, all = 1 | 2 | 4 | 0x200 | 0x400, one = 1;
+      /* For clients and servers, without cookies, without an option of the listener. */
+      write_number("/proc/sys/net/ipv4/tcp_fastopen", all);
+      listening = listener("127.0.0.1", 128);
+      closed = listener("127.0.0.1", -1);
+      for (int i = 0; i < 17 + 7 + 3 + 2; i++) {
+        struct end to = end_of(i < 24 || i >= 27 ? listening : closed);
+        int from = new_socket(to), accepted = -1;
+        char byte;
+        if (i < 17) {
+          CHECK(sendto(from, "x", 1, MSG_FASTOPEN, (void *)&to.address, to.length) == 1);
+        } else {
+          CHECK(!setsockopt(from, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &one, sizeof(one)));
+          CHECK(!try_connect(from, to));
+          if (i < 24) CHECK(write(from, "x", 1) == 1);
+          else if (i < 27) while (write(from, "x", 1) == 1 || errno != ECONNREFUSED) CHECK(errno != EPIPE);
+        }
+        if (i < 24) {
+          CHECK((accepted = accept(listening, 0, 0)) >= 0 && read(accepted, &byte, 1) == 1 && byte == 'x');
+          /* It was in the SYN. */
+          CHECK(info_of(accepted).tcpi_options & TCPI_OPT_SYN_DATA);
+          close(accepted);
+        }
+        close(from);
+      }
+    }
+
+    /* 61 connects at once that are closed without an answer, or for the byte k kept until the end of the input. */
     static void pending(void) {
       int full = full_listener(), waiting[61];
       char byte;
       CHECK(write(1, "ready\\n", 6) == 6);
       CHECK(read(0, &byte, 1) == 1);
       for (int i = 0; i < 61; i++) waiting[i] = begin_connect(end_of(full), 6);
-      for (int i = 0; i < 61; i++) close(waiting[i]);
+      for (int i = 0; byte != 'k' && i < 61; i++) close(waiting[i]);
       CHECK(write(1, "done\\n", 5) == 5);
       CHECK(read(0, &byte, 1) == 0);
     }
@@ -269,13 +320,47 @@ package enum NetworkWorkload {
       while (bytes--) CHECK(read(socket, &byte, 1) == 1);
     }
 
+    /* A buffer of ten segments that is lost, that others overtake, and that is sent again, until the acknowledgments of those others are what
+       made the kernel send it (on a slow machine the timer may come before them, and sends one segment). The file gets the port that was
+       connected to, how many segments the kernel says that its connections have sent again, and how many it says of all connections. */
+    static void segments(const char *path) {
+      static char lost[9000], data[36000];
+      int listening = listener("127.0.0.1", 1), size = 1000, room = 1 << 18, again = 0, is_fast = 0;
+      CHECK(!setsockopt(listening, IPPROTO_TCP, TCP_MAXSEG, &size, sizeof(size)));
+      memset(lost, 'X', sizeof(lost));
+      for (int attempts = 0; !is_fast; attempts++) {
+        CHECK(attempts < 1000);
+        struct pair pair = new_pair(listening);
+        CHECK(!setsockopt(pair.from, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)));
+        /* The window grows to more than the ten segments that it begins with. */
+        for (int i = 0; i < 3; i++) {
+          CHECK(write(pair.from, data, sizeof(data)) == sizeof(data));
+          receive(pair.to, sizeof(data));
+        }
+        drop(pair.to, 0);
+        CHECK(write(pair.from, lost, sizeof(lost)) == sizeof(lost));
+        CHECK(write(pair.from, data, 18000) == 18000);
+        while (!retransmits_of(pair.from)) usleep(100);
+        is_fast = info_of(pair.from).tcpi_ca_state == 3;
+        drop_nothing(pair.to);
+        receive(pair.to, sizeof(lost) + 18000);
+        settle(pair);
+        again += retransmits_of(pair.from);
+        close(pair.from);
+        close(pair.to);
+      }
+      FILE *file = fopen(path, "w");
+      CHECK(file);
+      fprintf(file, "%d %d %lld\\n", port_of(end_of(listening)), again, all_retransmits());
+      fclose(file);
+    }
+
     /* SYNs that nobody answers, data that is lost at the end of a flight and within one, answers to a SYN that get lost. The file gets of
        each the port that was connected to and how often the kernel says that it was sent again; at last the answers to SYNs. */
     static void retransmissions(const char *path) {
       int full = full_listener(), last = listener("127.0.0.1", 1), within = listener("::1", 1), deaf = listener("127.0.0.1", 5);
       int waiting[13], client, syns = 0, lasts = 0, withins = 0, clients = 0, is_fast = 0;
       FILE *file;
-      long long all = 0;
       for (int i = 0; i < 13; i++) waiting[i] = begin_connect(end_of(full), 1);
       /* The last segment: first the probe, then the timer. */
       for (int i = 0; i < 7; i++) {
@@ -291,7 +376,8 @@ package enum NetworkWorkload {
         close(pair.to);
       }
       /* One that others overtake. On a slow machine the timer may come before them: then once more. */
-      while (!is_fast) {
+      for (int attempts = 0; !is_fast; attempts++) {
+        CHECK(attempts < 1000);
         struct pair pair = new_pair(within);
         drop(pair.to, 0);
         CHECK(write(pair.from, "X", 1) == 1);
@@ -320,18 +406,9 @@ package enum NetworkWorkload {
       drop_nothing(client);
       error_of(client);
       clients = retransmits_of(client);
-      char line[4096], *field;
-      CHECK((file = fopen("/proc/net/snmp", "r")));
-      for (int seen = 0; fgets(line, sizeof(line), file);) {
-        if (strncmp(line, "Tcp:", 4) || !seen++) continue;
-        field = line;
-        for (int i = 0; i < 12; i++) CHECK((field = strchr(field + 1, ' ')));
-        all = atoll(field);
-      }
-      fclose(file);
       CHECK((file = fopen(path, "w")));
       fprintf(file, "%d %d %d %d %d %d %d %d %lld\\n", ports[0], syns, ports[1], lasts, ports[2], withins, ports[3], clients,
-        all - syns - lasts - withins - clients);
+        all_retransmits() - syns - lasts - withins - clients);
       fclose(file);
     }
 
@@ -339,6 +416,8 @@ package enum NetworkWorkload {
       isolate();
       if (!strcmp(arguments[1], "connects")) connects(arguments[2]);
       if (!strcmp(arguments[1], "pending")) pending();
+      if (!strcmp(arguments[1], "fast-opens")) fast_opens();
+      if (!strcmp(arguments[1], "segments")) segments(arguments[2]);
       if (!strcmp(arguments[1], "retransmissions")) retransmissions(arguments[2]);
       if (!strcmp(arguments[1], "exchanges")) exchanges(count > 2 ? arguments[2] : 0);
       return 0;

@@ -1,5 +1,6 @@
+package import CLinux
 internal import Foundation
-package import Glibc
+internal import Glibc
 
 /// How a program ended and what it said.
 package struct Finished: Sendable {
@@ -38,9 +39,9 @@ package final class Running: @unchecked Sendable {
 
   package init(_ arguments: [String], input: Bool = false, environment: [String: String] = [:], outputPath: String? = nil) throws {
     var output: [Int32] = [-1, -1]
-    guard pipe2cloexec(&output) == 0 else { throw RunError("no pipe") }
+    guard swtrace_pipe(&output) == 0 else { throw RunError("no pipe") }
     var inputEnds: [Int32] = [-1, -1]
-    if input { guard pipe2cloexec(&inputEnds) == 0 else { throw RunError("no pipe") } }
+    if input { guard swtrace_pipe(&inputEnds) == 0 else { throw RunError("no pipe") } }
     var name = Array("/tmp/swtrace-test.XXXXXX".utf8CString)
     errorFile = mkstemp(&name)
     unlink(name)
@@ -136,6 +137,7 @@ package final class Running: @unchecked Sendable {
     var count: Int32 = 0
     while ioctl(outputEnd, UInt(FIONREAD), &count) == 0 {
       if count > 65536 - 4096 { return }
+      if hasEnded { throw RunError("it ended before its output was full") }
       poll(nil, 0, 5)
     }
     throw RunError("the output is no pipe")
@@ -174,12 +176,6 @@ package final class Running: @unchecked Sendable {
     pending += chunk[..<count]
     return true
   }
-}
-
-private func pipe2cloexec(_ ends: inout [Int32]) -> Int32 {
-  let status = pipe(&ends)
-  for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-  return status
 }
 
 /// Runs a program to its end.
@@ -293,6 +289,20 @@ package let sleepInline = """
     return first;
   #endif
   }
+  """
+
+/// For workloads in C: `nap_until_left(nap)` calls a function that sleeps, again while the sleep was over before the thread had left its
+/// processor, as happens where timers are late. So it leaves exactly once. It needs `sys/resource.h`.
+package let napUntilLeft = """
+  #ifndef RUSAGE_THREAD
+  #define RUSAGE_THREAD 1
+  #endif
+  static inline __attribute__((always_inline)) long times_left(void) {
+    struct rusage use;
+    getrusage(RUSAGE_THREAD, &use);
+    return use.ru_nvcsw;
+  }
+  #define nap_until_left(nap) do { long before = times_left(); do nap(); while (times_left() == before); } while (0)
   """
 
 /// Runs a program that must end well; what it printed.

@@ -9,7 +9,7 @@ import Testing
   init() throws { folder = try TemporaryFolder() }
 
   /// Allocates in known functions, with pauses, so that a ring that is read by the clock has room for every stack.
-  private func workload() throws -> String {
+  private func workload(_ libraries: Libraries = .system) throws -> String {
     try compile(
       """
       #define _GNU_SOURCE
@@ -58,9 +58,12 @@ import Testing
         around_large(arguments[7]);
         return 0;
       }
-      """, in: folder, name: "allocator", compiler: "clang",
-      flags: ["-O1", "-fno-builtin", "-fno-optimize-sibling-calls", "-fno-omit-frame-pointer"])
+      """, in: folder, name: "allocator", compiler: libraries == .system ? "clang" : "musl-gcc",
+      flags: ["-O1", "-fno-builtin", "-fno-optimize-sibling-calls", "-fno-omit-frame-pointer"]
+        + (libraries == .staticMusl ? ["-static"] : []))
   }
+
+  private enum Libraries { case system, musl, staticMusl }
 
   private struct Found {
     var stacks: [[String: Any]]
@@ -75,9 +78,12 @@ import Testing
     }
   }
 
-  private func trace(_ options: [String], _ workload: [Int], by runner: [String] = []) throws -> Found {
+  private func trace(
+    _ options: [String], _ workload: [Int], by runner: [String] = [], with libraries: Libraries = .system
+  ) throws -> Found {
     let finished = try Swtrace.run(
-      ["allocs", "--comm", "allocator", "--format", "json"] + options + ["--"] + runner + [try self.workload()] + workload.map(String.init))
+      ["allocs", "--comm", "allocator", "--format", "json"] + options + ["--"] + runner + [try self.workload(libraries)]
+        + workload.map(String.init))
     #expect(finished.status == 0, "\(finished.errorText)")
     let records = try finished.json()
     let found = Found(
@@ -104,6 +110,90 @@ import Testing
     #expect(found.sum("count") == total.0 && found.sum("value") == total.1)
     // Those that fail were seen, too.
     #expect(found.counts.filtered >= 3 * 17)
+  }
+
+  /// By musl's own functions, of which some call others than glibc's do. Nobody needs to have the library mapped before: it is what starts
+  /// the command.
+  @Test func everyAllocationOfMuslCountsOnce() throws {
+    let found = try trace(["--interval", "1", "--unwind", "fp"], [211, 103, 53, 31, 47, 17, 7], with: .musl)
+    let grown = (1...53).reduce(0) { $0 + 1013 * $1 }
+    for (function, count, bytes) in [
+      ("plain", 211, 211 * 97), ("zeroed", 103, 103 * 3 * 89), ("grown", 53, grown), ("aligned", 31 * 4, 31 * (71 + 31 + 48 + 41)),
+      ("failing", 0, 0), ("large", 7, 7 * 1_000_003),
+    ] {
+      #expect(found.sum("count", in: "around_" + function) == count, "\(function)")
+      #expect(found.sum("value", in: "around_" + function) == bytes, "\(function)")
+    }
+    // The library's own calls have no caller: it uses the frame pointer for something else.
+    #expect(found.sum("count") == 211 + 103 + 53 + 31 * 4 + 47 + 7)
+    #expect(found.sum("value") == 211 * 97 + 103 * 3 * 89 + grown + 31 * (71 + 31 + 48 + 41) + 47 * 13 + 7 * 1_000_003)
+  }
+
+  /// It has malloc linked in: nothing is seen, and that is said.
+  @Test func aStaticProgramIsToldOf() throws {
+    let found = try trace(["--interval", "1"], [211, 0, 0, 0, 0, 0, 0], with: .staticMusl)
+    #expect(found.counts.delivered == 0)
+    #expect(
+      found.messages.contains(
+        "\(folder.path)/allocator has its allocator linked in: its own allocations are not seen, only those of programs that it starts\n"),
+      "\(found.messages)")
+  }
+
+  /// Functions of a program that lies on an overlay have their names, those of the layer below and those of a file that was changed.
+  @Test(arguments: ["", "touch FOLDER/merged/allocator && "]) func functionsOnAnOverlayHaveNames(_ change: String) throws {
+    for name in ["lower", "merged"] {
+      try FileManager.default.createDirectory(atPath: folder.file(name), withIntermediateDirectories: true)
+    }
+    // A file system that can hold the upper layer, whatever the temporary folder is on.
+    let command =
+      "mount -t tmpfs none FOLDER/lower && mkdir FOLDER/lower/lower FOLDER/lower/upper FOLDER/lower/work && "
+      + "cp FOLDER/allocator FOLDER/lower/lower && mount -t overlay overlay "
+      + "-o lowerdir=FOLDER/lower/lower,upperdir=FOLDER/lower/upper,workdir=FOLDER/lower/work FOLDER/merged && \(change)"
+      + "shift && exec FOLDER/merged/allocator \"$@\""
+    let found = try trace(
+      ["--interval", "1", "--unwind", "fp"], [211, 103, 0, 0, 0, 0, 7],
+      by: ["unshare", "-m", "sh", "-c", command.replacingOccurrences(of: "FOLDER", with: folder.path), "sh"])
+    #expect(found.sum("count") == 211 + 103 + 7)
+    for (function, count) in [("plain", 211), ("zeroed", 103), ("large", 7)] {
+      #expect(found.sum("count", in: "around_" + function) == count, "\(function)")
+    }
+  }
+
+  /// A library that comes when the trace has begun is attached to: of a process that lives on, its later allocations are seen.
+  @Test func aLibraryThatComesLaterIsFound() throws {
+    let program = try compile(
+      """
+      #define _GNU_SOURCE
+      #include <dlfcn.h>
+      #include <stdlib.h>
+      #include <unistd.h>
+      void *volatile sink;
+      /* Whether there is a breakpoint where the function begins. */
+      static int is_watched(const char *function) {
+        const volatile unsigned char *code = dlsym(RTLD_DEFAULT, function);
+      #if defined(__x86_64__)
+        return code[0] == 0xcc;
+      #else
+        return code[0] == 0xa0 && code[1] == 0 && code[2] == 0x20 && code[3] == 0xd4;
+      #endif
+      }
+      /* The last one that is attached to is there when all are. */
+      int main(void) {
+        alarm(120);
+        while (!is_watched("aligned_alloc")) usleep(1000);
+        for (int i = 0; i < 211; i++) { if (i % 8 == 0) usleep(2000); sink = malloc(97); free(sink); }
+        return 0;
+      }
+      """, in: folder, name: "comes-later", compiler: "musl-gcc", flags: ["-O1", "-fno-builtin"])
+    let finished = try Swtrace.run([
+      "allocs", "--comm", "comes-later", "--interval", "1", "--format", "json", "--propagate-exit", "--", "sh", "-c", "exec \"$0\"",
+      program,
+    ])
+    #expect(finished.status == 0, "\(finished.errorText)")
+    let records = try finished.json()
+    let counts = try summary(of: records)
+    #expect(counts.delivered == 211, "\(finished.errorText)")
+    #expect(records.reduce(0) { $0 + ($1["type"] as? String == "stack" ? $1["value"] as? Int ?? 0 : 0) } == 211 * 97)
   }
 
   /// Each stands for the interval, and is taken by the part that it is of it: within six standard deviations. Larger ones are all taken.
@@ -142,7 +232,10 @@ import Testing
     for holder in holders {
       while try !String(contentsOfFile: "/proc/\(holder.pid)/comm", encoding: .utf8).hasPrefix("cat")
         || !String(contentsOfFile: "/proc/\(holder.pid)/maps", encoding: .utf8).contains("libc.so.6")
-      { sched_yield() }
+      {
+        try #require(!holder.hasEnded)
+        sched_yield()
+      }
     }
     let pids = "/proc/\(holders[0].pid)/root\(folder.path)/merged"
     let found = try trace(

@@ -13,6 +13,8 @@ import Testing
     var waited: Int
     var stacks: [[String: Any]]
     var counts: (seen: Int, filtered: Int, delivered: Int, lost: [String: Int])
+    /// Waits whose end the kernel did not show.
+    var unfinished: Int
 
     func sum(_ member: String, in function: String? = nil) -> Int {
       stacks.filter { function == nil || Found.functions($0).contains(function ?? "") }.reduce(0) { $0 + ($1[member] as? Int ?? 0) }
@@ -33,13 +35,15 @@ import Testing
     }
     return Found(
       waited: try #require(Int(finished.outputText.split(separator: "\n").first ?? "")),
-      stacks: records.filter { $0["type"] as? String == "stack" }, counts: try summary(of: records))
+      stacks: records.filter { $0["type"] as? String == "stack" }, counts: try summary(of: records),
+      unfinished: (records.last?["remarks"] as? [String: Int])?["unfinished"] ?? 0)
   }
 
   /// Each wait for a lock is there with its length, in both tools; no wait for work is.
   @Test(arguments: ["offcputime", "offwaketime"]) func eachWaitForALockCountsAndNoOther(_ tool: String) throws {
-    // Kernels that hide switches of some tasks lose waits of these.
-    let found = try trace([tool, "--locks", "-m", "1000"], ["31", "17", "13", "23", "3000"])
+    // Kernels that hide switches of some tasks hide waits of others: then once more.
+    var found = try trace([tool, "--locks", "-m", "1000"], ["31", "17", "13", "23", "3000"])
+    for _ in 0..<9 where found.unfinished > 0 { found = try trace([tool, "--locks", "-m", "1000"], ["31", "17", "13", "23", "3000"]) }
     #expect(found.counts.lost.filter { $0.value > 0 } == [:])
     for (function, count) in [("take_mutex", 31), ("take_rwlock", 17), ("take_inheriting", 13), ("wait_for_work", 0)] {
       #expect(found.sum("count", in: function) == count, "\(function): \(found.stacks.map(Found.functions))")

@@ -41,7 +41,7 @@ import Testing
     #expect(object["duration_ns"] as? Int == 11)
     #expect(object["lacking"] as? [String] == ["without \"this\": that"])
     let lost = try #require(object["lost"] as? [String: Int])
-    #expect(lost == ["ring": 7, "map_full": 3, "scratch": 0, "hidden": 0, "missed": 0, "unread": 0])
+    #expect(lost == ["ring": 7, "map_full": 3, "scratch": 0, "hidden": 0, "missed": 0, "throttled": 0, "unread": 0])
     #expect((object["remarks"] as? [String: Int])?.count == LossReport.Remark.allCases.count)
   }
 

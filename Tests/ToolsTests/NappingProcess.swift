@@ -30,57 +30,23 @@ struct Switches: Equatable {
   }
 }
 
-/// The kernel's trace of task switches (tracefs), in an instance of its own.
+/// The kernel's trace of task switches.
 ///
 /// A tool's counts are compared with the switch counters of /proc/PID/status, and what it says was hidden with what this lacks.
 private struct SwitchTrace: ~Copyable {
-  private let folder: String
+  // All threads of a napping process are called so.
+  private let trace: KernelTrace
 
-  init() throws {
-    let root = access("/sys/kernel/tracing/instances", F_OK) == 0 ? "/sys/kernel/tracing" : "/sys/kernel/debug/tracing"
-    folder = "\(root)/instances/swtrace-test-\(getpid())-\(UInt32.random(in: 0 ... .max))"
-    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    try set("buffer_size_kb", "8192")
-    // All threads of a napping process are called so.
-    try set("events/sched/sched_switch/filter", #"prev_comm ~ "nap*" || next_comm ~ "nap*""#)
-    try set("events/sched/sched_switch/enable", "1")
-  }
-
-  deinit {
-    // The kernel may still hold it for a moment after its events have been switched off.
-    var attempts = 0
-    while rmdir(folder) != 0, errno == EBUSY, attempts < 100 {
-      poll(nil, 0, 10)
-      attempts += 1
-    }
-  }
-
-  private func set(_ file: String, _ value: String) throws {
-    try value.write(toFile: "\(folder)/\(file)", atomically: false, encoding: .utf8)
-  }
+  init() throws { trace = try KernelTrace(["sched/sched_switch"], filter: #"prev_comm ~ "nap*" || next_comm ~ "nap*""#) }
 
   /// Ends the trace.
   ///
   /// - Returns: what threads did that were off their processors when it began.
   consuming func finish(_ threads: [Int32]) throws -> [Int32: Switches] {
-    try set("events/sched/sched_switch/enable", "0")
     var result = Dictionary(uniqueKeysWithValues: threads.map { ($0, Switches()) })
     // Where each thread is: nil until its first event.
     var isOn: [Int32: Bool] = [:]
-    guard let text = ProcFile.bytes("\(folder)/trace", limit: 1 << 27) else { throw RunError("cannot read \(folder)/trace") }
-    var lines: [String] = []
-    for bytes in text.split(separator: 0x0a) {
-      let line = String(decoding: bytes, as: UTF8.self)
-      // The names of other tests' processes have line ends in them.
-      if line.contains(" sched_switch: ") || line.hasPrefix("#") || line.hasPrefix("CPU:") || lines.isEmpty {
-        lines.append(line)
-      } else {
-        lines[lines.count - 1] += line
-      }
-    }
-    for line in lines {
-      if line.hasPrefix("CPU:"), line.contains("LOST") { throw RunError("the trace is incomplete: \(line)") }
-      guard line.contains(" sched_switch: ") else { continue }
+    for line in try trace.finish() {
       func field(_ name: String) -> Substring? {
         line.range(of: " \(name)=", options: .backwards).map { line[$0.upperBound...].prefix { $0 != " " } }
       }

@@ -15,14 +15,16 @@ import Testing
   private func program(_ name: String, waits: Int, then next: String = "") throws -> String {
     try compile(
       """
+      #include <sys/resource.h>
       #include <sys/syscall.h>
       #include <time.h>
       #include <unistd.h>
       volatile long sink;
       \(sleepInline)
+      \(napUntilLeft)
       __attribute__((noinline)) void \(name)_waits(void) { struct timespec time = { 0, 15000000 }; sleep_for(&time); sink++; }
       int main(void) {
-        for (int i = 0; i < \(waits); i++) \(name)_waits();
+        for (int i = 0; i < \(waits); i++) nap_until_left(\(name)_waits);
         if (*"\(next)") return execl("\(next)", "\(next)", (char *)0);
         return 0;
       }
@@ -67,13 +69,15 @@ import Testing
       """
       #include <pthread.h>
       #include <stdlib.h>
+      #include <sys/resource.h>
       #include <sys/syscall.h>
       #include <sys/wait.h>
       #include <time.h>
       #include <unistd.h>
       volatile long sink;
+      \(napUntilLeft)
       __attribute__((noinline)) void thread_waits(void) { struct timespec time = { 0, 15000000 }; nanosleep(&time, 0); sink++; }
-      static void *body(void *unused) { for (int i = 0; i < 11; i++) thread_waits(); exit(0); }
+      static void *body(void *unused) { for (int i = 0; i < 11; i++) nap_until_left(thread_waits); exit(0); }
       int main(int count, char **arguments) {
         pthread_t thread;
         pthread_create(&thread, 0, body, 0);

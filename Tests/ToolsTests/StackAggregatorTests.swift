@@ -11,7 +11,9 @@ import Testing
   /// A process that cannot exist: its addresses have no names, so stacks differ by their depth only.
   private static let process: UInt32 = 0x7fff_0000
 
-  private func record(_ kind: swtrace_stack_kind, thread: UInt32 = 1, time: UInt64 = 0, value: UInt64 = 0, user: [UInt64] = []) -> [UInt8] {
+  private func record(
+    _ kind: swtrace_stack_kind, thread: UInt32 = 1, time: UInt64 = 0, value: UInt64 = 0, user: [UInt64] = [], profiles: UInt8 = 0
+  ) -> [UInt8] {
     var event = swtrace_stack_event()
     event.kind = UInt8(kind.rawValue)
     event.pid = Self.process
@@ -19,6 +21,7 @@ import Testing
     event.time_ns = time
     event.value = value
     event.user_frames = Int32(user.count)
+    event.profiles = profiles
     return withUnsafeBytes(of: event) { Array($0) } + user.flatMap { address in withUnsafeBytes(of: address) { Array($0) } }
   }
 
@@ -75,6 +78,98 @@ import Testing
     #expect(aggregator.count == 3)
     #expect(depths(&aggregator) == [3: 5, 0: 2])
     #expect(aggregator.withoutUserStack == 1)
+  }
+
+  /// The sum of a window's values by the depth of their stacks.
+  private func window(_ aggregator: inout StackAggregator, next end: UInt64 = .max) -> [Int: UInt64] {
+    let closed = aggregator.closeWindow(since: 0)
+    aggregator.endWindow(at: end)
+    return closed.stacks.entries.reduce(into: [:]) { if $1.events > 0 { $0[Int($1.count), default: 0] += $1.value } }
+  }
+
+  @Test func whatComesAfterAWindowsEndIsOfTheNextOne() {
+    var aggregator = StackAggregator()
+    aggregator.endWindow(at: 100)
+    for (time, value) in [(98, 1), (100, 2), (99, 4), (200, 8), (199, 16)] as [(UInt64, UInt64)] {
+      aggregator.add(record(SWTRACE_STACK_WHOLE, time: time, value: value, user: [16, 32]).span.bytes)
+    }
+    #expect(aggregator.count == 2 && aggregator.come.all == 5 && aggregator.waitingProcesses.contains(Self.process))
+    #expect(window(&aggregator, next: 200) == [2: 5])
+    #expect(aggregator.count == 4 && aggregator.come.all == 5)
+    #expect(window(&aggregator, next: 300) == [2: 18])
+    // A window that is closed before its end has all of what came.
+    #expect(window(&aggregator, next: 400) == [2: 8])
+    #expect(aggregator.count == 5 && aggregator.come.all == 5 && aggregator.waitingProcesses.isEmpty && window(&aggregator) == [:])
+  }
+
+  /// Some programs of a probe run while others are attached.
+  @Test func whatComesBeforeTheBeginningIsLeftOut() {
+    var aggregator = StackAggregator()
+    aggregator.takesUserStacksFromCalls = true
+    aggregator.beginning = 100
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 7, time: 99, value: 1).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 7, time: 100, value: 2).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_PART, thread: 7, time: 90, user: [16, 32]).span.bytes)
+    #expect(aggregator.count == 1 && aggregator.skipped == 1 && aggregator.withoutUserStack == 0)
+    #expect(window(&aggregator) == [2: 2])
+  }
+
+  /// The rate of what is taken does not depend on when windows are closed.
+  @Test func whatHasComeHasTheNextWindowsLocks() {
+    var aggregator = StackAggregator()
+    aggregator.endWindow(at: 100)
+    for (time, profiles) in [(99, 0), (99, RawStacks.locks), (100, RawStacks.locks), (101, 0), (102, RawStacks.locks)] as [(UInt64, UInt8)]
+    {
+      aggregator.add(record(SWTRACE_STACK_WHOLE, time: time, value: 1, user: [16], profiles: profiles).span.bytes)
+    }
+    #expect(aggregator.count == 2 && aggregator.come == (5, 3))
+    _ = aggregator.closeWindow(since: 0)
+    aggregator.endWindow(at: 200)
+    #expect(aggregator.count == 5 && aggregator.come == (5, 3))
+  }
+
+  @Test func aWindowMayGoOnBeyondItsEnd() {
+    var aggregator = StackAggregator()
+    aggregator.endWindow(at: 100)
+    for time in 98...102 as ClosedRange<UInt64> {
+      aggregator.add(record(SWTRACE_STACK_WHOLE, time: time, value: 1, user: [16, 32]).span.bytes)
+    }
+    #expect(aggregator.count == 2)
+    aggregator.endWindow(at: 101)
+    #expect(aggregator.count == 3)
+    aggregator.endWindow(at: .max)
+    #expect(aggregator.count == 5 && aggregator.come.all == 5 && window(&aggregator) == [2: 5])
+  }
+
+  /// Nothing is lost when a window is closed much too late, and it does not say that it ended when it should have.
+  @Test func aWindowGoesOnWhereTooMuchComesBeforeItIsClosed() {
+    var aggregator = StackAggregator()
+    aggregator.endWindow(at: 100)
+    let large = record(SWTRACE_STACK_WHOLE, time: 100, value: 1, user: Array(repeating: 16, count: 1 << 16))
+    var count: UInt64 = 0
+    while aggregator.windowEnd == 100, count < 1000 {
+      aggregator.add(large.span.bytes)
+      count += 1
+    }
+    #expect(count * UInt64(large.count) > 8 << 20 && (count - 1) * UInt64(large.count) <= 8 << 20)
+    #expect(aggregator.windowEnd == .max && aggregator.count == count)
+    #expect(window(&aggregator) == [1 << 16: count])
+  }
+
+  /// The wait is not in the window yet when its user part comes, whose time is when the call began.
+  @Test func aUserPartWaitsWithItsWait() {
+    var aggregator = StackAggregator()
+    aggregator.takesUserStacksFromCalls = true
+    aggregator.endWindow(at: 100)
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 7, time: 95, value: 1).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 7, time: 105, value: 2).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_FOLLOWS, thread: 8, time: 90, value: 4).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_PART, thread: 7, time: 90, user: [16, 32, 48]).span.bytes)
+    aggregator.add(record(SWTRACE_STACK_USER_PART, thread: 8, time: 80, user: [16, 32]).span.bytes)
+    #expect(aggregator.count == 2 && aggregator.come.all == 3)
+    #expect(window(&aggregator) == [2: 4])
+    #expect(window(&aggregator) == [3: 3])
+    #expect(aggregator.withoutUserStack == 0)
   }
 
   /// Its earlier waits were in the same system call, which has not ended.

@@ -17,14 +17,16 @@ import Testing
     return try compile(
       """
       #include <stdlib.h>
+      #include <sys/resource.h>
       #include <sys/syscall.h>
       #include <time.h>
       volatile long sink;
       \(sleepInline)
+      \(napUntilLeft)
       __attribute__((noinline)) void spin(long count) { for (long i = 0; i < count; i++) sink += i; sink++; }
       __attribute__((noinline)) void around(long count) { spin(count); sink++; }
       __attribute__((noinline)) void nap(void) { struct timespec time = { 0, 5000000 }; sleep_for(&time); sink++; }
-      __attribute__((noinline)) void rest(void) { nap(); sink++; }
+      __attribute__((noinline)) void rest(void) { nap_until_left(nap); sink++; }
       int main(int count, char **arguments) {
         for (int i = atoi(arguments[1]); i > 0; i--) around(3000000);
         for (int i = atoi(arguments[2]); i > 0; i--) rest();
@@ -154,7 +156,8 @@ import Testing
     let (taken, sum) = (
       stacks.reduce(0) { $0 + ($1["count"] as? Int ?? 0) }, stacks.reduce(0.0) { $0 + Double($1["value"] as? Int ?? 0) }
     )
-    #expect((200...1200).contains(taken), "\(taken)")
+    // Not all, and enough for the bound below.
+    #expect((200..<1511).contains(taken), "\(taken)")
     #expect(abs(sum / waited - 1) < 0.25, "\(sum) of \(waited) ns in \(taken) waits")
     let counts = try summary(of: records)
     #expect(counts.lost.filter { $0.value > 0 } == [:])
@@ -163,12 +166,9 @@ import Testing
 
   @Test func foldedIsCommandThenRootToLeaf() throws {
     let finished = try Swtrace.run(["offcputime", "-m", "4000", "-f", "--annotate", "--", try workload(), "0", "37"])
-    let line = try #require(finished.lines.first { $0.contains(";nap;") })
-    #expect(line.hasPrefix("stacks;"))
-    #expect(line.contains(";main;rest;nap;"))
-    #expect(line.contains("nanosleep_[k]"))
-    let value = try #require(line.split(separator: " ").last.flatMap { Int($0) })
-    #expect(value >= 37 * 4_000)
+    let lines = finished.lines.filter { $0.contains(";main;rest;nap;") }
+    #expect(lines.allSatisfy { $0.hasPrefix("stacks;") && $0.contains("nanosleep_[k]") }, "\(lines)")
+    #expect(lines.compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }.reduce(0, +) >= 37 * 4_000)
     #expect(
       try Swtrace.run(["offcputime", "-m", "4000", "-U", "-f", "--", try workload(), "0", "37"]).lines.allSatisfy {
         !$0.contains("do_syscall")
@@ -282,6 +282,9 @@ import Testing
       #include <fcntl.h>
       #include <linux/userfaultfd.h>
       #include <pthread.h>
+      #include <stdio.h>
+      #include <stdlib.h>
+      #include <string.h>
       #include <sys/ioctl.h>
       #include <sys/mman.h>
       #include <sys/syscall.h>
@@ -289,9 +292,21 @@ import Testing
       #include <unistd.h>
       static int faults;
       volatile int sink;
+      /* The kernel shows the system call of a task that is off the processors only. */
+      static void wait_until_it_left(void) {
+        char path[64], text[8];
+        snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", getpid());
+        do {
+          int file = open(path, O_RDONLY);
+          memset(text, 0, sizeof(text));
+          if (read(file, text, sizeof(text) - 1) < 0) exit(4);
+          close(file);
+        } while (!strncmp(text, "running", 7));
+      }
       static void *serve(void *unused) {
         struct uffd_msg message;
         while (read(faults, &message, sizeof(message)) == sizeof(message)) {
+          wait_until_it_left();
           struct timespec time = { 0, 5000000 };
           struct uffdio_zeropage zero = { .range = { message.arg.pagefault.address & ~4095ul, 4096 } };
           nanosleep(&time, 0);
@@ -319,9 +334,8 @@ import Testing
     let records = try finished.json()
     _ = try summary(of: records)
     let waits = records.filter { record in frames(record).contains { $0.contains("handle_userfault") } }
-    // Who is answered before it has fallen asleep, on a slow machine, waits for less.
     let count = waits.reduce(0) { $0 + ($1["count"] as? Int ?? 0) }
-    #expect((15...19).contains(count))
+    #expect(count == 19 - unfinished(records))
     #expect(waits.reduce(0) { $0 + ($1["value"] as? Int ?? 0) } >= count * 4_000_000)
     for wait in waits {
       let user = frames(wait, ofKernel: false)

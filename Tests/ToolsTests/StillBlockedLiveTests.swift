@@ -143,7 +143,10 @@ import Testing
       _ = process.finish()
     }
     _ = try process.wait(for: "here")
-    while ProcFile.read("/proc/\(process.pid)/syscall")?.hasPrefix("0 ") != true { sched_yield() }
+    while ProcFile.read("/proc/\(process.pid)/syscall")?.hasPrefix("0 ") != true {
+      try #require(!process.hasEnded)
+      sched_yield()
+    }
     let trace = ["offcputime", "-p", "\(process.pid)", "-m", "0", "--unwind", "fp", "--duration", "200ms", "--format", "json"]
     let records = try Swtrace.run(trace).json()
     let blocked = records.filter { functions($0).first == "[still blocked]" || functions($0).last == "[still blocked]" }
@@ -172,7 +175,10 @@ import Testing
     /// The kernel shows the system call of a task that is off the processors only.
     func waitUntilItDozes() throws {
       _ = try dozer.wait(for: "here")
-      while ProcFile.read("/proc/\(dozer.pid)/syscall")?.first?.isNumber != true { sched_yield() }
+      while ProcFile.read("/proc/\(dozer.pid)/syscall")?.first?.isNumber != true {
+        try #require(!dozer.hasEnded)
+        sched_yield()
+      }
     }
     try waitUntilItDozes()
     let trace = try Swtrace.start(["offcputime", "-p", "\(dozer.pid)", "-m", "0", "--format", "json"])

@@ -43,35 +43,38 @@ private final class Exchanges {
 
 @Suite(.requiresBPF, .serialized) struct TcprttLiveTests {
   /// The histograms of a run during which a command is carried out.
-  private func measure(_ arguments: [String], _ work: Exchanges, _ command: String = "p") throws -> (HistogramRun, [Exchanges.Received]) {
-    var received: [Exchanges.Received] = []
-    func attempt() throws -> HistogramRun { try HistogramRun(["tcprtt"] + arguments) { received = try work.exchange(command) } }
-    var run = try attempt()
-    // The kernel does not run a probe for a segment that comes while the probe was interrupted; it counts those of all connections.
-    for _ in 0..<9 where run.hidden.map({ $0 > 0 }) ?? false { run = try attempt() }
-    return (run, received)
+  private func measure(_ arguments: [String], _ work: Exchanges, _ command: String = "p") async throws -> (
+    HistogramRun, [Exchanges.Received]
+  ) {
+    try await KernelTrace.showingAll(["tcp/tcp_probe"]) {
+      var received: [Exchanges.Received] = []
+      let run = try HistogramRun(["tcprtt"] + arguments) { received = try work.exchange(command) }
+      return (run, received)
+    } isMeant: { line, _ in
+      work.ports.contains { line.contains(":\($0) ") }
+    }
   }
 
-  @Test func everySegmentCountsAtItsEnd() throws {
+  @Test func everySegmentCountsAtItsEnd() async throws {
     let work = try Exchanges()
     defer { work.end() }
-    var (run, received) = try measure(["-p", "\(work.ports[0])"], work)
+    var (run, received) = try await measure(["-p", "\(work.ports[0])"], work)
     #expect(received[0].to >= 101 && received[0].from >= 101)
     #expect(run.counts() == [0: received[0].to])
     #expect(run.isExact(delivered: received[0].to))
-    (run, received) = try measure(["-P", "\(work.ports[0])", "-m"], work)
+    (run, received) = try await measure(["-P", "\(work.ports[0])", "-m"], work)
     #expect(run.counts() == [0: received[0].from])
-    (run, received) = try measure(["-P", "\(work.ports[1])", "-6"], work)
+    (run, received) = try await measure(["-P", "\(work.ports[1])", "-6"], work)
     #expect(run.counts() == [0: received[1].from])
-    (run, received) = try measure(["-p", "\(work.ports[1])", "-4"], work)
+    (run, received) = try await measure(["-p", "\(work.ports[1])", "-4"], work)
     #expect(run.counts() == [:])
-    (run, received) = try measure(["-p", "\(work.ports[1])", "-A", "::1", "-a", "::1"], work)
+    (run, received) = try await measure(["-p", "\(work.ports[1])", "-A", "::1", "-a", "::1"], work)
     #expect(run.counts() == [0: received[1].to])
-    (run, received) = try measure(["-p", "\(work.ports[1])", "-A", "::2"], work)
+    (run, received) = try await measure(["-p", "\(work.ports[1])", "-A", "::2"], work)
     #expect(run.counts() == [:])
-    (run, received) = try measure(["-p", "\(work.ports[0])", "-a", "127.0.0.1", "--uid", "root"], work)
+    (run, received) = try await measure(["-p", "\(work.ports[0])", "-a", "127.0.0.1", "--uid", "root"], work)
     #expect(run.counts() == [0: received[0].to])
-    (run, received) = try measure(["-p", "\(work.ports[0])", "--uid", "1"], work)
+    (run, received) = try await measure(["-p", "\(work.ports[0])", "--uid", "1"], work)
     #expect(run.counts() == [:])
   }
 
@@ -101,19 +104,19 @@ private final class Exchanges {
     #expect(histogram.sum > 0)
   }
 
-  @Test func keysAreAddressesAndConnections() throws {
+  @Test func keysAreAddressesAndConnections() async throws {
     let work = try Exchanges()
     defer { work.end() }
-    var (run, received) = try measure(["-b"], work)
+    var (run, received) = try await measure(["-b"], work)
     // Others may use the loopback device meanwhile.
     var counts = run.counts(named: "local_address")
     #expect(counts["127.0.0.1", default: 0] >= received[0].from + received[0].to)
     #expect(counts["::1", default: 0] >= received[1].from + received[1].to)
-    (run, received) = try measure(["-B", "-p", "\(work.ports[1])"], work)
+    (run, received) = try await measure(["-B", "-p", "\(work.ports[1])"], work)
     counts = run.counts(named: "remote_address")
     #expect(counts == ["::1": received[1].to])
     #expect(run.isExact(delivered: received[1].to))
-    (run, received) = try measure(["--connections"], work)
+    (run, received) = try await measure(["--connections"], work)
     #expect(run.counts(by: "local_port")[work.ports[0]] == received[0].to)
     #expect(run.counts(by: "remote_port")[work.ports[0]] == received[0].from)
     #expect(run.counts(by: "local_port")[work.ports[1]] == received[1].to)
@@ -122,7 +125,7 @@ private final class Exchanges {
   }
 
   /// The socket's, in whatever task its segments arrive.
-  @Test func cgroupsAreThoseOfSockets() throws {
+  @Test func cgroupsAreThoseOfSockets() async throws {
     guard let root = ControlGroup.root else { throw RunError("no cgroup v2 is mounted") }
     let name = "/swtrace-test-\(getpid())-rtt"
     mkdir(root + name, 0o755)
@@ -131,14 +134,14 @@ private final class Exchanges {
       work.end()
       rmdir(root + name)
     }
-    var (run, received) = try measure(["--cgroup", name], work)
+    var (run, received) = try await measure(["--cgroup", name], work)
     let all = received.reduce(0) { $0 + $1.from + $1.to }
     #expect(run.counts() == [0: all])
     #expect(run.isExact(delivered: all))
-    (run, received) = try measure(["--cgroups"], work)
+    (run, received) = try await measure(["--cgroups"], work)
     #expect(run.counts(named: "cgroup")[name] == received.reduce(0) { $0 + $1.from + $1.to })
     #expect(run.counts(by: "cgroup_id")[Int(try ControlGroup(name).id)] == received.reduce(0) { $0 + $1.from + $1.to })
-    (run, received) = try measure(["--cgroup", name, "-p", "\(work.ports[1])"], work)
+    (run, received) = try await measure(["--cgroup", name, "-p", "\(work.ports[1])"], work)
     #expect(run.counts() == [0: received[1].to])
   }
 

@@ -62,18 +62,20 @@ import Testing
       __attribute__((noinline)) static void inside(void) { for (int i = 0; i < 1000000; i++) sink += i; }
       static void handler(int number) { inside(); sink++; }
       __attribute__((noinline)) static void interrupted(void) { for (int i = 0; i < 1000; i++) sink += i; }
-      __attribute__((noinline)) static void caller(void) { for (;;) { interrupted(); if (sink == -1) return; } }
+      static struct itimerval often = { { 0, 3000 }, { 0, 3000 } };
+      __attribute__((noinline)) static void caller(void) {
+        // On a slow machine the handler takes all the time from here on: where it begins first is where it stays.
+        setitimer(ITIMER_PROF, &often, 0);
+        for (;;) { interrupted(); if (sink == -1) return; }
+      }
       static char room[1 << 16];
       int main(void) {
         stack_t other = { .ss_sp = room, .ss_size = sizeof(room) };
         struct sigaction action = { .sa_handler = handler, .sa_flags = SA_ONSTACK };
-        struct itimerval often = { { 0, 3000 }, { 0, 3000 } };
         sigaltstack(&other, 0);
         sigaction(SIGPROF, &action, 0);
         puts("ready");
         fflush(stdout);
-        // On a slow machine the handler takes all the time from here on.
-        setitimer(ITIMER_PROF, &often, 0);
         caller();
         return sink;
       }
@@ -176,16 +178,17 @@ import Testing
       __attribute__((noinline)) static void middle(int n) { leaf(); if (n) middle(n - 1); sink++; }
       int main(void) { while (used() < 0.003) middle(5); return 0; }
       """, ["-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"])
-    let sampled = try programs.stacks([
-      "--comm", "short", "--", "/bin/sh", "-c", "i=0; while [ $i -lt 100 ]; do \(program); i=$((i+1)); done",
-    ])
+    let arguments = ["--comm", "short", "--", "/bin/sh", "-c", "i=0; while [ $i -lt 100 ]; do \(program); i=$((i+1)); done"]
+    var sampled = try programs.stacks(arguments)
+    // While swtrace gets no processor the ring fills up, and samples come without copies of their stacks.
+    for _ in 0..<2 where !sampled.isComplete(thousandths: 950, atLeast: 100) { sampled = try programs.stacks(arguments) }
     sampled.expectComplete(thousandths: 950)
   }
 
   /// Waits, and who ends them, of code without frame pointers.
   @Test func waitsHaveWholeStacksToo() throws {
     let program = try programs.c(
-      "napping",
+      "dozing",
       """
       #include <time.h>
       volatile long sink;

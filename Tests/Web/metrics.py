@@ -50,11 +50,12 @@ def parse():
     check("a name of any letters survives", families["swtrace_page_faults"].samples[0].labels["service"], "</script><b>\"x\"\u2028\\")
 
 
-def query(server, text):
-    """The values by service."""
-    with urllib.request.urlopen(f"http://localhost:{server}/api/v1/query?" + urllib.parse.urlencode({"query": text})) as answer:
+def query(server, text, **time):
+    """The values by service, and when they were asked for."""
+    with urllib.request.urlopen(f"http://localhost:{server}/api/v1/query?" + urllib.parse.urlencode({"query": text, **time})) as answer:
         results = json.load(answer)["data"]["result"]
-    return {result["metric"].get("service", ""): float(result["value"][1]) for result in results}
+    return {result["metric"].get("service", ""): float(result["value"][1]) for result in results}, max(
+        (result["value"][0] for result in results), default=0)
 
 
 def run_prometheus():
@@ -75,22 +76,26 @@ def run_prometheus():
 
 def ask(server):
     deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+    up, at = {}, 0
+    while up != {"": 1} and time.monotonic() < deadline:
         try:
-            if query(server, "up") == {"": 1}:
-                break
+            up, at = query(server, "up")
         except OSError:
             pass
         time.sleep(0.2)
-    check("Prometheus scrapes the agent", query(server, "up"), {"": 1})
-    check("native histograms have all values", query(server, f"histogram_count({WAITS})"), {"exact": 101, "doubled": 70, "none": 0})
-    sums = query(server, f"histogram_sum({WAITS})")
+    check("Prometheus scrapes the agent", up, {"": 1})
+
+    # A scrape after that one may take longer than its second, which would leave nothing at a later time.
+    def values(text):
+        return query(server, text, time=at)[0]
+    check("native histograms have all values", values(f"histogram_count({WAITS})"), {"exact": 101, "doubled": 70, "none": 0})
+    sums = values(f"histogram_sum({WAITS})")
     check("and their sum", (sums["exact"], sums["doubled"]), (101 * 2**20 / 1e9, 7 * 1023 * 1000 / 1e9))
     for fraction in ("0.01", "0.5", "0.99"):
-        value = query(server, f"histogram_quantile({fraction}, {WAITS})")["exact"]
+        value = values(f"histogram_quantile({fraction}, {WAITS})")["exact"]
         # The bucket from 2^-10 to 2^-9.75 seconds.
         check(f"the quantile {fraction} is in the bucket of 2^20 ns", 2**-10 < value <= 2**-9.75, True)
-    check("counters have their values", list(query(server, "swtrace_page_faults_total").values()), [31])
+    check("counters have their values", list(values("swtrace_page_faults_total").values()), [31])
 
 
 lint()

@@ -18,7 +18,7 @@ struct faults_config {
 struct faults_key {
 	__u64 id;                       /* of the process, the thread or the cgroup (v2); 0 by name */
 	char comm[SWTRACE_COMM_LENGTH]; /* by name; else zeros */
-	__u32 copy;                     /* of the interval, as in struct swtrace_control */
+	__u32 copy;                     /* of the interval, as in struct swtrace_tally */
 	__u32 reserved;
 };
 

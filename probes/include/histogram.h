@@ -35,7 +35,7 @@ struct swtrace_histogram {
 struct swtrace_histogram_key {
 	__u64 key;                      /* what it means is the tool's: a process, a disk, a function */
 	__u32 slot;
-	__u32 copy;                     /* of the interval, as in struct swtrace_control */
+	__u32 copy;                     /* of the interval, as in struct swtrace_tally */
 };
 
 struct swtrace_histogram_cell {

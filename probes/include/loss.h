@@ -23,9 +23,15 @@ enum swtrace_counter {
 	SWTRACE_COUNTERS,
 };
 
-/* One copy per processor and interval. Counters only grow: user space subtracts what it has seen. */
+/* One per processor, of 256 bytes, so that none shares a line of the cache with another. */
 struct swtrace_tally {
-	__u64 counters[SWTRACE_COUNTERS];
+	/* Its lowest bit says which of the two copies the probes fill. Written by user space while they run. */
+	__u64 interval;
+	/* The tool's own, written in the same way. */
+	__u64 settings[2];
+	/* Of both copies. They only grow: user space subtracts what it has seen. */
+	__u64 counters[SWTRACE_COUNTERS][2];
+	__u64 reserved[29 - 2 * SWTRACE_COUNTERS];
 };
 
 /* A task's events that were hidden and that the probe has not noticed, as long as the next coming in its start's note is that one. */
@@ -33,11 +39,5 @@ struct swtrace_hidden {
 	__u64 next;
 	__u64 count;
 	__u32 tid;
-	__u32 reserved;
-};
-
-/* Written by user space while probes run. */
-struct swtrace_control {
-	__u32 interval;                 /* its lowest bit says which of the two copies the probes fill */
 	__u32 reserved;
 };

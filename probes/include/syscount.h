@@ -23,7 +23,7 @@ struct syscount_cell {
 /* A process, or a system call without a cell for each processor. */
 struct syscount_key {
 	__u64 id;                       /* process id; or number, with SYSCOUNT_COMPAT */
-	__u32 copy;                     /* of the interval, as in struct swtrace_control */
+	__u32 copy;                     /* of the interval, as in struct swtrace_tally */
 	__u32 reserved;
 };
 

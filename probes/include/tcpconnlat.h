@@ -8,6 +8,7 @@ enum tcpconnlat_result {
 	TCPCONNLAT_CONNECTED,
 	TCPCONNLAT_FAILED,
 	TCPCONNLAT_CLOSED,              /* by its own program, before there was an answer */
+	TCPCONNLAT_PENDING,             /* there was no answer yet when the trace ended: given by user space */
 };
 
 struct tcpconnlat_config {
@@ -20,6 +21,15 @@ struct tcpconnlat_config {
 
 /* The key of such a histogram: the socket's cgroup, 0 for not known, above the result's bits. */
 #define TCPCONNLAT_RESULT_BITS 2
+
+/* One that waits for its answer, in the map `connects` by its socket. */
+struct tcpconnlat_waiting {
+	__u64 began_ns;                 /* CLOCK_MONOTONIC */
+	struct swtrace_connection connection;   /* local port 0: none yet */
+	__u32 pid, tid, uid, reserved;
+	char comm[SWTRACE_COMM_LENGTH];
+};
+_Static_assert(sizeof(struct tcpconnlat_waiting) == 80, "read by Sources/Tools/Network/Tcpconnlat.swift");
 
 struct tcpconnlat_event {
 	__u64 time_ns;                  /* of the end, CLOCK_MONOTONIC */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-/* One segment that was sent again. */
+/* One retransmission: of a buffer that holds one segment or several. */
 #pragma once
 #include "types.h"
 #include "connection.h"
@@ -27,6 +27,7 @@ struct tcpretrans_event {
 	__s32 error;                    /* errno; 0: it was sent */
 	__u8 kind;                      /* enum tcpretrans_kind */
 	__u8 state;                     /* of the connection (include/net/tcp_states.h) */
-	__u8 reserved[6];
+	__u16 segments;                 /* as the kernel counts them: what the device cuts the buffer into */
+	__u8 reserved[4];
 };
 _Static_assert(sizeof(struct tcpretrans_event) == 80, "read by Sources/Tools/Network/Tcpretrans.swift");

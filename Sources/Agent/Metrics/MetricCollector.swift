@@ -5,7 +5,7 @@ internal import Synchronization
 
 /// Measures all metrics of the machine on one thread, and hands over a window every ten seconds.
 ///
-/// A probe that this kernel does not take is told in the log and left out; the others go on.
+/// A probe that this kernel does not take is told in the log and tried again; the others go on.
 package final class MetricCollector: Service {
   /// What has been measured since the agent began, as of the last window.
   struct Current: Sendable {
@@ -67,7 +67,10 @@ package final class MetricCollector: Service {
     while true {
       let isEnd = !poll.wait(nanoseconds: Self.tick).isEmpty
       state.drain()
-      guard isEnd || Self.windowStart != start else { continue }
+      guard isEnd || Self.windowStart != start else {
+        state.beginMissing()
+        continue
+      }
       let window = state.takeWindow(start: start, isLast: isEnd)
       if !isEnd { state.beginMissing() }
       publish(state)
@@ -85,7 +88,7 @@ package final class MetricCollector: Service {
     published.withLock { $0 = current }
   }
 
-  /// How often rings of rare events are emptied.
+  /// How often rings of rare events are emptied, and probes that have failed are looked at.
   private static let tick: UInt64 = 1_000_000_000
 
   /// The beginning of the window that it is now.

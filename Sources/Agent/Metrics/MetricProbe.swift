@@ -145,20 +145,23 @@ final class CountProbe<Measuring: CountTool>: MetricProbe {
   var standing: ProbeStanding { last ?? ProbeStanding(run.session, mapMemory: mapMemory) }
 }
 
-/// A probe of rare events, each of which counts one.
+/// A probe of rare events.
 final class EventProbe<Measuring: EventTool>: MetricProbe {
   private var run: EventRun<Measuring>
   private let surroundings: ProbeSurroundings
   private let mapMemory: UInt64
   private let metric: Metric
-  private let pairs: (Measuring.Row) -> [(String, String)]?
-  private var waiting: [[(String, String)]] = []
+  private let hand: (Measuring.Row) -> Counted?
+  private var waiting: [Counted] = []
   private var last: ProbeStanding?
 
-  /// - Parameter pairs: what the series of an event is told apart by; nil where it does not count.
+  /// What an event counts for, and what its series is told apart by.
+  typealias Counted = (count: UInt64, pairs: [(String, String)])
+
+  /// - Parameter hand: nil for an event that does not count.
   init(
     _ parsed: Measuring, _ surroundings: ProbeSurroundings, _ metric: Metric, room: [String: Int],
-    pairs: @escaping (Measuring.Row) -> [(String, String)]?
+    hand: @escaping (Measuring.Row) -> Counted?
   ) throws {
     var tool = parsed
     try tool.prepare()
@@ -167,19 +170,19 @@ final class EventProbe<Measuring: EventTool>: MetricProbe {
     mapMemory = run.session.attachment.probe.mapMemory()
     self.surroundings = surroundings
     self.metric = metric
-    self.pairs = pairs
+    self.hand = hand
   }
 
   func drain() throws {
     try run.drain { row in
-      if let pairs = pairs(row) { waiting.append(pairs) }
+      if let counted = hand(row) { waiting.append(counted) }
     }
   }
 
   func take(_ sink: MetricSink) throws {
     _ = try run.session.closeInterval()
     try drain()
-    for pairs in waiting { sink(metric, pairs, .count(1)) }
+    for (count, pairs) in waiting { sink(metric, pairs, .count(count)) }
     waiting.removeAll()
   }
 

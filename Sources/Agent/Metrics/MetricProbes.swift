@@ -93,7 +93,7 @@ extension MetricProbePlan {
     MetricProbePlan(metrics: [MetricCatalog.retransmits]) { surroundings in
       var cgroups = CgroupLabels()
       return try EventProbe(Tcpretrans.parse([]), surroundings, MetricCatalog.retransmits, room: ["events": 1 << 18]) { row in
-        row.wasSent ? cgroups.pairs(of: row.cgroupID) + [("reason", row.kind)] : nil
+        row.wasSent ? (row.segments, cgroups.pairs(of: row.cgroupID) + [("reason", row.kind)]) : nil
       }
     }
   }
@@ -125,7 +125,7 @@ extension MetricProbePlan {
   private static var oomKills: MetricProbePlan {
     MetricProbePlan(metrics: [MetricCatalog.oomKills]) { surroundings in
       try EventProbe(Oomkill.parse([]), surroundings, MetricCatalog.oomKills, room: ["events": 1 << 16]) { row in
-        row.path.map { CgroupLabels.pairs(path: readablePath($0)) } ?? [("service", "unknown")]
+        (1, row.path.map { CgroupLabels.pairs(path: readablePath($0)) } ?? [("service", "unknown")])
       }
     }
   }

@@ -10,8 +10,8 @@ struct MetricState {
     var metrics: [Metric]
     /// On the monotonic clock.
     var openedAt = Clock.monotonic
-    /// Those that were there when it was attached.
-    var processors: [Int]
+    /// Which those were that were there when it was attached: a generation of `ProcessorWatch`.
+    var processors: Int
   }
 
   private struct Entry {
@@ -33,6 +33,7 @@ struct MetricState {
   private var rules: LabelRules
   private var entries: [Entry]
   private var tables: [String: SeriesTable] = [:]
+  private var watch = ProcessorWatch()
 
   init(_ keys: [MetricKey], _ control: Control, plans: @escaping Plans = { MetricProbePlan($0, mode: $1) }) {
     self.control = control
@@ -45,7 +46,7 @@ struct MetricState {
   /// Begins what is to be measured and is not.
   mutating func beginMissing() {
     for index in entries.indices where entries[index].running == nil {
-      guard let settings = control.wanted(entries[index].key.rawValue) else { continue }
+      guard let settings = control.due(entries[index].key.rawValue) else { continue }
       do { try begin(index, settings) } catch { fail(index, settings, error) }
     }
   }
@@ -53,12 +54,11 @@ struct MetricState {
   private mutating func begin(_ index: Int, _ settings: ProbeSettings) throws {
     let key = entries[index].key
     let plan = plans(key, settings.mode)
-    let processors = Processors.online
     let probe = try plan.attach(ProbeSurroundings())
     for metric in plan.metrics where tables[metric.name] == nil {
       tables[metric.name] = SeriesTable(metric, host: host, limit: limit, rules: rules)
     }
-    entries[index].running = Running(probe: probe, settings: settings, metrics: plan.metrics, processors: processors)
+    entries[index].running = Running(probe: probe, settings: settings, metrics: plan.metrics, processors: watch.generation)
     entries[index].standing = entries[index].before + probe.standing
     control.note(key.rawValue, runs: settings)
   }
@@ -66,7 +66,9 @@ struct MetricState {
   private mutating func fail(_ index: Int, _ settings: ProbeSettings, _ error: any Error) {
     entries[index].running = nil
     settle(index, entries[index].standing)
-    control.note(entries[index].key.rawValue, with: settings, failed: "\(error)")
+    let key = entries[index].key.rawValue
+    control.note(key, with: settings, failed: "\(error)")
+    if let standing = entries[index].standing { control.note(key, standing) }
   }
 
   /// Has what a probe has done be that of the runs before.
@@ -91,6 +93,7 @@ struct MetricState {
       rules = current
       for name in tables.keys { tables[name]?.use(rules) }
     }
+    watch.look()
     for index in entries.indices {
       guard let running = entries[index].running else { continue }
       do { try take(index, running, goesOn: !isLast && goesOn(entries[index].key, running), &window) } catch {
@@ -101,7 +104,7 @@ struct MetricState {
   }
 
   private func goesOn(_ key: MetricKey, _ running: Running) -> Bool {
-    control.wanted(key.rawValue) == running.settings && (!key.isPerProcessor || running.processors == Processors.online)
+    control.wanted(key.rawValue) == running.settings && (!key.isPerProcessor || running.processors == watch.generation)
   }
 
   /// Closes the window of one probe. What it has handed over before it fails is of this window, and of no later one.
@@ -122,8 +125,8 @@ struct MetricState {
           series: series))
     }
     entries[index].standing = standing
-    control.note(key.rawValue, events: standing.delivered + standing.totalLost, lost: standing.totalLost)
     if let failure { throw failure }
+    control.note(key.rawValue, standing)
     if goesOn {
       entries[index].running?.openedAt = now
     } else {
@@ -137,5 +140,11 @@ struct MetricState {
     MetricCollector.Current(
       probes: entries.compactMap { entry in entry.standing.map { .init(name: entry.key.tool, standing: $0) } },
       series: MetricCatalog.measured.compactMap { metric in tables[metric.name].map { (metric, $0.totals) } }, rules: rules)
+  }
+}
+
+extension Control {
+  fileprivate func note(_ probe: String, _ standing: ProbeStanding) {
+    note(probe, events: standing.delivered + standing.totalLost, lost: standing.totalLost)
   }
 }

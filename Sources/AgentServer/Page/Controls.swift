@@ -70,7 +70,7 @@ extension Page {
     }
     async function loadHealth() {
       const [health, probes] = await Promise.all([ask("health", "/api/v1/health"), ask("probes", "/api/v1/probes")]);
-      if (health) showHealth(health, probes?.probes ?? []);
+      if (health) showHealth(health, probes?.probes ?? knownProbes);
     }
 
     function showAsked() {

@@ -11,7 +11,7 @@ extension Page {
     ].join(", ");
 
     function showHealth(health, probes) {
-      knownHealth = health;
+      [knownHealth, knownProbes] = [health, probes];
       const { cost, store, profiles, remarks } = health;
       const lost = profiles.reduce((sum, profile) => sum + profile.lost, 0);
       const losses = [...(lost ? [`${rounded(lost)} lost`] : []), ...(store.dropped_windows ? [`${rounded(store.dropped_windows)} dropped`] : []),

@@ -28,10 +28,11 @@ extension Page {
     }
 
     // Null before the first answer.
-    let knownHealth = null;
+    let knownHealth = null, knownProbes = [];
     const extent = () => knownHealth?.store.extents[asked.type];
-    // The first window of all is still open.
-    const isWaiting = () => knownHealth !== null && knownHealth.profiles.length === 0 && !extent();
+    // The first window of all is still open. Where no profile is measured there will be none.
+    const isWaiting = () => knownHealth !== null && knownHealth.profiles.length === 0 && !extent()
+      && knownProbes.some(({ name, running, pending }) => Object.hasOwn(types, name) && (running || pending));
 
     function reasonForNothing([from, to]) {
       if (isWaiting()) return ["The agent measures since a moment ago. The first window takes up to ten seconds; it is shown here by itself."];

@@ -57,7 +57,7 @@ extension Page {
       }
       return { time, lost };
     }
-    // The first and the last window are shorter than others, which are a little longer or shorter than they say.
+    // The first and the last window are shorter than others; those at which a rate changed are a little longer or shorter.
     function gapOf(i) {
       const [first, end] = line.ends, gap = line.step - line.covered[i] / 1e9;
       const isAtEnd = line.covered[i] > 0 && (i === first || i === end - 1);

@@ -1,3 +1,4 @@
+internal import CLinux  // `stat` may be its or Glibc's: both have read the header
 internal import Glibc
 internal import Linux
 
@@ -48,6 +49,12 @@ package struct BinaryFinder {
       name += (name.isEmpty ? "" : ".") + part
     }
     return name
+  }
+
+  /// The program that execvp(3) runs for a name; nil where there is none.
+  func program(_ name: String) -> String? {
+    if name.contains("/") { return name }
+    return searchPath.split(separator: ":").lazy.map { "\($0)/\(name)" }.first { isFile($0) && access($0, X_OK) == 0 }
   }
 
   private func isFile(_ path: String) -> Bool {

@@ -1,4 +1,5 @@
 internal import BPF
+internal import CLinux  // `stat` may be its or Glibc's: both have read the header
 internal import DebugInfo
 internal import Glibc
 internal import Linux
@@ -14,16 +15,41 @@ final class AllocationPlaces {
     var inode: UInt64
   }
 
-  /// A function, and the program that finds the size in its arguments (allocs.bpf.c).
-  private typealias Function = (name: String, program: String)
+  /// A C library as its functions call each other.
+  private struct Kind {
+    /// Those that allocate, each with the program that finds the size in its arguments (allocs.bpf.c).
+    var functions: [(name: String, program: String)]
+    /// What it exports and no other does, where its name says too little.
+    var sign: String?
+  }
 
   private struct Library {
     var file: File
-    var functions: [Function]
-    /// Where the kernel shows the very file that is mapped, under whatever name and root.
+    var kind: Kind
     var path: String
+    /// The process that has it mapped, and there; none for what no process has to have mapped.
+    var process: ProcessID?
+    var mapping: Mapping?
     /// How many have it mapped.
     var processes = 0
+
+    /// The very file that is mapped, under whatever name and root; nil where it cannot be had by this process.
+    func open() -> Descriptor? {
+      guard let mapping, let process else { return try? Linux.File.open(FilePath(path)) }
+      if let found = MappedFile(mapping, of: process) { return found.open() }
+      // What the process calls so decides for all that have the file mapped: it has to be that one.
+      guard let root = try? RootDirectory(of: process), let found = try? MappedFile(mapping, inRoot: root), found.evidence != .place else {
+        return nil
+      }
+      return found.open()
+    }
+
+    /// Whether it is where it was found.
+    var isMapped: Bool {
+      guard let mapping, let process else { return true }
+      let now = ProcessMaps(of: process)?[mapping.start]
+      return now?.device == mapping.device && now?.inode == mapping.inode
+    }
   }
 
   /// What was found in a process; asked again when it runs another program.
@@ -44,18 +70,37 @@ final class AllocationPlaces {
   private(set) var failure: BPFError?
 
   /// glibc: realloc calls malloc where there was nothing, and those with an alignment where it is that of all allocations.
-  private static let ofGlibc: [Function] = [
+  private static let glibc = Kind(functions: [
     ("malloc", "enter_malloc"), ("calloc", "enter_calloc"), ("realloc", "enter_realloc_of_some"), ("memalign", "enter_aligned_more"),
     ("aligned_alloc", "enter_aligned_more"), ("posix_memalign", "enter_posix_more"),
-  ]
-  /// musl since 1.2.1: calloc calls malloc, and the others call aligned_alloc.
-  private static let ofMusl: [Function] = [("malloc", "enter_malloc"), ("realloc", "enter_realloc"), ("aligned_alloc", "enter_aligned")]
-  static let programs = Set((ofGlibc + ofMusl).map(\.program)).sorted()
+  ])
+  /// musl since 1.2.1: calloc calls malloc, and the others call aligned_alloc. The sign is the part of it that loads programs, which it
+  /// looks up by this name; other C libraries are called libc.so as well.
+  private static let musl = Kind(
+    functions: [("malloc", "enter_malloc"), ("realloc", "enter_realloc"), ("aligned_alloc", "enter_aligned")], sign: "__dls3")
+  static let programs = Set((glibc.functions + musl.functions).map(\.program)).sorted()
+
+  /// What the traced command will map, although no process has it mapped yet.
+  private let ofCommand: Library?
+  /// What people should know of that command.
+  let remark: String?
+
+  /// - Parameter command: the program that will be started; of musl's the library is known before.
+  init(command: String? = nil) {
+    let file = command.flatMap { BinaryFinder(process: nil).program($0) }.flatMap { try? ELFFile(path: FilePath($0)) }
+    let interpreter = file?.interpreter
+    ofCommand = interpreter.flatMap(Self.library(interpreter:))
+    remark =
+      file != nil && interpreter == nil
+      ? "\(command ?? "") has its allocator linked in: its own allocations are not seen, only those of programs that it starts" : nil
+  }
 
   /// A process maps its library soon after it has begun: what was not found twice is not there.
   private static let looks = 2
   /// Files that are attached to at most; six events of the kernel each.
   private static let limit = 64
+  /// Processes by which a file is tried to be opened.
+  private static let ways = 64
   /// Files that are looked into at a time: anybody can have some of these names mapped.
   private static let triesAtOnce = 256
   /// Whether it was said that there are more.
@@ -82,16 +127,15 @@ final class AllocationPlaces {
         attached[library.file] = number
         if number > 0 { room -= 1 }
       } catch {
-        // Not access(2), which asks for the real user. Without CAP_CHECKPOINT_RESTORE the file cannot be had at all.
-        var status = stat()
-        if stat(library.path, &status) == 0 || errno == EPERM {
-          attached[library.file] = 0
-          failure = error as? BPFError ?? failure
-          remarks.append("allocations in \(library.path) are not seen: \(error)")
-        } else {
+        guard library.isMapped else {
           // The process has ended; another one may have mapped the file.
-          known = known.filter { $0.value.library?.path != library.path }
+          if let process = library.process { known[process.rawValue] = nil }
+          continue
         }
+        attached[library.file] = 0
+        failure = error as? BPFError ?? failure
+        let owner = library.process.map { " of process \($0)" } ?? ""
+        remarks.append("allocations in \(escaped(library.path))\(owner) are not seen: \(error)")
       }
     }
     if room == 0, !isFull, waiting.contains(where: { attached[$0.file] == nil }) {
@@ -109,26 +153,43 @@ final class AllocationPlaces {
   var isEmpty: Bool { !attached.contains { $0.value > 0 } }
 
   private func attach(_ probe: borrowing LoadedProbe, _ library: Library, _ links: inout Links) throws -> UInt64 {
+    // Some processes have it under another name, or under none any more.
+    let others = known.values.lazy.compactMap(\.library).filter { $0.file == library.file }
+    for other in [library] + others.prefix(Self.ways) {
+      if let file = other.open() { return try attach(probe, library, file, &links) }
+    }
+    throw BPFError(
+      "open", "the file", errno: .noSuchFileOrDirectory,
+      reason: "it was deleted or replaced after it was mapped; only with CAP_CHECKPOINT_RESTORE can it be had")
+  }
+
+  /// - Parameter file: the library, which has this name while it is open.
+  private func attach(
+    _ probe: borrowing LoadedProbe, _ library: Library, _ file: borrowing Descriptor, _ links: inout Links
+  ) throws -> UInt64 {
+    let path = FilePath("/proc/self/fd/\(file.rawValue)")
     // None for 32-bit programs, which have their arguments elsewhere.
     let found: [String: UInt64]
     do {
-      found = try ProbePoints.offsets(ofExported: library.functions.map(\.name), in: FilePath(library.path))
+      found = try ProbePoints.offsets(
+        ofExported: library.kind.functions.map(\.name) + [library.kind.sign].compactMap(\.self), in: path)
     } catch {
       guard case .notELF = error.cause else { throw error }
       return 0
     }
+    if let sign = library.kind.sign, found[sign] == nil { return 0 }
     last += 1
     // Some are one function with two names.
     var offsets: Set<UInt64> = []
     do {
-      for function in library.functions {
+      for function in library.kind.functions {
         guard let offset = found[function.name], offsets.insert(offset).inserted else { continue }
         if isMultiple {
           let places = [(offset: offset, semaphore: UInt64(0), target: last)]
           links.add(
-            try probe.attach(function.program, toAll: places, of: FilePath(library.path), atReturn: false, process: nil), group: last)
+            try probe.attach(function.program, toAll: places, of: path, atReturn: false, process: nil), group: last)
         } else {
-          links.add(try Self.link(probe, function.program, library.path, offset, cookie: last), group: last)
+          links.add(try Self.link(probe, function.program, path, offset, cookie: last), group: last)
         }
       }
     } catch {
@@ -140,13 +201,13 @@ final class AllocationPlaces {
 
   /// Before 5.15 there are no cookies.
   private static func link(
-    _ probe: borrowing LoadedProbe, _ program: String, _ path: String, _ offset: UInt64, cookie: UInt64
+    _ probe: borrowing LoadedProbe, _ program: String, _ path: FilePath, _ offset: UInt64, cookie: UInt64
   ) throws(BPFError) -> Link {
     do {
-      return try probe.attach(program, uprobe: FilePath(path), offset: offset, atReturn: false, process: nil, cookie: cookie)
+      return try probe.attach(program, uprobe: path, offset: offset, atReturn: false, process: nil, cookie: cookie)
     } catch {
       guard error.errno == .notSupportedOnSocket || error.errno == .notSupported else { throw error }
-      return try probe.attach(program, uprobe: FilePath(path), offset: offset, atReturn: false, process: nil)
+      return try probe.attach(program, uprobe: path, offset: offset, atReturn: false, process: nil)
     }
   }
 
@@ -165,6 +226,7 @@ final class AllocationPlaces {
       now[process] = found
     }
     known = now
+    if let ofCommand, libraries[ofCommand.file] == nil { libraries[ofCommand.file] = ofCommand }
     return libraries
   }
 
@@ -175,19 +237,28 @@ final class AllocationPlaces {
     return File(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
   }
 
+  /// musl's: what loads a program is the library itself.
+  private static func library(interpreter path: String) -> Library? {
+    guard (path.split(separator: "/").last ?? "").hasPrefix("ld-musl-"), let file = try? Linux.File.open(FilePath(path)),
+      let identity = Linux.File.identity(of: file)
+    else { return nil }
+    return Library(file: File(device: identity.mappedDevice, inode: identity.inode), kind: musl, path: path)
+  }
+
   private static func library(_ process: UInt32) -> Library? {
     for mapping in ProcessMaps(of: ProcessID(process))?.mappings ?? [] where mapping.isExecutable && mapping.inode != 0 {
-      guard let functions = functions(of: mapping.name) else { continue }
-      let range = "\(String(mapping.start.rawValue, radix: 16))-\(String(mapping.end.rawValue, radix: 16))"
+      guard let kind = kind(of: mapping.name) else { continue }
       return Library(
-        file: File(device: mapping.device, inode: mapping.inode), functions: functions, path: "/proc/\(process)/map_files/\(range)")
+        file: File(device: mapping.device, inode: mapping.inode), kind: kind, path: mapping.path, process: ProcessID(process),
+        mapping: mapping)
     }
     return nil
   }
 
-  private static func functions(of name: String) -> [Function]? {
-    if name == "libc.so.6" || name.hasPrefix("libc-2.") && name.hasSuffix(".so") { return ofGlibc }
-    if name.hasPrefix("ld-musl-") || name.hasPrefix("libc.musl-") { return ofMusl }
+  private static func kind(of name: String) -> Kind? {
+    if name == "libc.so.6" || name.hasPrefix("libc-2.") && name.hasSuffix(".so") { return glibc }
+    // Debian links the second to the first.
+    if name == "libc.so" || name.hasPrefix("ld-musl-") || name.hasPrefix("libc.musl-") { return musl }
     return nil
   }
 }

@@ -10,11 +10,12 @@ package struct Allocs: StackTool {
     commandName: "allocs", abstract: "Sample the bytes that programs allocate, by user stack.",
     discussion: """
       What is asked of malloc and its relatives, in the C libraries (glibc, musl) that
-      processes have mapped when it begins; whether it is freed again is not looked
-      at. An allocation of less than the interval is taken with the probability of its
-      part of it, and counts as a whole one; a larger one is always taken: the sums
-      stay true in the mean. Libraries that replace malloc, programs that have it
-      linked in, and memory that is mapped are not seen.
+      processes have mapped, or map later: those are found within a second. Whether
+      it is freed again is not looked at. An allocation of less than the interval is
+      taken with the probability of its part of it, and counts as a whole one; a
+      larger one is always taken: the sums stay true in the mean. Not seen are
+      libraries that replace malloc, programs that have it linked in (static ones,
+      those of Go), and memory that is mapped.
 
       Overhead: about 1.5 us for each allocation of each process that uses one of the
       libraries, whatever is filtered: it traps into the kernel. 3 us more for a
@@ -52,7 +53,7 @@ package struct Allocs: StackTool {
     if stacks.kernelStacksOnly { throw ValidationError("allocations have no kernel stacks: leave out -K") }
   }
 
-  package mutating func prepare() throws { places = AllocationPlaces() }
+  package mutating func prepare() throws { places = AllocationPlaces(command: session.command.first) }
 
   package var hooks: [Hook] {
     [
@@ -88,9 +89,9 @@ package struct Allocs: StackTool {
       throw places.failure
         ?? BPFError(
           "observe", "allocations", errno: .noSuchFileOrDirectory,
-          reason: "no process has a C library mapped that allocates: libc.so.6 or ld-musl-*.so.1")
+          reason: "no process has a C library mapped that allocates: libc.so.6, or musl's libc.so or ld-musl-*.so.1")
     }
-    return remarks
+    return remarks + [places.remark].compactMap(\.self)
   }
 
   package func adjust(_ probe: borrowing LoadedProbe) throws(BPFError) -> Bool {

@@ -11,9 +11,10 @@ package struct Faults: CountTool {
   package static let configuration = CommandConfiguration(
     commandName: "faults", abstract: "Count page faults, major and minor, by process.",
     discussion: """
-      A major fault waits for a page of a file or of swap; a minor one finds the page
-      or needs a new one. Each counts once, when it is resolved, also where the
-      kernel faults for a program; pages that the kernel pins do not count.
+      A major fault has to read its page from disk: of a file, or from swap. A minor
+      one finds it in memory, or takes a new one. Each counts once, when it is
+      resolved, in the task that has it; so do faults in system calls, as read(2) to
+      a new buffer. Pages that the kernel pins do not count.
 
       Overhead: about 0.25 us for each page fault.
 

@@ -12,10 +12,12 @@ package struct Oomkill: EventTool {
   package static let configuration = CommandConfiguration(
     commandName: "oomkill", abstract: "Trace the kills of the kernel's out-of-memory killer.",
     discussion: """
-      FPID and FCOMM needed memory, TPID and TCOMM were chosen. SCOPE says where
-      memory ran out: cgroup, system, cpuset or mempolicy, and PAGES how many pages
-      that has. DYING are those that were ending anyway: they get no signal. The
-      options that choose tasks test the process that was chosen.
+      FPID and FCOMM asked for the memory that ran out. TPID and TCOMM are the victim,
+      of which the other columns are: ADJ is its oom_score_adj, RSS what it had in
+      memory. SCOPE says where memory ran out: cgroup, system, cpuset or mempolicy;
+      PAGES is how many there are in all, as the limit of the cgroup. DYING is a
+      victim that was ending anyway: it gets no signal. The options that choose
+      tasks test the victim.
 
       Overhead: about 0.08 us for each signal, 5.5 us for each kill.
 

@@ -4,7 +4,7 @@ internal import CProbes
 package import Formats
 package import Linux
 
-/// Prints each TCP connect as it ends: how long it took, and whether it succeeded.
+/// Prints each TCP connect as it ends: how long it took, and whether it succeeded; at last those that have not ended.
 ///
 /// Overhead: one hook at changes of the state of sockets, and one at the end of sockets.
 package struct Tcpconnlat: EventTool, HistogramMeasuring {
@@ -12,10 +12,14 @@ package struct Tcpconnlat: EventTool, HistogramMeasuring {
     commandName: "tcpconnlat", abstract: "Trace TCP connects: latency, result, SYNs sent again.",
     discussion: """
       The time runs from the first SYN to its answer, to an error or to the last
-      timeout. The options that choose tasks test the task that connects.
+      timeout. With TCP_FASTOPEN_CONNECT it runs from connect(2), although the SYN
+      goes with the first data. The options that choose tasks test the task that
+      connects.
 
       RESULT is connected, refused, timed out, closed (by the program itself, before
-      there was an answer), failed (nothing could be sent), or another error's name.
+      there was an answer), failed (before a SYN: there is no free port), another
+      error's name, or pending: no answer by the end of the trace, to which LAT runs.
+      Connects to where there is no route fail before they begin, and are not seen.
 
       Overhead: about 2.3 us for each connection, if both its ends are here.
 
@@ -82,10 +86,14 @@ package struct Tcpconnlat: EventTool, HistogramMeasuring {
     var time: Int64
     var command: Text
 
+    /// Of those the kernel has told nothing since they began.
+    var isPending: Bool { event.result == TCPCONNLAT_PENDING.rawValue }
+
     var result: String {
       switch tcpconnlat_result(event.result) {
       case TCPCONNLAT_CONNECTED: "connected"
       case TCPCONNLAT_CLOSED: "closed"
+      case TCPCONNLAT_PENDING: "pending"
       default:
         switch KernelNames.error(event.error) {
         case "ECONNREFUSED": "refused"
@@ -100,6 +108,21 @@ package struct Tcpconnlat: EventTool, HistogramMeasuring {
     let event = record.header(tcpconnlat_event.self)
     return Row(event: event, time: clock.unix(event.time_ns), command: Text(comm: event.comm))
   }
+
+  /// Those of which the end is still to come; what began after the end of the trace is no part of it.
+  package func unfinished(_ probe: borrowing LoadedProbe, end: UInt64, _ clock: WallClock) throws -> [Row] {
+    let connects: ProbeMap<UInt64, tcpconnlat_waiting> = try probe.map("connects")
+    let waiting = connects.keys().compactMap { connects[$0] }.filter { $0.began_ns < end }
+    return waiting.sorted { ($0.began_ns, $0.tid) < ($1.began_ns, $1.tid) }.map { one in
+      let event = tcpconnlat_event(
+        time_ns: end, took_ns: end - one.began_ns, connection: one.connection, pid: one.pid, tid: one.tid, uid: one.uid, error: 0,
+        retransmits: 0, result: TCPCONNLAT_PENDING.rawValue, comm: one.comm)
+      return Row(event: event, time: clock.unix(end), command: Text(comm: one.comm))
+    }
+  }
+
+  /// The probe has tested those that ended.
+  package func isWanted(_ row: Row) -> Bool { row.event.took_ns >= minimum?.nanoseconds ?? 0 }
 
   package var columns: [Column<Row>] {
     [
@@ -116,7 +139,9 @@ package struct Tcpconnlat: EventTool, HistogramMeasuring {
       Column("LAT(ms)", key: "latency_ns", width: 10, alignment: .right, style: .scaled(by: 1_000_000, decimals: 3)) {
         .unsigned($0.event.took_ns)
       },
-      Column("RETR", key: "retransmits", width: 4, alignment: .right) { .unsigned(UInt64($0.event.retransmits)) },
+      Column("RETR", key: "retransmits", width: 4, alignment: .right) {
+        $0.isPending ? .none : .unsigned(UInt64($0.event.retransmits))
+      },
       Column("RESULT", width: 0) { .string($0.result) },
       Column("ERRNO", width: 0, inTable: false) { .integer(Int64($0.event.error)) },
     ]

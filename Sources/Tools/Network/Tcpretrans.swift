@@ -4,7 +4,7 @@ internal import CProbes
 package import Formats
 package import Linux
 
-/// Prints each TCP segment that is sent again.
+/// Prints each TCP retransmission: of one segment, or of several that lie in one buffer.
 ///
 /// Overhead: two hooks at retransmissions only.
 package struct Tcpretrans: EventTool {
@@ -12,8 +12,10 @@ package struct Tcpretrans: EventTool {
     commandName: "tcpretrans", abstract: "Trace TCP retransmissions: connection, reason, state, owner.",
     discussion: """
       TYPE is timeout (the timer, and what follows it), fast (acknowledgements showed
-      the loss), probe (of a flight's last segment), syn-ack, or other. ERR is not 0
-      where the segment could not be sent; older kernels (6.12) do not tell of those.
+      the loss), probe (of a flight's last segment), syn-ack, or other. SEGS are the
+      segments: what the kernel sends at once can be several, which the device cuts
+      apart. They add up to the kernel's TcpRetransSegs (nstat). ERR is not 0 where
+      nothing could be sent; older kernels (6.12) do not tell of those.
 
       Timers and interrupts send again, so processes cannot be chosen: --pid, --tid,
       --comm and a command are refused; --uid and --cgroup are those of the socket.
@@ -63,8 +65,10 @@ package struct Tcpretrans: EventTool {
 
     /// Of the socket or the listener; 0 for not known.
     package var cgroupID: UInt64 { event.cgroup_id }
-    /// Whether the segment was sent, and did not fail.
+    /// Whether it was sent, and did not fail.
     package var wasSent: Bool { event.error == 0 }
+    /// Segments that it had, as the kernel counts them.
+    package var segments: UInt64 { UInt64(event.segments) }
 
     /// What led to it, in one word.
     package var kind: String {
@@ -107,6 +111,7 @@ package struct Tcpretrans: EventTool {
       Column("RPORT", key: "remote_port", width: 5) { portCell($0.event.connection.remote_port) },
       Column("TYPE", width: 7) { .string($0.kind) },
       Column("STATE", width: 12) { .string($0.state) },
+      Column("SEGS", key: "segments", width: 4, alignment: .right) { .unsigned($0.segments) },
       Column("SEQ", key: "sequence", width: 10, inTable: sequence) { .unsigned(UInt64($0.event.sequence)) },
       Column("LEN", key: "length", width: 6, inTable: sequence) { .unsigned(UInt64($0.event.length)) },
       Column("ERR", key: "errno", width: 3, alignment: .right) { .integer(Int64($0.event.error)) },

@@ -9,9 +9,10 @@ package struct Tcprtt: HistogramTool {
   package static let configuration = CommandConfiguration(
     commandName: "tcprtt", abstract: "Show the smoothed round-trip times of TCP connections.",
     discussion: """
-      One value for each segment that an established connection receives: its
-      estimate (srtt) before that segment. A busy connection has more values than a
-      quiet one; --connections keeps them apart.
+      One value for each segment that an established connection receives: the
+      smoothed round-trip time (SRTT) that the kernel had for it before that segment.
+      A busy connection has more values than a quiet one; --connections keeps them
+      apart.
 
       Segments arrive in interrupts, so processes cannot be chosen: --pid, --tid,
       --comm and a command are refused; --uid and --cgroup are those of the socket.
@@ -31,7 +32,7 @@ package struct Tcprtt: HistogramTool {
   @Option(name: [.customShort("i"), .long], help: ArgumentHelp("Print after each interval: 1, 500ms.", valueName: "time"))
   var interval: TimeSpan?
   @Flag(name: [.customShort("T"), .long], help: "Print the time above each output.") package var timestamp = false
-  @Flag(name: [.customShort("m"), .customLong("millisecond")], help: "Histogram in milliseconds.") var milliseconds = false
+  @Flag(name: [.customShort("m"), .long, .customLong("millisecond")], help: "Histogram in milliseconds.") var milliseconds = false
   @OptionGroup var ends: ConnectionOptions
   @Flag(name: [.customShort("b"), .customLong("byladdr")], help: "A histogram for each local address.") var perLocal = false
   @Flag(name: [.customShort("B"), .customLong("byraddr")], help: "A histogram for each remote address.") var perRemote = false

@@ -29,7 +29,7 @@ package struct ProfileTool: StackTool {
     name: [.customShort("c"), .long],
     help: ArgumentHelp("A sample after so many events of the processor's clock, which are nanoseconds.", valueName: "events"))
   var count: UInt64?
-  @Flag(name: [.customShort("I"), .long], help: "Sample idle processors too.") var idle = false
+  @Flag(name: [.customShort("I"), .long], help: "Sample idle processors too; they may sleep longer than a period.") var idle = false
   @Option(name: [.customShort("C"), .long], help: ArgumentHelp("Only this processor.", valueName: "number")) var cpu: Int?
 
   package init() {}
@@ -69,8 +69,9 @@ package struct ProfileTool: StackTool {
 
   package func attach(_ probe: borrowing LoadedProbe, _ programs: [String?], _ links: inout Links) throws(BPFError) -> [String] {
     let period = self.period
-    return try probe.attach(programs[0] ?? "", processors: cpu.map { [$0] } ?? Processors.online, &links, doing: "sample") {
-      processor throws(SystemError) in try PerfEvent.clock(processor: processor, period: period)
-    }
+    let idle = self.idle
+    return try probe.attach(
+      programs[0] ?? "", processors: cpu.map { [$0] } ?? Processors.online, clock: period, &links, doing: "sample"
+    ) { processor throws(SystemError) in try PerfEvent.clock(processor: processor, period: period, isIdle: idle) }
   }
 }

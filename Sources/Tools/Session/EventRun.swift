@@ -7,6 +7,7 @@ package struct EventRun<Measuring: EventTool>: ~Copyable {
   package private(set) var tool: Measuring
   private var read: UInt64 = 0
   private var unwanted: UInt64 = 0
+  private var unfinished = LossReport()
 
   /// Loads and attaches; the parameters are those of `HistogramRun`.
   package init(
@@ -39,6 +40,24 @@ package struct EventRun<Measuring: EventTool>: ~Copyable {
     }
   }
 
+  /// Hands over the wanted rows of what is on when the trace ends; they count as seen now. Call it once, after the last drain.
+  package mutating func drainUnfinished(_ body: (Measuring.Row) throws -> Void) throws {
+    guard let end = session.endedAt else { return }
+    for row in try tool.unfinished(session.attachment.probe, end: end, session.clock) {
+      unfinished.seen += 1
+      if tool.isWanted(row) {
+        unfinished.delivered += 1
+        try body(row)
+      } else {
+        unfinished.filtered += 1
+      }
+    }
+  }
+
   /// The counts of the whole run, after the last drain.
-  package mutating func finish() throws -> LossReport { try session.finish(read: read, unwanted: unwanted) }
+  package mutating func finish() throws -> LossReport {
+    var report = try session.finish(read: read, unwanted: unwanted)
+    report += unfinished
+    return report
+  }
 }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+package import BPF
 package import Formats
 package import Linux
 
@@ -16,11 +17,16 @@ package protocol EventTool: Tool {
   mutating func row(_ record: RawSpan, _ clock: WallClock) -> Row?
   /// Whether a row passes the tests that only the tool itself can make; the others count as filtered.
   func isWanted(_ row: Row) -> Bool
+  /// Rows of what has begun and not ended; asked when everything is detached.
+  ///
+  /// - Parameter end: of the trace, on the monotonic clock.
+  func unfinished(_ probe: borrowing LoadedProbe, end: UInt64, _ clock: WallClock) throws -> [Row]
 }
 
 extension EventTool {
   package static var excludesItself: Bool { true }
   package func isWanted(_ row: Row) -> Bool { true }
+  package func unfinished(_ probe: borrowing LoadedProbe, end: UInt64, _ clock: WallClock) throws -> [Row] { [] }
 
   package mutating func run() throws {
     try prepare()
@@ -31,12 +37,13 @@ extension EventTool {
       RowWriter.Format(format), columns: columns.map(\.layout), localTime: { Clock.localTime($0) })
     var output = try Output(path: path)
     var running = try EventRun(self, settings, watching: output)
+    func write(_ row: Row, into buffer: inout [UInt8]) { writer.write(into: &buffer) { columns[$0].value(row) } }
     writer.writeHeader(into: &output.buffer)
     try output.flush()
     while let turn = running.session.next(output) {
       try running.drain(
-        { row in writer.write(into: &output.buffer) { columns[$0].value(row) } },
-        after: { if output.buffer.count > 1 << 16 { try output.flush() } })
+        { row in write(row, into: &output.buffer) }, after: { if output.buffer.count > 1 << 16 { try output.flush() } })
+      if turn == .end { try running.drainUnfinished { row in write(row, into: &output.buffer) } }
       if !output.buffer.isEmpty { running.session.clearProgress() }
       try output.flush()
       if turn == .end { break }

@@ -28,16 +28,18 @@ struct HistogramReader {
 
   private struct Owner {
     var key: UInt64
-    /// Intervals in a row without a value.
-    var idle = 0
+    /// Intervals in a row in which it was not busy.
+    var quiet = 0
     /// Whether the row was taken away when the last interval ended; the probe may still have used it then.
     var isLeaving = false
   }
 
   /// Values in an interval from which on a key is given a row.
-  private static let busy: UInt64 = 32
-  /// Intervals without values after which its row is taken away.
-  private static let idleLimit = 6
+  static let busy: UInt64 = 32
+  /// Intervals with fewer values after which its row is taken away.
+  static let quietLimit = 6
+  /// Where two keys have the same row, it is taken from one that has fewer values than the other's by more than this factor.
+  static let advantage: UInt64 = 2
 
   init(_ probe: borrowing LoadedProbe, unit: HistogramUnit, keyed: Bool) throws(BPFError) {
     all = try probe.map("histograms")
@@ -66,7 +68,7 @@ struct HistogramReader {
   private mutating func takeKeyed(_ copy: UInt32) throws(BPFError) -> [KeyedHistogram] {
     var found = try takeRows(copy)
     takeCells(copy, &found)
-    try giveRows(found)
+    try moveRows(found)
     return found.values.map { entry in
       var entry = entry
       entry.histogram.settle(unit)
@@ -75,11 +77,10 @@ struct HistogramReader {
     .sorted { ($0.histogram.count, $0.key) < ($1.histogram.count, $1.key) }
   }
 
-  /// What is in rows, and takes those away that have not been used for long.
+  /// What is in rows.
   private mutating func takeRows(_ copy: UInt32) throws(BPFError) -> [UInt64: KeyedHistogram] {
     var found: [UInt64: KeyedHistogram] = [:]
-    for (row, before) in owners {
-      var owner = before
+    for (row, owner) in owners {
       // One that was taken away has its last values in both copies.
       for place in [row + copy * UInt32(SWTRACE_HISTOGRAM_ROWS)]
         + (owner.isLeaving ? [row + (1 - copy) * UInt32(SWTRACE_HISTOGRAM_ROWS)] : [])
@@ -91,28 +92,34 @@ struct HistogramReader {
         found[owner.key] = KeyedHistogram(key: owner.key, command: Text([]), histogram: histogram)
         try rows.set(place, swtrace_histogram())
       }
-      if owner.isLeaving {
-        owners[row] = nil
-        continue
-      }
-      owner.idle = found[owner.key] == nil ? owner.idle + 1 : 0
-      if owner.idle == Self.idleLimit {
+      if owner.isLeaving { owners[row] = nil }
+    }
+    return found
+  }
+
+  /// Takes rows from keys that are not busy any more, and gives free ones to the busiest keys. Names have no place in rows.
+  private mutating func moveRows(_ found: [UInt64: KeyedHistogram]) throws(BPFError) {
+    guard keys.capacity == Int(SWTRACE_HISTOGRAM_ROWS) else { return }
+    var wanted: [UInt32: (count: UInt64, key: UInt64)] = [:]
+    for (key, entry) in found where key != 0 && entry.command.isEmpty && entry.histogram.count >= Self.busy {
+      let row = swtrace_histogram_row(key)
+      guard owners[row]?.key != key else { continue }
+      if (entry.histogram.count, key) > wanted[row] ?? (0, 0) { wanted[row] = (entry.histogram.count, key) }
+    }
+    for (row, before) in owners {
+      var owner = before
+      let count = found[owner.key]?.histogram.count ?? 0
+      owner.quiet = count < Self.busy ? owner.quiet + 1 : 0
+      if owner.quiet == Self.quietLimit || wanted[row]?.count ?? 0 > Self.advantage * count {
+        // The probe may still use it in the interval that has begun: nobody else has it in that one.
         try keys.set(row, 0)
         owner.isLeaving = true
       }
       owners[row] = owner
     }
-    return found
-  }
-
-  /// Gives rows to keys that have become busy, where theirs are free. Names have no place in rows.
-  private mutating func giveRows(_ found: [UInt64: KeyedHistogram]) throws(BPFError) {
-    guard keys.capacity == Int(SWTRACE_HISTOGRAM_ROWS) else { return }
-    for (key, entry) in found where key != 0 && entry.command.isEmpty && entry.histogram.count >= Self.busy {
-      let row = swtrace_histogram_row(key)
-      guard owners[row] == nil else { continue }
-      try keys.set(row, key)
-      owners[row] = Owner(key: key)
+    for (row, next) in wanted where owners[row] == nil {
+      try keys.set(row, next.key)
+      owners[row] = Owner(key: next.key)
     }
   }
 

@@ -9,18 +9,18 @@ internal import Linux
 /// after which the closed copy does not change any more.
 struct LossMeter {
   private let tallies: ProbeMap<UInt32, swtrace_tally>
-  private let control: ProbeMap<UInt32, swtrace_control>
+  private let control: ProbeControl
   private var known: [[UInt64]]
-  private var interval: UInt32 = 0
+  private var interval: UInt64 = 0
 
   init(_ probe: borrowing LoadedProbe) throws(BPFError) {
     tallies = try probe.map("tallies")
-    control = try probe.map(".data.control")
+    control = try ProbeControl(probe)
     known = [[], []].map { _ in [UInt64](repeating: 0, count: Int(SWTRACE_COUNTERS.rawValue)) }
   }
 
   /// The copy that the probes fill now: 0 or 1.
-  var copy: UInt32 { interval & 1 }
+  var copy: UInt32 { UInt32(interval & 1) }
 
   /// Ends the interval.
   ///
@@ -28,7 +28,7 @@ struct LossMeter {
   mutating func close() throws(BPFError) -> (LossReport, copy: UInt32) {
     let ended = copy
     interval += 1
-    try control.set(0, swtrace_control(interval: interval, reserved: 0))
+    try control.set(interval, at: \.interval)
     KernelBarrier.waitForPrograms()
     return (settle(ended), ended)
   }
@@ -53,11 +53,37 @@ struct LossMeter {
 
   private func read(_ copy: UInt32) -> [UInt64] {
     var sums = [UInt64](repeating: 0, count: Int(SWTRACE_COUNTERS.rawValue))
-    for tally in tallies.values(of: copy) {
-      withUnsafeBytes(of: tally.counters) { bytes in
-        for (index, value) in bytes.bindMemory(to: UInt64.self).enumerated() { sums[index] &+= value }
-      }
+    for processor in 0..<UInt32(tallies.capacity) {
+      guard let tally = tallies[processor] else { continue }
+      for index in sums.indices { sums[index] &+= tally.count(index, copy: Int(copy)) }
     }
     return sums
+  }
+}
+
+extension swtrace_tally {
+  /// What a counter has in a copy.
+  fileprivate func count(_ counter: Int, copy: Int) -> UInt64 {
+    withUnsafeBytes(of: counters) { $0.loadUnaligned(fromByteOffset: (2 * counter + copy) * MemoryLayout<UInt64>.size, as: UInt64.self) }
+  }
+}
+
+/// What user space tells a probe while it runs: it stands beside the counters of each processor, so it is written through their memory. A
+/// system call would set the counters, too.
+struct ProbeControl {
+  private let memory: MappedArray
+  private let processors: Int
+
+  init(_ probe: borrowing LoadedProbe) throws(BPFError) {
+    let tallies: ProbeMap<UInt32, swtrace_tally> = try probe.map("tallies")
+    processors = tallies.capacity
+    memory = try MappedArray(
+      sharing: probe.descriptor("tallies"), size: processors * MemoryLayout<swtrace_tally>.stride, name: "tallies")
+  }
+
+  /// Sets one of its numbers for all processors, one after the other.
+  func set(_ value: UInt64, at number: PartialKeyPath<swtrace_tally>) throws(BPFError) {
+    guard let place = MemoryLayout<swtrace_tally>.offset(of: number) else { preconditionFailure("no stored number") }
+    for processor in 0..<processors { try memory.store(value, at: processor * MemoryLayout<swtrace_tally>.stride + place) }
   }
 }

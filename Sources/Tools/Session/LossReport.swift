@@ -20,6 +20,8 @@ package struct LossReport: Equatable, Sendable {
     case hidden
     /// The kernel did not run the probe, because it was already running on that processor.
     case missed
+    /// The kernel had stopped the clock of samples, because there were too many.
+    case throttled
     /// Delivered by the kernel, but never read.
     case unread
 
@@ -33,6 +35,7 @@ package struct LossReport: Equatable, Sendable {
       case .scratch: "no working memory"
       case .hidden: "hidden by the kernel"
       case .missed: "probe busy"
+      case .throttled: "throttled by the kernel: see kernel.perf_event_max_sample_rate"
       case .unread: "not read"
       }
     }

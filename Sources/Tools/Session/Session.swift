@@ -93,7 +93,7 @@ package struct Session: ~Copyable {
     // A signal while programs are attached ends swtrace at once, and the kernel detaches them.
     let attachment = try Self.attach(plan, settings, follows: command != nil)
     let signals = try makeSignals()
-    for remark in attachment.remarks { complain("swtrace \(settings.tool): \(remark)") }
+    for remark in settings.remarks + attachment.remarks { complain("swtrace \(settings.tool): \(remark)") }
     let meter = try LossMeter(attachment.probe)
     let reader = try Self.reader(of: attachment.probe)
     let poll = try EventPoll()
@@ -232,8 +232,10 @@ package struct Session: ~Copyable {
   package mutating func finish(read events: UInt64? = nil, unwanted: UInt64 = 0) throws(BPFError) -> LossReport {
     total += meter.settle()
     let missed = missed
+    let throttled = throttled
     total.lost[.missed] = missed
-    total.seen += missed
+    total.lost[.throttled] = throttled
+    total.seen += missed + throttled
     total.lacking = attachment.remarks
     if let read = events ?? reader?.delivered, read < total.delivered {
       total.lost[.unread] = total.delivered - read
@@ -247,10 +249,14 @@ package struct Session: ~Copyable {
   /// Events for which the kernel did not run a program, since the beginning.
   package var missed: UInt64 { attachment.probe.statistics().reduce(attachment.links.missed) { $0 + $1.missed } }
 
+  /// Samples that were due while the kernel had stopped their clock, since the beginning.
+  package var throttled: UInt64 { attachment.links.throttled }
+
   /// Events that were lost since the beginning, by the reason; of intervals that were closed.
   package var losses: [LossReport.Reason: UInt64] {
     var losses = total.lost
     losses[.missed] = missed
+    losses[.throttled] = throttled
     return losses
   }
 

@@ -46,6 +46,7 @@ package struct SessionOptions<Owner: OptionLetters & FormattedOutput>: ParsableA
   package func settings(tool: String) throws -> SessionSettings {
     var filter = swtrace_filter()
     var targets: [UInt32] = []
+    var remarks: [String] = []
     if let pid {
       for id in pid.ids {
         guard let process = ProcessNames.process(of: id) else { throw ToolError("no process has the id \(id); see ps -e") }
@@ -76,8 +77,10 @@ package struct SessionOptions<Owner: OptionLetters & FormattedOutput>: ParsableA
       guard (1..<Int(SWTRACE_COMM_LENGTH)).contains(bytes.count) else {
         throw ToolError("the kernel's command names have 1 to \(SWTRACE_COMM_LENGTH - 1) bytes; '\(comm)' has \(bytes.count)")
       }
+      // No error: what lives for a moment only can be waited for in no other way.
       if command.isEmpty, let known = ProcessNames.unless(contain: comm) {
-        throw ToolError("no process or thread is called '\(comm)'\(Suggestions.question(comm, among: known)); see ps -eL")
+        remarks.append(
+          "no process or thread is called '\(comm)' yet, those to come are traced\(Suggestions.question(comm, among: known))")
       }
       withUnsafeMutableBytes(of: &filter.comm) { $0.copyBytes(from: bytes) }
       filter.has_comm = 1
@@ -100,7 +103,7 @@ package struct SessionOptions<Owner: OptionLetters & FormattedOutput>: ParsableA
     return SessionSettings(
       tool: tool, filter: filter, targets: targets, duration: duration?.nanoseconds, formats: Owner.formats, format: format?.format,
       outputs: output, stats: stats,
-      typeInformation: btf, command: command, propagatesExit: propagateExit)
+      typeInformation: btf, command: command, propagatesExit: propagateExit, remarks: remarks)
   }
 }
 
@@ -121,6 +124,8 @@ package struct SessionSettings {
   package var typeInformation: String?
   package var command: [String]
   package var propagatesExit: Bool
+  /// What people should know of what they asked for, a line each.
+  package var remarks: [String] = []
 
   /// Where the output goes and in which format, in the order given; standard output when no file was named.
   package func destinations() throws -> [(path: String?, format: OutputFormat)] {

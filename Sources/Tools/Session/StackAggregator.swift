@@ -92,6 +92,12 @@ package struct StackAggregator {
 
   /// Takes in one record.
   package mutating func add(_ record: RawSpan) {
+    let event = record.header(swtrace_stack_event.self)
+    if event.time_ns < beginning, UInt32(event.kind) != SWTRACE_STACK_USER_PART.rawValue {
+      skipped += 1
+      return
+    }
+    if event.time_ns >= windowEnd || early.threads.contains(event.tid) { return keepForNextWindow(record, event) }
     switch add(record, .retry) {
     case .done: return
     case .waits(let reason): hold(Held(record: record.withUnsafeBytes { unsafe Array($0) }, reason: reason))
@@ -298,8 +304,57 @@ package struct StackAggregator {
     return named.profile
   }
 
+  /// Events from before this time are not taken in, on the monotonic clock: some of a probe's programs may run while others are attached.
+  package var beginning: UInt64 = 0
+  /// Events that were from before it.
+  private(set) var skipped: UInt64 = 0
+
+  /// When the open window ends, on the monotonic clock: what happens from then on waits for the next one.
+  package private(set) var windowEnd: UInt64 = .max
+
+  /// Records of the next window.
+  private struct Early {
+    var records: [[UInt8]] = []
+    var size = 0
+    /// Events among them, and of these waits in futex(2).
+    var count: UInt64 = 0
+    var futexCount: UInt64 = 0
+    /// Where user stacks follow: those of waits that are here follow them.
+    var threads: Set<UInt32> = []
+    var processes: Set<UInt32> = []
+    /// In bytes. Beyond it the window is as long as it takes until it is closed.
+    static let limit = 8 << 20
+  }
+  private var early = Early()
+  /// Events of this window and the next one that have come since the beginning, and of these waits in futex(2).
+  var come: (all: UInt64, futexes: UInt64) { (count + early.count, futexCount + early.futexCount) }
+
+  private mutating func keepForNextWindow(_ record: RawSpan, _ event: swtrace_stack_event) {
+    // Both have to be asked now, while the process is known.
+    _ = owner(event)
+    newcomers?.note(event.pid)
+    if UInt32(event.kind) != SWTRACE_STACK_USER_PART.rawValue {
+      early.count += 1
+      if event.profiles & RawStacks.locks != 0 { early.futexCount += 1 }
+    }
+    if takesUserStacksFromCalls { early.threads.insert(event.tid) }
+    early.processes.insert(event.pid)
+    early.size += record.byteCount
+    early.records.append(record.withUnsafeBytes { unsafe Array($0) })
+    if early.size > Early.limit { endWindow(at: .max) }
+  }
+
+  /// Sets when the window that is open ends: another time than before, or, after `closeWindow`, that of the next one.
+  ///
+  /// - Parameter time: on the monotonic clock; `.max` where it ends when it is closed.
+  package mutating func endWindow(at time: UInt64) {
+    let records = early.records
+    (windowEnd, early) = (time, Early())
+    for record in records { add(record.span.bytes) }
+  }
+
   /// Takes away what has come since the last window, to be named by `StackProcesses`. Stacks that wait for rules end where those are
-  /// missing.
+  /// missing. Call `endWindow` for the next one.
   ///
   /// - Parameter start: when this window began; waits from before it, whose user stack has not come, get none.
   package mutating func closeWindow(since start: UInt64) -> ClosedStacks {
@@ -341,7 +396,7 @@ package struct StackAggregator {
 
   /// Processes whose events are not named yet.
   package var waitingProcesses: Set<UInt32> {
-    stacks.processes.union(held.map(\.process))
+    stacks.processes.union(held.map(\.process)).union(early.processes)
   }
 
   /// Takes away what has been counted, but for waits whose user stack may still come.

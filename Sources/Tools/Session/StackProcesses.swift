@@ -57,9 +57,11 @@ package final class StackProcesses {
     walks?.follow(&symbolizer)
   }
 
-  /// Follows processes on these processors, of which some may have come later.
-  package func follow(_ processors: [Int]) {
-    do { try records?.follow(processors) } catch { complain("swtrace: \(error); programs that run for a moment only will lack names") }
+  /// Follows processes on these processors, of which some may have come later, or were off meanwhile.
+  package func follow(_ processors: [Int], gone: Set<Int>) {
+    do { try records?.follow(processors, gone: gone) } catch {
+      complain("swtrace: \(error); programs that run for a moment only will lack names")
+    }
   }
 
   /// Learns of a process that runs already and is traced, so that its first stack can be walked.

@@ -62,7 +62,7 @@ package struct StackRun: ~Copyable {
             shared.walks = StackWalks(try Unwinder(maps, limit: tool.stacks.unwindMemory << 20), callers: tool.stacks.async)
           }
           samplers = try tool.samples.map { (rate) throws(BPFError) in
-            (try WaitSampler(probe, 0, rate: rate), try WaitSampler(probe, 1, rate: rate))
+            (try WaitSampler(probe, \.settings.0, rate: rate), try WaitSampler(probe, \.settings.1, rate: rate))
           }
           for process in settings.processes { shared.expect(ProcessID(process)) }
         },
@@ -81,15 +81,17 @@ package struct StackRun: ~Copyable {
 
   /// Measures at the rate of a tool that is the same but for that; programs stay loaded.
   ///
+  /// - Returns: what people should know.
   /// - Throws: when the events at the new rate cannot be attached: then nothing is measured any more.
-  package mutating func retune(_ tool: some StackTool) throws(BPFError) {
+  package mutating func retune(_ tool: some StackTool) throws(BPFError) -> [String] {
     if let samples = tool.samples {
       samplers?.others.rate = samples
       samplers?.futexes.rate = samples
     } else if try !tool.adjust(session.attachment.probe) {
       session.attachment.links.detach()
-      _ = try tool.attach(session.attachment.probe, session.attachment.chosen, &session.attachment.links)
+      return try tool.attach(session.attachment.probe, session.attachment.chosen, &session.attachment.links)
     }
+    return []
   }
 
   /// Attaches to what has come since the last time, for a tool that looks for files.
@@ -117,16 +119,20 @@ package struct StackRun: ~Copyable {
     Self.drain(&session, into: &aggregator)
     aggregator.showRules()
     // Where it cannot be set, the period stays: the sums do not depend on it.
-    try? samplers?.others.adjust(aggregator.count - aggregator.futexCount)
-    try? samplers?.futexes.adjust(aggregator.futexCount)
+    let come = aggregator.come
+    try? samplers?.others.adjust(come.all - come.futexes)
+    try? samplers?.futexes.adjust(come.futexes)
   }
 
-  /// Events delivered and lost since the last time.
+  /// Events taken in since the last time, those of the next window left out, and events lost since then.
   package mutating func takeCounts() throws -> (delivered: UInt64, lost: UInt64) {
     if session.endedAt == nil { _ = try session.closeInterval() }
-    let overflow = aggregator.overflow
-    let delivered = session.total.delivered - min(session.total.delivered, overflow)
-    let lost = session.total.totalLost + session.missed + overflow
+    let (count, overflow) = (aggregator.count, aggregator.overflow)
+    let delivered = count - min(count, overflow)
+    // At the end all has been read.
+    let read = count + aggregator.skipped
+    let unread = session.endedAt == nil ? 0 : session.total.delivered - min(session.total.delivered, read)
+    let lost = session.total.totalLost + session.missed + session.throttled + overflow + unread
     // A stack may turn out to be one too many after its event was told as delivered.
     defer { counted = (max(delivered, counted.delivered), lost) }
     return (delivered - min(delivered, counted.delivered), lost - min(lost, counted.lost))

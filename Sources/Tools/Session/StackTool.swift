@@ -112,7 +112,7 @@ package protocol StackTool: Tool {
   var events: String { get }
   /// Which waits that are on at the end count as well; nil for tools that count none. Their probe has `report_blocked` and `starts`.
   var unfinishedWaits: ClosedRange<UInt64>? { get }
-  /// How many waits are taken in a second, about, where not all are. Their probe has `wait_period`.
+  /// How many waits are taken in a second, about, where not all are. Their probe takes periods (wait.bpf.h).
   var samples: UInt64? { get }
   /// Whether only those events count whose functions take a lock.
   var locksOnly: Bool { get }
@@ -160,7 +160,12 @@ extension StackTool {
     var run = try StackRun(tool, settings, StackProcesses(of: settings.tool, symbolOptions), watching: output)
     run.aggregator.keepsMoments = destinations.contains { $0.format == .html }
     let startedAt = Clock.realtime
-    while run.next(output) != nil {}
+    var nextLook = Clock.monotonic + Self.lookPeriod
+    while let turn = run.next(output) {
+      guard turn != .end, Clock.monotonic >= nextLook else { continue }
+      for remark in try run.follow(tool) { complain("swtrace \(settings.tool): \(remark)") }
+      nextLook = Clock.monotonic + Self.lookPeriod
+    }
     run.aggregator.finishWalks()
     let elapsed = run.session.elapsed
     let unfinished = try addUnfinished(to: &run)
@@ -221,6 +226,9 @@ extension StackTool {
 }
 
 extension StackTool {
+  /// How often a tool that looks for files does so, in nanoseconds.
+  private static var lookPeriod: UInt64 { 1_000_000_000 }
+
   /// Adds the waits that are on at the end of the trace.
   ///
   /// - Returns: what became of them.

@@ -1,11 +1,12 @@
 internal import BPF
+internal import CProbes
 internal import Linux
 
 /// Keeps the number of waits that are taken near a rate, by the period that shorter ones stand for (wait.bpf.h).
 final class WaitSampler {
-  private let map: ProbeMap<UInt32, UInt64>
-  /// Which of the periods.
-  private let index: UInt32
+  private let control: ProbeControl
+  /// Which of the probe's settings it is.
+  private let place: PartialKeyPath<swtrace_tally>
   /// A second.
   var rate: UInt64
   private var period: Double
@@ -19,15 +20,15 @@ final class WaitSampler {
   private static let interval: UInt64 = 1_000_000_000
 
   /// - Parameters:
-  ///   - index: which of the probe's periods it sets.
+  ///   - place: which of the probe's settings it is.
   ///   - rate: a second.
-  init(_ probe: borrowing LoadedProbe, _ index: UInt32, rate: UInt64) throws(BPFError) {
-    map = try probe.map("wait_period")
-    self.index = index
+  init(_ probe: borrowing LoadedProbe, _ place: PartialKeyPath<swtrace_tally>, rate: UInt64) throws(BPFError) {
+    control = try ProbeControl(probe)
+    self.place = place
     self.rate = rate
     period = Self.first
     last = (Clock.monotonic, 0)
-    try map.set(index, UInt64(period))
+    try control.set(UInt64(period), at: place)
   }
 
   /// Sets the period anew. Call it often.
@@ -43,6 +44,6 @@ final class WaitSampler {
     // Small differences are chance.
     guard factor > 1.25 || factor < 0.8 else { return }
     period = min(max(period * min(max(factor, 0.5), 64), Self.periods.lowerBound), Self.periods.upperBound)
-    try map.set(index, UInt64(period))
+    try control.set(UInt64(period), at: place)
   }
 }
