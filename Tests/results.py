@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Summarize one run of the test bundle: results.py NAME EVENTS --code CODE [--seconds S] [--may-skip REGEX]
+"""Summarize one run of the test bundle: results.py NAME EVENTS... --code CODE [--seconds S] [--may-skip REGEX] [--again FILE]
 
-EVENTS is what Swift Testing wrote for --event-stream-output-path (version 0: one JSON record a line). Prints
+EVENTS is what Swift Testing wrote for --event-stream-output-path (version 0: one JSON record a line); a test that is
+in several counts as in the last of them. Prints
 `NAME: N passed, N failed[, N skipped] (S s)` and the text of every failure. A test that started and never
 ended counts as failed: it brought the process down. Exit code 1 if a test failed, if no test passed, if a
 test was skipped whose identifier REGEX does not match, or if the run ended with a code other than 0.
+FILE gets a --filter that selects the tests that have not passed.
 """
 import argparse
 import json
@@ -19,14 +21,14 @@ class Test:
         self.state, self.texts = None, []
 
 
-def read(path):
-    """The tests by identifier, suites left out, and the texts of failures that belong to no test."""
-    tests, stray = {}, []
+def read(path, tests):
+    """Reads the tests into `tests` by identifier, suites left out. Returns the texts of failures that belong to no test."""
+    stray = []
     try:
         with open(path, encoding='utf-8', errors='replace') as file:
             lines = file.readlines()
     except OSError as error:
-        return tests, [f'no results: {error.strerror}']
+        return [f'no results: {error.strerror}']
     for line in lines:
         try:
             record = json.loads(line)
@@ -52,19 +54,22 @@ def read(path):
             where = f'{place["fileID"]}:{place["line"]}: ' if 'fileID' in place else ''
             case = f'with {argument}: ' if (argument := payload.get('_testCase', {}).get('displayName')) else ''
             (test.texts if test else stray).append(where + case + text)
-    return tests, stray
+    return stray
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('name')
-    parser.add_argument('events')
+    parser.add_argument('events', nargs='+')
     parser.add_argument('--code', type=int, required=True, help='exit code of the run')
     parser.add_argument('--seconds', type=int, help='how long it took')
     parser.add_argument('--may-skip', metavar='REGEX', help='tests that may be skipped')
+    parser.add_argument('--again', metavar='FILE', help='where to put the --filter of the tests that have not passed')
     options = parser.parse_args()
 
-    tests, problems = read(options.events)
+    tests, problems = {}, []
+    for path in options.events:
+        problems = read(path, tests)
     of = {state: [] for state in ('passed', 'failed', 'skipped', 'started')}
     for test in tests.values():
         if test.state:
@@ -79,6 +84,9 @@ def main():
 
     # What is wrong with the run as a whole counts as one failed test each, so that no sum hides it.
     failed = len(of['failed']) + len(problems)
+    if options.again:
+        with open(options.again, 'w', encoding='utf-8') as file:
+            file.write('|'.join(re.escape(t.name) + '/' for t in tests.values() if t.state != 'passed'))
     summary = f'{options.name}: {len(of["passed"])} passed, {failed} failed'
     if of['skipped']:
         summary += f', {len(of["skipped"])} skipped'

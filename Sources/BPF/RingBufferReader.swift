@@ -22,6 +22,8 @@ package struct RingBufferReader: ~Copyable {
   package let descriptor: CInt
   /// Records handed out since the reader was made.
   package private(set) var delivered: UInt64 = 0
+  /// Whether the last `drain` handed out everything that was there: else one record was still being written, and held back the others.
+  package private(set) var hasReadAll = true
 
   private static let busy: UInt32 = 1 << 31
   private static let discarded: UInt32 = 1 << 30
@@ -65,6 +67,7 @@ package struct RingBufferReader: ~Copyable {
     var count = 0
     var position = unsafe consumer.pointee.load(ordering: .relaxed)
     var given = position
+    hasReadAll = false
     defer {
       unsafe consumer.pointee.store(position, ordering: .releasing)
       delivered += UInt64(count)
@@ -94,6 +97,7 @@ package struct RingBufferReader: ~Copyable {
         given = position
       }
     }
+    hasReadAll = true
     return count
   }
 

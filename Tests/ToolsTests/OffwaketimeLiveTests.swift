@@ -24,7 +24,7 @@ import Testing
     #expect(stacks.allSatisfy { $0["comm"] as? String == "sleeper" && $0["unit"] as? String == "ns" })
     let kicks = stacks.filter { functions($0).contains("kick") }
     let seen = kicks.reduce(0) { $0 + ($1["count"] as? Int ?? 0) }
-    #expect((53 - missed...53).contains(seen), "\(stacks)")
+    #expect((53 - missed...53).contains(seen), "\(records)")
     let duration = try #require(records.last?["duration_ns"] as? Int)
     let waited = kicks.reduce(0) { $0 + ($1["value"] as? Int ?? 0) }
     #expect(waited > 0 && waited <= duration)

@@ -94,7 +94,7 @@ import Testing
       #expect(opens.count == count)
       for open in opens {
         let callers = try #require(open["callers"] as? [String])
-        let at = try #require(callers.firstIndex(of: function), "\(callers)")
+        let at = try #require(callers.firstIndex(of: function), "\(callers) \(records.last ?? [:])")
         #expect(callers[at + 1] == "main", "\(callers)")
       }
     }

@@ -63,7 +63,8 @@ import Testing
     let folded = try Swtrace.run(["convert", names[0], "--type", try #require(type)])
     #expect(folded.status == 0, "\(folded.errorText)")
     #expect(folded.lines.compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }.reduce(0, +) == sum)
-    #expect(folded.lines.contains { $0.contains(tool == "profile" ? ";around;spin" : ";rest;nap") }, "\(folded.lines)")
+    #expect(
+      folded.lines.contains { $0.contains(tool == "profile" ? ";around;spin" : ";rest;nap") }, "\(folded.lines) \(finished.errorText)")
     let firefox = try #require(try JSONSerialization.jsonObject(with: data[2]) as? [String: Any])
     #expect((firefox["threads"] as? [[String: Any]])?.isEmpty == false)
   }

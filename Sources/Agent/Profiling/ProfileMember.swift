@@ -57,6 +57,9 @@ final class ProfileMember {
   /// Can be waited for, until there is something to take in.
   var descriptor: CInt { run.session.descriptor }
 
+  /// Whether everything was taken in that had come of it.
+  var hasReadAll: Bool { run.hasReadAll }
+
   /// Looks whether there is something to do, without waiting.
   func look(_ output: borrowing Output) { _ = run.session.next(output, patience: 0) }
 

@@ -65,7 +65,7 @@ final class Profiling {
     let now = Clock.monotonic
     for member in members { member.look(output) }
     takeIn()
-    processes.symbolizer.processes.forgetIdle(before: now)
+    if members.allSatisfy(\.hasReadAll) { processes.symbolizer.processes.forgetIdle(before: now) }
     if Self.windowStart != start { try changeWindows() }
     if !closed.isEmpty { try nameWindow() }
     if governed != start {

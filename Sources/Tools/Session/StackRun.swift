@@ -109,14 +109,19 @@ package struct StackRun: ~Copyable {
     guard let turn = session.next(output, patience: patience) else { return nil }
     let now = Clock.monotonic
     takeIn()
-    aggregator.symbolizer.processes.forgetIdle(before: now)
+    if hasReadAll { aggregator.symbolizer.processes.forgetIdle(before: now) }
     return turn
   }
+
+  /// Whether `takeIn` took in everything that had come. Else a program stopped in the middle of a record, as its processor was taken from
+  /// the machine: behind it there may be events of processes that have ended, so that these must not be forgotten yet.
+  package private(set) var hasReadAll = true
 
   /// Takes in what has come.
   package mutating func takeIn() {
     aggregator.shared.follow()
     Self.drain(&session, into: &aggregator)
+    hasReadAll = session.reader?.hasReadAll ?? true
     aggregator.showRules()
     // Where it cannot be set, the period stays: the sums do not depend on it.
     let come = aggregator.come
