@@ -33,8 +33,8 @@ package struct MappedFile: ~Copyable {
     let link = FilePath("/proc/\(process)/map_files/\(range)")
     guard let descriptor = try? File.open(link), let identity = File.identity(of: descriptor) else { return nil }
     let evidence = Self.evidence(descriptor, identity, mapping)
-    // Another program may be there by now.
-    guard evidence != nil || File.target(of: link) == mapping.path else { return nil }
+    // Another program may be there by now, and by a second look the former again: the path has to be that of what was opened.
+    guard evidence != nil || File.target(of: FilePath("/proc/self/fd/\(descriptor.rawValue)")) == mapping.path else { return nil }
     self.descriptor = consume descriptor
     (self.identity, self.evidence) = (identity, evidence ?? .place)
   }
