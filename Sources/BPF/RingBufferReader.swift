@@ -22,7 +22,8 @@ package struct RingBufferReader: ~Copyable {
   package let descriptor: CInt
   /// Records handed out since the reader was made.
   package private(set) var delivered: UInt64 = 0
-  /// Whether the last `drain` handed out everything that was there: else one record was still being written, and held back the others.
+  /// Whether the last `drain` handed out everything that was there: else one record was still being written, and held back the others, or
+  /// its caller threw.
   package private(set) var hasReadAll = true
 
   private static let busy: UInt32 = 1 << 31

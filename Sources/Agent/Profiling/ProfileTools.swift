@@ -14,7 +14,7 @@ struct ProfileTools {
   /// The tool that measures these profiles at once.
   ///
   /// - Parameter governor: says how far rates are lowered.
-  /// - Throws: when what the filter names does not exist.
+  /// - Throws: when a process or control group that the filter names does not exist. A command may begin later.
   func tool(
     for types: [ProfileType], _ settings: [ProfileType: ProbeSettings], _ governor: CostGovernor
   ) throws -> any StackTool {
@@ -26,7 +26,7 @@ struct ProfileTools {
     }
   }
 
-  /// - Throws: when what the filter names does not exist.
+  /// - Throws: when a process or control group that the filter names does not exist. A command may begin later.
   static func check(_ settings: ProbeSettings) throws {
     _ = try ProfileTool.parse(arguments(of: settings.filter)).session.settings(tool: ProfileTool.name)
   }
