@@ -142,6 +142,19 @@ static __always_inline void begin_wait(bool typed, bool preempted, struct task_s
 		set_start(tid, time_ns, 0);
 }
 
+/* So many reads take about ten microseconds: longer than a switch. */
+#define LEAVING_READS 1024
+
+/* The kernel walks no stack of a task that another processor runs (unwind_start() in arch/x86/kernel/unwind_orc.c). One that is woken while it
+ * is being switched from still is such a task, for about a microsecond, and the wake-up itself waits for that (try_to_wake_up()). No longer:
+ * the processor may be a virtual one that does not run. */
+static __always_inline void await_leaving(struct task_struct *task)
+{
+	for (int i = 0; i < LEAVING_READS; i++)
+		if (!BPF_CORE_READ(task, on_cpu))
+			break;
+}
+
 /* Whose event it is, and where that task waits; its addresses go behind those that are there already. */
 static __always_inline void describe(struct moment now, bool typed, struct task_struct *task, struct stack_room *room, struct start *start)
 {
@@ -221,6 +234,8 @@ static __always_inline int handle_waking(void *ctx, bool typed, bool by_rules, s
 				now, bpf_get_stack(ctx, &room->addresses[kernel], STACK_BYTES, BPF_F_USER_STACK),
 				SWTRACE_MISSING_USER_STACK);
 	}
+	if (stack_config.kernel)
+		await_leaving(task);
 	describe(now, typed, task, room, start);
 	return send_stack(now, room, 0);
 }

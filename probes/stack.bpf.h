@@ -139,34 +139,12 @@ static __always_inline __u64 event_size(struct stack_room *room, __u32 rest)
 
 #define LARGEST_EVENT (sizeof(struct stack_room) - __builtin_offsetof(struct stack_room, event))
 
-/* Copies an event to the ring; false where there is no room for it. */
-static __always_inline bool copy_event(struct stack_room *room, __u64 size)
-{
-	return !bpf_ringbuf_output(&events, &room->event, size, room->is_urgent ? BPF_RB_FORCE_WAKEUP : wake_flag(size));
-}
-
-/* Sends the event; where the ring has no room for the copy of a stack, without it: that stack ends early, but no event is lost. */
+/* Sends the event with so many bytes behind its addresses. */
 static __always_inline bool output_stack(struct stack_room *room, __u32 rest)
 {
 	__u64 size = event_size(room, rest);
 
-	if (size > LARGEST_EVENT)
-		return false;
-	if (copy_event(room, size))
-		return true;
-	if (!rest)
-		return false;
-	/* The copy begins with the address where the walk stopped (struct swtrace_stack_rest). */
-	size = event_size(room, 0);
-	if (!room->event.async_frames) {
-		__u64 slot = (size - sizeof(room->event)) / sizeof(__u64);
-
-		/* As unwind_frame() keeps what a signal interrupted. */
-		room->addresses[slot & (STACK_SLOTS - 1)] += room->event.user_frames && room->unwinder.is_leaf;
-		room->event.user_frames++;
-		size += sizeof(__u64);
-	}
-	return size <= LARGEST_EVENT && copy_event(room, size);
+	return size <= LARGEST_EVENT && !bpf_ringbuf_output(&events, &room->event, size, room->is_urgent ? BPF_RB_FORCE_WAKEUP : wake_flag(size));
 }
 
 /* The same. Counts DELIVERED or LOST_RING. */

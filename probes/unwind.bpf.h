@@ -38,6 +38,19 @@ __noinline int unwind_async_step(__u32 which)
 	return 0;
 }
 
+/* Some frames by frame pointers only, where the rules are missing. */
+__noinline int unwind_guess_step(__u32 which)
+{
+	struct stack_room *room = bpf_map_lookup_elem(&stack_rooms, &which);
+
+	if (!room)
+		return 1;
+	for (int i = 0; i < FRAMES_A_STEP; i++)
+		if (unwind_guessed_frame(&room->unwinder))
+			return 1;
+	return 0;
+}
+
 /* The user registers of the task that runs, while it is in the kernel; false where they are not to be had. */
 static __always_inline bool read_user_registers(struct stack_room *room)
 {
@@ -53,6 +66,12 @@ static __always_inline bool read_user_registers(struct stack_room *room)
 		from = BPF_CORE_READ(task, stack) + 4 * 4096 - sizeof(*regs);
 	}
 	return !bpf_probe_read_kernel(regs, sizeof(*regs), from);
+}
+
+/* Whether the ring has room for a copy of a stack: the last quarter is for the events themselves. */
+static __always_inline bool has_room_for_copy(void)
+{
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) + STACK_REST_BYTES <= bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4 * 3;
 }
 
 /* Whether one more event that lacks rules is within the limit of a second. User space is woken for a process that it does not know: the
@@ -144,9 +163,11 @@ static __always_inline __u32 unwind_user(struct moment now, void *ctx, struct st
 	}
 	unwind(room, which, room->event.pid, first);
 	if (lacks_rules(room)) {
-		is_copied = ask_for_rules(room);
-		/* The frame where no rule was found has been kept, but not counted: the copy begins with it. */
-		st->count += !is_copied;
+		/* The frame where no rule was found has been kept, but not counted: what follows begins with it. */
+		is_copied = has_room_for_copy() && ask_for_rules(room);
+		for (int i = 0; i < SWTRACE_UNWIND_DEPTH / FRAMES_A_STEP + 1 && !is_copied; i++)
+			if (unwind_guess_step(which))
+				break;
 	}
 	if (stack_config.tasks)
 		unwind_task_step(which);

@@ -165,6 +165,21 @@ static __always_inline int unwind_frame(struct swtrace_unwinder *st)
 	return 0;
 }
 
+/* The same where a rule is missing that there may be: by a frame pointer, as far as these lead. The ending stays the reason. */
+static __always_inline int unwind_guessed_frame(struct swtrace_unwinder *st)
+{
+	__u32 count = st->count;
+	__u8 ending = st->ending;
+
+	if (count >= SWTRACE_UNWIND_DEPTH)
+		return 1;
+	unwind_keep(st, count, st->ip + (count && st->is_leaf));
+	st->count = count + 1;
+	if (!unwind_by_frame_pointer(st))
+		return 0;
+	return unwind_stop(st, ending);
+}
+
 /* Goes from a context to that of the awaiting function (struct AsyncContext of the Swift runtime: Parent, ResumeParent),
  * and keeps where that one will go on: exactly a function's start. 1 when there is none. */
 static __always_inline int unwind_async_frame(struct swtrace_unwinder *st)

@@ -70,7 +70,7 @@ import Testing
   }
 
   @Test func samplesAreNamedFromTheRootToTheLeaf() throws {
-    let finished = try Swtrace.run(["profile", "-F", "997", "--format", "json", "--", try workload(), "60", "0"])
+    let finished = try Swtrace.run(["profile", "-F", "997", "--endings", "--format", "json", "--", try workload(), "60", "0"])
     #expect(finished.status == 0)
     let records = try finished.json()
     let counts = try summary(of: records)

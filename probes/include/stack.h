@@ -59,13 +59,12 @@ struct swtrace_stack_event {
 _Static_assert(sizeof(struct swtrace_stack_event) == 88, "read by Sources/Tools/Session/StackAggregator.swift");
 
 #define SWTRACE_REST_PAGES 4
-/* Copies of stacks on each processor: 16 MB at most. */
-#define SWTRACE_COPIES_A_SECOND 1000
+/* Copies of stacks on each processor in 2^30 ns: more than a clock of 999 Hz asks for, and 18 MB at most. */
+#define SWTRACE_COPIES_A_SECOND 1100
 
 /* Where a walk has stopped, and the stack from there on. */
 struct swtrace_stack_rest {
-	__u64 ip;                       /* the first: it stands for the copy where there is no room for one */
-	__u64 sp, bp, r14;
+	__u64 ip, sp, bp, r14;
 	__u64 memory;                   /* which address space it is of, as struct swtrace_unwind_process has it; 0: not known */
 	__u32 is_leaf;                  /* ip is where the task was, not where it will return to */
 	__u32 count;                    /* of the bytes that follow */
