@@ -68,10 +68,10 @@ static __always_inline bool read_user_registers(struct stack_room *room)
 	return !bpf_probe_read_kernel(regs, sizeof(*regs), from);
 }
 
-/* Whether the ring has room for a copy of a stack: the last quarter is for the events themselves. */
+/* Whether the ring has room for a copy of a stack: the last eighth is for the events themselves. */
 static __always_inline bool has_room_for_copy(void)
 {
-	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) + STACK_REST_BYTES <= bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4 * 3;
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) + STACK_REST_BYTES <= bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 8 * 7;
 }
 
 /* Whether one more event that lacks rules is within the limit of a second. User space is woken for a process that it does not know: the

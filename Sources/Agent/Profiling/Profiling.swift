@@ -214,6 +214,8 @@ final class Profiling {
     let deadline = Clock.monotonic + Self.patienceWithRules
     while member.waitForRules(nanoseconds: Self.patienceAtOnce), Clock.monotonic < deadline { takeIn() }
     closed.append(try member.closeWindow(next: next))
+    // What is measured together has measured for a window.
+    if member.types.count > 1 { apart.succeed() }
   }
 
   /// Detaches a profile first, so that its window has all of it.
@@ -245,6 +247,8 @@ final class Profiling {
     var waiting: Set<UInt32> = []
     for member in members { waiting.formUnion(member.waitingProcesses) }
     for other in closed { waiting.formUnion(other.stacks.processes) }
+    // Events that were not read yet may be of processes that have ended.
+    guard members.allSatisfy(\.hasReadAll) else { return }
     processes.settle(before: closed.map(\.opened).min() ?? next.opened, keeping: waiting)
   }
 
